@@ -1,0 +1,4 @@
+//! One file for each kind of try.
+
+pub mod local_answer;
+pub mod local_change;

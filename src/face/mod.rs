@@ -1,0 +1,11 @@
+//! Floor 4: what people and programs touch. May print; may not decide a route nor do the work.
+
+pub mod args;
+pub mod config;
+pub mod doctor;
+pub mod log;
+pub mod print;
+pub mod run;
+pub mod status;
+pub mod trust;
+pub mod watch;

@@ -1,0 +1,10 @@
+//! Floor 1: pure functions of their arguments. No files, network, processes, clock, environment or printing.
+
+pub mod confidence;
+pub mod config;
+pub mod intent;
+pub mod names;
+pub mod policy;
+pub mod prompt;
+pub mod reply;
+pub mod stats;

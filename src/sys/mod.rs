@@ -1,0 +1,13 @@
+//! Floor 2: the edges, one outside thing each. They are handed paths, locks and values by `engine/`.
+
+pub mod chat;
+pub mod config_files;
+pub mod disk;
+pub mod git;
+pub mod http;
+pub mod lane;
+pub mod ledger;
+pub mod proc;
+pub mod results;
+pub mod servers;
+pub mod state;

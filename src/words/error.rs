@@ -1,0 +1,100 @@
+//! The error that ends a process: what was tried, where, why it failed and what to do. Shown once, by `main`.
+//!
+//! An expected failure of a try (model down, red tests) is not an [`Error`] but a [`crate::words::task::Failure`].
+
+use std::fmt;
+
+/// What went wrong, by what the caller must do about it. Decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong arguments, an unknown run id, a `--verify` command that does not exist. Exit 2.
+    Usage,
+    /// A configuration that cannot be used. Exit 2.
+    Config,
+    /// A file, directory, socket or child could not be used. Exit 3.
+    Io,
+    /// The work was done but could not be recorded. Exit 3.
+    Unlogged,
+    /// A refused work directory or path, or a policy that allows nothing. Exit 4.
+    Refused,
+    /// A signal ended the work: exit 128 + its number.
+    Interrupted(u8),
+}
+
+/// An error with its story, made for people.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    /// What was tried: lower case, no full stop, the thing in backticks.
+    pub what: String,
+    /// `file:line:column`, where there is one.
+    pub at: Option<String>,
+    /// What to do; works when pasted, where it is a command.
+    pub hint: Option<String>,
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, what: impl Into<String>) -> Error {
+        Error { kind, what: what.into(), at: None, hint: None, source: None }
+    }
+
+    /// Adds the place, `file:line:column`.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Error {
+        self.at = Some(place.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns the exit code of a process that ends with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Usage | Kind::Config => 2,
+            Kind::Io | Kind::Unlogged => 3,
+            Kind::Refused => 4,
+            Kind::Interrupted(signal) => 128_u8.saturating_add(signal),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        let mut cause = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        if let Some(at) = &self.at {
+            write!(f, "\n  at: {at}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Says what was being done when a lower layer failed.
+pub trait Context<T> {
+    /// Turns the error into an [`Error`] of `kind`; `what` is evaluated only on failure.
+    ///
+    /// # Errors
+    /// The original error, as the source.
+    fn context(self, kind: Kind, what: impl FnOnce() -> String) -> Result<T, Error>;
+}
+
+impl<T, E: std::error::Error + Send + Sync + 'static> Context<T> for Result<T, E> {
+    fn context(self, kind: Kind, what: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|source| Error { source: Some(Box::new(source)), ..Error::new(kind, what()) })
+    }
+}

@@ -1,0 +1,39 @@
+//! What the engine tells whoever watches a run. The engine knows no face.
+
+use crate::words::task::{Provider, Route};
+use std::time::{Duration, Instant};
+
+/// Something worth showing while a run goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// Looking for the model server.
+    Finding,
+    /// Waiting behind other mux processes; `ahead` of them are in front.
+    Queued { ahead: usize },
+    /// Waiting for a work directory that another run holds.
+    DirBusy { holder: &'a str },
+    /// Asking a model; no token yet.
+    Asking { route: Route, model: &'a str, attempt: u32 },
+    /// Tokens are coming. `text` is what came since the last event.
+    Generating { tokens: u64, elapsed: Duration, text: &'a str },
+    /// Files are being written.
+    Writing { files: usize },
+    /// A verification command runs.
+    Verifying { command: &'a str },
+    /// A try gave nothing usable, or its proof failed; `why` is one line.
+    Failed { route: Route, attempt: u32, why: &'a str },
+    /// The route changes; `why` is one line.
+    RouteChange { from: Route, to: Route, why: &'a str },
+    /// Anything else that the user should know, one line.
+    Note(&'a str),
+    /// The run is over: a live line is taken away.
+    Done,
+}
+
+/// Sees a run and answers its one question.
+pub trait Watcher {
+    fn event(&mut self, event: &Event<'_>);
+
+    /// Whether the cloud may write files, asked where the configuration leaves it open.
+    fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool;
+}

@@ -1,0 +1,11 @@
+//! Floor 0: the words of mux. Types and nothing else: no files, no network, no processes, no clock.
+
+pub mod changes;
+pub mod chat;
+pub mod env;
+pub mod error;
+pub mod event;
+pub mod record;
+pub mod stop;
+pub mod task;
+pub mod time;

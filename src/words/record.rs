@@ -1,0 +1,83 @@
+//! The ledger line: one compact JSON object for each run, versioned. Field order is the order in the file.
+
+use crate::words::changes::FileOp;
+use crate::words::task::{Attempt, CommandRun, Facts, Kind, Reason, Refusal, Route, Source};
+use crate::words::time::Utc;
+use serde::{Deserialize, Serialize};
+
+/// The version of [`RunRecord`]; raised when a reader of the old one would misread the new one.
+pub const SCHEMA: u32 = 1;
+
+/// One run. Task and output text stay out unless the user asked for them (`ledger.store_text`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub schema: u32,
+    pub run_id: String,
+    /// Grows by one with every record; given by the ledger under its lock. Survives clock jumps.
+    pub seq: u64,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// The same as `timestamp`, under the original's name.
+    pub ts: String,
+    pub source: Source,
+    pub kind: Kind,
+    pub route: Route,
+    pub reason: Reason,
+    /// The escalation that was wanted but refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Reason>,
+    pub refused: Option<Refusal>,
+    pub model: String,
+    /// 0 to 1; null when unscored.
+    pub confidence: Option<f64>,
+    /// Unicode scalars.
+    pub task_length: u64,
+    pub output_length: u64,
+    pub task_sha256: String,
+    pub workdir: String,
+    pub runtime_status: RuntimeStatus,
+    /// Attempts − 1.
+    pub retries: u32,
+    /// true: passed; false: failed; null: nothing proved it.
+    pub verify_ok: Option<bool>,
+    pub verify_summary: String,
+    pub files: Vec<FileOp>,
+    /// What the policy knew when it decided for the last time; null for records that no policy decided (`undo`).
+    pub facts: Option<Facts>,
+    pub attempts: Vec<Attempt>,
+    pub commands: Vec<CommandRun>,
+    pub cloud: CloudUse,
+    /// Locally verified ÷ all changes in the window (`ledger.summary_window`); null before the first change.
+    pub local_impl_ratio: Option<f64>,
+    /// Whole run, in milliseconds.
+    pub duration_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// The model server at the time of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeStatus {
+    Up,
+    Down,
+    Restarted,
+}
+
+/// What left the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CloudUse {
+    pub calls: u32,
+    pub bytes: u64,
+    pub usd: f64,
+}
+
+impl RunRecord {
+    /// Returns both time fields for a moment.
+    pub fn stamps(now: Utc) -> (String, String) {
+        let text = now.to_string();
+        (text.clone(), text)
+    }
+}

@@ -1,0 +1,578 @@
+//! The words of a task: what was asked, where a try runs, how it ended, what to do next and why.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a task wants. Recorded; `undo` is never decided from a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Reads only.
+    Answer,
+    /// Writes files.
+    Change,
+    /// Takes a run back.
+    Undo,
+}
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Cli,
+    Mcp,
+    Hook,
+}
+
+/// One of the cloud CLIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    Claude,
+    Codex,
+    Gemini,
+}
+
+/// Where a try runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    Local,
+    Claude,
+    Codex,
+    Gemini,
+    /// No route succeeded.
+    None,
+}
+
+/// What `--route` asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asked {
+    #[default]
+    Auto,
+    Local,
+    /// Any provider, in the configured order.
+    Cloud,
+    Claude,
+    Codex,
+    Gemini,
+}
+
+/// Why `route` was chosen: for `local` the acceptance, for a provider the trigger of the last escalation, for `none`
+/// the last failure. One vocabulary everywhere; `Display` is its spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Reason {
+    /// Tests passed.
+    Verified,
+    /// An answer above the threshold.
+    Confident,
+    /// Red before and after, with the same failing tests.
+    Unproven,
+    /// Nothing could check it (changes), or only a weak score speaks for it (answers).
+    Unverified,
+    /// The user chose the route.
+    Requested,
+    /// No model server, even after the restart rule.
+    LocalDown,
+    /// A risk word in the task.
+    Complexity(String),
+    LowConfidence,
+    /// Tries are spent.
+    VerifyFailed,
+    /// The task does not fit the local window, or the server cut the prompt.
+    ContextOverflow,
+    LocalFailed(FailureClass),
+}
+
+/// Why a wanted escalation did not happen, or why work ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    LocalOnly,
+    Budget,
+    Secret,
+    Recursion,
+    NoProvider,
+    Scope,
+    Deadline,
+    Canceled,
+    NoSnapshot,
+    /// The user or the configuration does not let the cloud write (`workflow.allow_sota_write_fallback`).
+    NotAllowed,
+}
+
+/// The class of a failed local try, as it appears in `local_failed:CLASS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureClass {
+    Empty,
+    Truncated,
+    Unparsable,
+    Timeout,
+    Server,
+}
+
+/// The phase of a call that ran out of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Connect,
+    FirstToken,
+    Idle,
+    /// The deadline of the whole run.
+    Overall,
+    /// Waiting behind other callers of the same server.
+    Queue,
+}
+
+/// Why a try gave nothing usable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Failure {
+    /// Nobody listens, or the server is still loading after the health rule.
+    Down {
+        why: String,
+    },
+    Timeout {
+        phase: Phase,
+        after_ms: u64,
+    },
+    /// A status outside 2xx, after the retries that are allowed.
+    Http {
+        status: u16,
+        message: String,
+    },
+    /// What came is not the protocol: cut, not HTTP, not JSON, over a limit, no `finish_reason`.
+    Protocol {
+        why: String,
+    },
+    /// The server said that it failed, inside a 200.
+    Server {
+        message: String,
+    },
+    /// The server has no model of that name, or none at all.
+    NoModel {
+        why: String,
+    },
+    Empty,
+    /// Only reasoning came, no answer.
+    ReasoningOnly,
+    /// The reply was cut by the token limit.
+    Cut,
+    ContentFilter,
+    ToolCalls,
+    /// The model declined; its first words.
+    Declined {
+        quote: String,
+    },
+    /// Estimated or reported tokens against the window.
+    ContextOverflow {
+        needed: u64,
+        window: u64,
+    },
+    /// No files in the reply, or not a usable set of files; the fault as it is quoted to the model.
+    Unusable {
+        fault: String,
+    },
+    /// A path that must not be written, and the rule.
+    RefusedPath {
+        path: String,
+        rule: String,
+    },
+    /// The work directory could not be written.
+    Disk {
+        why: String,
+    },
+    /// The work was called off.
+    Stopped {
+        why: Refusal,
+    },
+}
+
+/// What verification said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every command ended with 0.
+    Passed,
+    Failed,
+    /// Red before, and the set of failing tests is unchanged.
+    Unproven,
+    /// Nothing was configured or found. Never the same as passed.
+    Skipped,
+}
+
+/// One verification command as it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRun {
+    pub argv: Vec<String>,
+    /// `None` when it did not exit by itself: not found, killed, out of time.
+    pub exit: Option<i32>,
+    pub duration_ms: u64,
+}
+
+/// A verdict with its story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    pub verdict: Verdict,
+    /// One line for people: `python3 -m pytest -q, 1.2 s`.
+    pub summary: String,
+    pub commands: Vec<CommandRun>,
+    /// The failing command and the useful tail of its output, for the next try. Only when `verdict` is `Failed`.
+    pub evidence: Option<String>,
+}
+
+/// How sure mux is of a reply that nothing has checked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// 0 to 1.
+    pub value: f64,
+    /// Whether it rests on little (prose, no log-probabilities): neither proof nor evidence.
+    pub weak: bool,
+}
+
+/// One try on one route, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub route: Route,
+    pub model: String,
+    /// Of a provider; never the prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<String>,
+    pub duration_ms: u64,
+    pub ttft_ms: Option<u64>,
+    pub prompt_tokens: Option<u64>,
+    pub completion_tokens: Option<u64>,
+    pub tokens_per_sec: Option<f64>,
+    pub failure: Option<Failure>,
+    pub verdict: Option<Verdict>,
+    pub confidence: Option<f64>,
+    /// Named terms of the score.
+    #[serde(default)]
+    pub signals: BTreeMap<String, f64>,
+    pub cost_usd: Option<f64>,
+}
+
+/// How the last try ended, as far as the policy cares.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Last {
+    /// No try yet.
+    Nothing,
+    /// A usable answer.
+    Answer(Score),
+    /// A usable changeset, applied and judged.
+    Change { verdict: Verdict, score: Score },
+    /// Nothing usable. `again`: the same route may do better (a repair, another temperature, a larger budget).
+    Failed { class: FailureClass, again: bool },
+    /// The task does not fit.
+    Overflow,
+}
+
+/// How far a run has come. Each step needs evidence from the one before; a step is taken at most once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    Local,
+    /// A provider answers (`answer` only).
+    CloudAnswer,
+    /// A provider advises; local applies (`change` only).
+    Advice,
+    /// A provider writes (`change` only).
+    Hands,
+}
+
+/// Whether a provider could be called now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cloud {
+    Open(Provider),
+    Refused(Refusal),
+}
+
+/// All that the policy may know. Plain values, recorded with every run so that its route can be replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub kind: Kind,
+    pub asked: Asked,
+    /// Whether a local model server answers.
+    pub local_up: bool,
+    /// Risk words found in the task.
+    pub risk_words: Vec<String>,
+    /// Local model calls so far.
+    pub local_tries: u32,
+    /// The tier of the last try.
+    pub tier: Tier,
+    pub last: Last,
+    /// The best usable local answer so far, to fall back on.
+    pub best_local: Option<Score>,
+    pub cloud: Cloud,
+    /// Whether the cloud may write after local tries failed; `None`: ask.
+    pub hands_allowed: Option<bool>,
+    /// Set when the run has to end.
+    pub stopped: Option<Refusal>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    Try {
+        tier: Tier,
+        reason: Reason,
+    },
+    /// Ask the user whether the provider may write.
+    AskHands {
+        provider: Provider,
+    },
+    /// The last result stands. `wanted` and `refused` mark an escalation that did not happen.
+    Accept {
+        reason: Reason,
+        wanted: Option<Reason>,
+        refused: Option<Refusal>,
+    },
+    GiveUp {
+        reason: Reason,
+        refused: Option<Refusal>,
+    },
+}
+
+impl Provider {
+    pub const ALL: [Provider; 3] = [Provider::Claude, Provider::Codex, Provider::Gemini];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Provider::Claude => "claude",
+            Provider::Codex => "codex",
+            Provider::Gemini => "gemini",
+        }
+    }
+
+    pub fn route(self) -> Route {
+        match self {
+            Provider::Claude => Route::Claude,
+            Provider::Codex => Route::Codex,
+            Provider::Gemini => Route::Gemini,
+        }
+    }
+}
+
+impl Route {
+    pub fn name(self) -> &'static str {
+        match self {
+            Route::Local => "local",
+            Route::Claude => "claude",
+            Route::Codex => "codex",
+            Route::Gemini => "gemini",
+            Route::None => "none",
+        }
+    }
+}
+
+impl Asked {
+    pub const NAMES: [&'static str; 6] = ["auto", "local", "cloud", "claude", "codex", "gemini"];
+
+    /// Reads the value of `--route`.
+    pub fn parse(text: &str) -> Option<Asked> {
+        Some(match text {
+            "auto" => Asked::Auto,
+            "local" => Asked::Local,
+            "cloud" => Asked::Cloud,
+            "claude" => Asked::Claude,
+            "codex" => Asked::Codex,
+            "gemini" => Asked::Gemini,
+            _ => return None,
+        })
+    }
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Answer => "answer",
+            Kind::Change => "change",
+            Kind::Undo => "undo",
+        }
+    }
+}
+
+impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::Unproven => "unproven",
+            Verdict::Skipped => "skipped",
+        }
+    }
+}
+
+impl Refusal {
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::LocalOnly => "local_only",
+            Refusal::Budget => "budget",
+            Refusal::Secret => "secret",
+            Refusal::Recursion => "recursion",
+            Refusal::NoProvider => "no_provider",
+            Refusal::Scope => "scope",
+            Refusal::Deadline => "deadline",
+            Refusal::Canceled => "canceled",
+            Refusal::NoSnapshot => "no_snapshot",
+            Refusal::NotAllowed => "not_allowed",
+        }
+    }
+}
+
+impl FailureClass {
+    pub const ALL: [FailureClass; 5] = [
+        FailureClass::Empty,
+        FailureClass::Truncated,
+        FailureClass::Unparsable,
+        FailureClass::Timeout,
+        FailureClass::Server,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureClass::Empty => "empty",
+            FailureClass::Truncated => "truncated",
+            FailureClass::Unparsable => "unparsable",
+            FailureClass::Timeout => "timeout",
+            FailureClass::Server => "server",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Verified => f.write_str("verified"),
+            Reason::Confident => f.write_str("confident"),
+            Reason::Unproven => f.write_str("unproven"),
+            Reason::Unverified => f.write_str("unverified"),
+            Reason::Requested => f.write_str("requested"),
+            Reason::LocalDown => f.write_str("local_down"),
+            Reason::Complexity(word) => write!(f, "complexity:{word}"),
+            Reason::LowConfidence => f.write_str("low_confidence"),
+            Reason::VerifyFailed => f.write_str("verify_failed"),
+            Reason::ContextOverflow => f.write_str("context_overflow"),
+            Reason::LocalFailed(class) => write!(f, "local_failed:{}", class.name()),
+        }
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> String {
+        reason.to_string()
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Reason, String> {
+        if let Some(word) = text.strip_prefix("complexity:") {
+            return Ok(Reason::Complexity(word.to_string()));
+        }
+        if let Some(name) = text.strip_prefix("local_failed:") {
+            let class = FailureClass::ALL.into_iter().find(|class| class.name() == name);
+            return class.map(Reason::LocalFailed).ok_or(text);
+        }
+        Ok(match text.as_str() {
+            "verified" => Reason::Verified,
+            "confident" => Reason::Confident,
+            "unproven" => Reason::Unproven,
+            "unverified" => Reason::Unverified,
+            "requested" => Reason::Requested,
+            "local_down" => Reason::LocalDown,
+            "low_confidence" => Reason::LowConfidence,
+            "verify_failed" => Reason::VerifyFailed,
+            "context_overflow" => Reason::ContextOverflow,
+            _ => return Err(text),
+        })
+    }
+}
+
+impl Failure {
+    /// Returns the class for `local_failed:CLASS`. An overflow has a reason of its own and counts as a server's failure here.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
+            Failure::Cut => FailureClass::Truncated,
+            Failure::Unusable { .. } | Failure::RefusedPath { .. } | Failure::ToolCalls => FailureClass::Unparsable,
+            Failure::Timeout { .. } => FailureClass::Timeout,
+            Failure::Down { .. }
+            | Failure::Http { .. }
+            | Failure::Protocol { .. }
+            | Failure::Server { .. }
+            | Failure::NoModel { .. }
+            | Failure::ContentFilter
+            | Failure::ContextOverflow { .. }
+            | Failure::Disk { .. }
+            | Failure::Stopped { .. } => FailureClass::Server,
+        }
+    }
+
+    /// Returns whether another local try may do better: the model answered, but not well.
+    pub fn may_improve(&self) -> bool {
+        match self {
+            Failure::Empty
+            | Failure::ReasoningOnly
+            | Failure::Declined { .. }
+            | Failure::Cut
+            | Failure::ToolCalls
+            | Failure::Unusable { .. }
+            | Failure::RefusedPath { .. } => true,
+            Failure::Down { .. }
+            | Failure::Timeout { .. }
+            | Failure::Http { .. }
+            | Failure::Protocol { .. }
+            | Failure::Server { .. }
+            | Failure::NoModel { .. }
+            | Failure::ContentFilter
+            | Failure::ContextOverflow { .. }
+            | Failure::Disk { .. }
+            | Failure::Stopped { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// One line for people. Texts from outside are escaped where they are printed, not here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Down { why } => write!(f, "the model server is down: {why}"),
+            Failure::Timeout { phase, after_ms } => {
+                let seconds = *after_ms as f64 / 1000.0;
+                match phase {
+                    Phase::Connect => write!(f, "no connection within {seconds:.1} s"),
+                    Phase::FirstToken => write!(f, "no token within {seconds:.1} s"),
+                    Phase::Idle => write!(f, "the stream stood still for {seconds:.1} s"),
+                    Phase::Overall => write!(f, "the deadline passed after {seconds:.1} s"),
+                    Phase::Queue => write!(f, "still queued behind other callers after {seconds:.1} s"),
+                }
+            }
+            Failure::Http { status, message } if message.is_empty() => write!(f, "the server answered {status}"),
+            Failure::Http { status, message } => write!(f, "the server answered {status}: {message}"),
+            Failure::Protocol { why } => write!(f, "the server's reply is not usable: {why}"),
+            Failure::Server { message } => write!(f, "the server failed: {message}"),
+            Failure::NoModel { why } => write!(f, "no model: {why}"),
+            Failure::Empty => f.write_str("the reply is empty"),
+            Failure::ReasoningOnly => f.write_str("the reply is all reasoning, without an answer"),
+            Failure::Cut => f.write_str("the reply was cut by the token limit"),
+            Failure::ContentFilter => f.write_str("the server's content filter held the reply back"),
+            Failure::ToolCalls => f.write_str("the model asked for tools instead of answering"),
+            Failure::Declined { quote } => write!(f, "the model declined: {quote}"),
+            Failure::ContextOverflow { needed, window } => {
+                write!(f, "the task needs {needed} tokens and the model's window has {window}")
+            }
+            Failure::Unusable { fault } => write!(f, "the reply holds no usable changes: {fault}"),
+            Failure::RefusedPath { path, rule } => write!(f, "refused to write `{path}`: {rule}"),
+            Failure::Disk { why } => write!(f, "the files could not be written: {why}"),
+            Failure::Stopped { why } => write!(f, "stopped: {}", why.name()),
+        }
+    }
+}
