@@ -1,1 +1,467 @@
-//! (being written)
+//! The routing policy: facts in, the next step out. Pure, and all of it on this page.
+//!
+//! **Invariants** (walked exhaustively in the tests): following [`decide`] always ends; a route that is down or forbidden
+//! is never tried; a tier advances only with evidence and never comes back; whatever may escalate can.
+
+use crate::words::task::{
+    Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Reason, Refusal, Score, Tier, Verdict,
+};
+
+/// Chooses the next step of a task. The first rule that holds wins.
+pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
+    if let Some(why) = facts.stopped {
+        return settle(policy, facts, None, why);
+    }
+    let wanted = match facts.asked {
+        Asked::Auto => trigger(policy, facts),
+        Asked::Local => None,
+        Asked::Cloud | Asked::Claude | Asked::Codex | Asked::Gemini => unless_done(facts, Reason::Requested),
+    };
+    if let Some(reason) = wanted {
+        return match facts.cloud {
+            Cloud::Open(_) => escalate(policy, facts, reason),
+            Cloud::Refused(why) => settle(policy, facts, Some(reason), why),
+        };
+    }
+    if let Some(reason) = acceptance(policy, facts) {
+        let (wanted, refused) = passed_over(policy, facts);
+        return Decision::Accept { reason, wanted, refused };
+    }
+    if local_may_try(policy, facts) {
+        return Decision::Try { tier: Tier::Local, reason: Reason::Requested };
+    }
+    Decision::GiveUp { reason: failure(facts), refused: None }
+}
+
+/// The evidence for leaving local, if there is any.
+fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
+    if !facts.local_up && facts.local_tries == 0 {
+        return unless_done(facts, Reason::LocalDown);
+    }
+    match (facts.tier, facts.last) {
+        (Tier::Local, Last::Nothing) => complexity(policy, facts).filter(|_| facts.kind == Kind::Answer),
+        (Tier::Local, Last::Answer(score)) => low_confidence(policy, score),
+        (Tier::Local, Last::Change { verdict: Verdict::Skipped, score }) => {
+            complexity(policy, facts).or_else(|| low_confidence(policy, score))
+        }
+        (Tier::Local, Last::Change { verdict: Verdict::Failed, .. }) if local_may_try(policy, facts) => None,
+        (Tier::Local | Tier::Advice, Last::Change { verdict: Verdict::Failed, .. }) => {
+            policy.on_verification_failures.then_some(Reason::VerifyFailed)
+        }
+        (Tier::Local, Last::Failed { .. } | Last::Overflow) if local_may_try(policy, facts) => None,
+        (Tier::Local, Last::Failed { class, .. }) => Some(Reason::LocalFailed(class)),
+        (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
+        // A provider failed: the next one gets the same step for the same reason.
+        (_, Last::Failed { .. } | Last::Overflow | Last::Nothing) => facts.escalated.clone(),
+        (_, Last::Answer(_)) | (_, Last::Change { .. }) => None,
+    }
+}
+
+/// A risk word sends an answer out at once. For a change proof counts more than words: this is asked only when nothing
+/// could check it.
+fn complexity(policy: &Policy, facts: &Facts) -> Option<Reason> {
+    let hits = u32::try_from(facts.risk_words.len()).unwrap_or(u32::MAX);
+    let escalates = policy.on_high_complexity && !policy.prefer_local && hits >= policy.complexity_threshold;
+    facts.risk_words.first().filter(|_| escalates).map(|word| Reason::Complexity(word.clone()))
+}
+
+fn low_confidence(policy: &Policy, score: Score) -> Option<Reason> {
+    let escalates = policy.on_low_confidence && !policy.prefer_local && score.value < policy.threshold;
+    escalates.then_some(Reason::LowConfidence)
+}
+
+/// The escalation that a risk word called for before an answer stayed local, and why it did not happen.
+fn passed_over(policy: &Policy, facts: &Facts) -> (Option<Reason>, Option<Refusal>) {
+    let stayed = facts.kind == Kind::Answer && facts.tier == Tier::Local && facts.asked == Asked::Auto;
+    match (complexity(policy, facts).filter(|_| stayed), facts.cloud) {
+        (Some(reason), Cloud::Refused(why)) => (Some(reason), Some(why)),
+        (Some(_) | None, _) => (None, None),
+    }
+}
+
+/// `reason`, unless a try has already given something that stands.
+fn unless_done(facts: &Facts, reason: Reason) -> Option<Reason> {
+    match facts.last {
+        Last::Nothing | Last::Failed { .. } | Last::Overflow => Some(reason),
+        Last::Answer(_) | Last::Change { .. } => None,
+    }
+}
+
+/// The next step up. Advice comes before hands, so that the cloud sees a diff and not the code base; hands after failed
+/// local tries need permission; without a local model, or on the user's word, they need none.
+fn escalate(policy: &Policy, facts: &Facts, reason: Reason) -> Decision {
+    let provider_failed = facts.tier != Tier::Local && unless_done(facts, Reason::Requested).is_some();
+    let tier = match facts.kind {
+        Kind::Answer | Kind::Undo => Tier::CloudAnswer,
+        Kind::Change if provider_failed => facts.tier,
+        Kind::Change if matches!(reason, Reason::LocalDown | Reason::Requested) => Tier::Hands,
+        Kind::Change if facts.tier == Tier::Local => Tier::Advice,
+        Kind::Change => Tier::Hands,
+    };
+    let needs_permission = tier == Tier::Hands && !matches!(reason, Reason::LocalDown | Reason::Requested);
+    match (facts.cloud, policy.hands, facts.hands_answer) {
+        (Cloud::Open(provider), Hands::Ask, None) if needs_permission => Decision::AskHands { provider },
+        (_, Hands::Never, _) | (_, Hands::Ask, Some(false)) if needs_permission => {
+            Decision::GiveUp { reason, refused: None }
+        }
+        (_, Hands::Allowed | Hands::Ask | Hands::Never, _) => Decision::Try { tier, reason },
+    }
+}
+
+/// Why the last result stands, if it does.
+fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
+    let local = match facts.last {
+        Last::Nothing | Last::Failed { .. } | Last::Overflow => return None,
+        Last::Change { verdict: Verdict::Failed, .. } => return None,
+        Last::Change { verdict: Verdict::Passed, .. } => Reason::Verified,
+        Last::Change { verdict: Verdict::Unproven, .. } => Reason::Unproven,
+        Last::Change { verdict: Verdict::Skipped, .. } => Reason::Unverified,
+        Last::Answer(score) if score.weak || score.value < policy.threshold => Reason::Unverified,
+        Last::Answer(_) => Reason::Confident,
+    };
+    if facts.asked != Asked::Auto {
+        return Some(Reason::Requested);
+    }
+    match facts.tier {
+        // Advice that was applied locally keeps the local route, and the local reason.
+        Tier::Local | Tier::Advice => Some(local),
+        Tier::CloudAnswer | Tier::Hands => facts.escalated.clone(),
+    }
+}
+
+/// Whether another local try is due: the first one, or one with new evidence within the count.
+fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
+    let open = facts.local_up && facts.tier == Tier::Local && facts.local_tries < policy.max_local_tries;
+    open && match facts.last {
+        Last::Nothing => true,
+        Last::Failed { again, .. } => again,
+        Last::Change { verdict, .. } => verdict == Verdict::Failed,
+        Last::Answer(_) | Last::Overflow => false,
+    }
+}
+
+/// What a wanted step that is refused comes to: the best local result there is, marked with both reasons; a first local
+/// try where there was none; else the end.
+fn settle(policy: &Policy, facts: &Facts, wanted: Option<Reason>, why: Refusal) -> Decision {
+    let refused = Some(why);
+    let best = facts.best_local.filter(|_| facts.kind == Kind::Answer);
+    if let Some(score) = best.filter(|score| score.value < policy.threshold) {
+        let accepted = if low_confidence(policy, score).is_some() { Reason::LowConfidence } else { Reason::Unverified };
+        return Decision::Accept { reason: accepted, wanted, refused };
+    }
+    if let Some(score) = best {
+        let accepted = if score.weak { Reason::Unverified } else { Reason::Confident };
+        return Decision::Accept { reason: accepted, wanted, refused };
+    }
+    if let Some(reason) = acceptance(policy, facts) {
+        return Decision::Accept { reason, wanted, refused };
+    }
+    // A risk word sent the answer out before any local try, and no provider could take it.
+    let untried = facts.stopped.is_none() && facts.asked == Asked::Auto && facts.local_up && facts.local_tries == 0;
+    if untried {
+        return Decision::Try { tier: Tier::Local, reason: Reason::Requested };
+    }
+    Decision::GiveUp { reason: wanted.unwrap_or_else(|| failure(facts)), refused }
+}
+
+/// The reason of a run without success, after its last try.
+fn failure(facts: &Facts) -> Reason {
+    match facts.last {
+        Last::Failed { class, .. } => Reason::LocalFailed(class),
+        Last::Overflow => Reason::ContextOverflow,
+        Last::Change { .. } => Reason::VerifyFailed,
+        Last::Nothing if !facts.local_up => Reason::LocalDown,
+        Last::Nothing | Last::Answer(_) => Reason::LowConfidence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::task::{FailureClass, Provider};
+
+    fn policy() -> Policy {
+        Policy {
+            threshold: 0.6,
+            max_local_tries: 2,
+            on_low_confidence: true,
+            on_verification_failures: true,
+            on_high_complexity: true,
+            complexity_threshold: 1,
+            prefer_local: false,
+            hands: Hands::Never,
+        }
+    }
+
+    fn facts(kind: Kind) -> Facts {
+        Facts {
+            kind,
+            asked: Asked::Auto,
+            local_up: true,
+            risk_words: Vec::new(),
+            local_tries: 0,
+            tier: Tier::Local,
+            escalated: None,
+            last: Last::Nothing,
+            best_local: None,
+            cloud: Cloud::Refused(Refusal::NoProvider),
+            hands_answer: None,
+            stopped: None,
+        }
+    }
+
+    const SURE: Score = Score { value: 0.9, weak: false };
+    const WEAK: Score = Score { value: 0.7, weak: true };
+    const POOR: Score = Score { value: 0.3, weak: false };
+    const OPEN: Cloud = Cloud::Open(Provider::Claude);
+
+    fn answered(score: Score) -> Facts {
+        Facts { local_tries: 1, last: Last::Answer(score), best_local: Some(score), ..facts(Kind::Answer) }
+    }
+
+    fn changed(verdict: Verdict, score: Score, local_tries: u32) -> Facts {
+        Facts { local_tries, last: Last::Change { verdict, score }, ..facts(Kind::Change) }
+    }
+
+    fn failed(kind: Kind, local_tries: u32) -> Facts {
+        let last = Last::Failed { class: FailureClass::Truncated, again: true };
+        Facts { local_tries, last, ..facts(kind) }
+    }
+
+    /// Spells a decision in one line, as the tables below read it.
+    fn spell(decision: &Decision) -> String {
+        let mark = |wanted: &Option<Reason>, refused: &Option<Refusal>| {
+            let wanted = wanted.as_ref().map(|reason| format!(", wanted {reason}")).unwrap_or_default();
+            wanted + &refused.map(|why| format!(", refused {}", why.name())).unwrap_or_default()
+        };
+        match decision {
+            Decision::Try { tier: Tier::Local, .. } => "try local".into(),
+            Decision::Try { tier, reason } => format!("try {tier:?} for {reason}"),
+            Decision::AskHands { provider } => format!("ask for {}", provider.name()),
+            Decision::Accept { reason, wanted, refused } => format!("accept {reason}{}", mark(wanted, refused)),
+            Decision::GiveUp { reason, refused } => format!("give up {reason}{}", mark(&None, refused)),
+        }
+    }
+
+    #[track_caller]
+    fn check(policy: &Policy, facts: &Facts, expected: &str) {
+        assert_eq!(spell(&decide(policy, facts)), expected, "{facts:#?}");
+    }
+
+    #[test]
+    fn answers_without_a_provider_stay_local_and_say_so() {
+        let policy = policy();
+        check(&policy, &facts(Kind::Answer), "try local");
+        check(&policy, &answered(SURE), "accept confident");
+        check(&policy, &answered(WEAK), "accept unverified");
+        check(&policy, &answered(POOR), "accept low_confidence, wanted low_confidence, refused no_provider");
+        check(&policy, &failed(Kind::Answer, 1), "try local");
+        check(&policy, &failed(Kind::Answer, 2), "give up local_failed:truncated, refused no_provider");
+        let risky = Facts { risk_words: vec!["migration".into()], ..facts(Kind::Answer) };
+        check(&policy, &risky, "try local");
+        let risky = Facts { risk_words: vec!["migration".into()], ..answered(SURE) };
+        check(&policy, &risky, "accept confident, wanted complexity:migration, refused no_provider");
+        let overflow = Facts { local_tries: 1, last: Last::Overflow, ..facts(Kind::Answer) };
+        check(&policy, &overflow, "give up context_overflow, refused no_provider");
+        let down = Facts { local_up: false, ..facts(Kind::Answer) };
+        check(&policy, &down, "give up local_down, refused no_provider");
+    }
+
+    #[test]
+    fn answers_with_a_provider_escalate_on_evidence() {
+        let policy = policy();
+        let open = |facts: Facts| Facts { cloud: OPEN, ..facts };
+        check(&policy, &open(answered(SURE)), "accept confident");
+        check(&policy, &open(answered(WEAK)), "accept unverified");
+        check(&policy, &open(answered(POOR)), "try CloudAnswer for low_confidence");
+        check(&policy, &open(failed(Kind::Answer, 2)), "try CloudAnswer for local_failed:truncated");
+        let risky = Facts { risk_words: vec!["security".into()], ..facts(Kind::Answer) };
+        check(&policy, &open(risky.clone()), "try CloudAnswer for complexity:security");
+        let calm = Policy { prefer_local: true, ..policy.clone() };
+        check(&calm, &open(risky), "try local");
+        check(&calm, &open(answered(POOR)), "accept unverified");
+        check(&calm, &open(Facts { local_up: false, ..facts(Kind::Answer) }), "try CloudAnswer for local_down");
+        let none = Policy { on_low_confidence: false, on_high_complexity: false, ..policy };
+        check(&none, &open(answered(POOR)), "accept unverified");
+        check(&none, &open(Facts { risk_words: vec!["security".into()], ..facts(Kind::Answer) }), "try local");
+    }
+
+    #[test]
+    fn changes_are_judged_by_proof_first() {
+        let policy = policy();
+        check(&policy, &facts(Kind::Change), "try local");
+        check(&policy, &changed(Verdict::Passed, POOR, 1), "accept verified");
+        check(&policy, &changed(Verdict::Unproven, POOR, 1), "accept unproven");
+        check(&policy, &changed(Verdict::Failed, SURE, 1), "try local");
+        check(&policy, &changed(Verdict::Failed, SURE, 2), "give up verify_failed, refused no_provider");
+        check(&policy, &changed(Verdict::Skipped, SURE, 1), "accept unverified");
+        check(
+            &policy,
+            &changed(Verdict::Skipped, POOR, 1),
+            "accept unverified, wanted low_confidence, refused no_provider",
+        );
+        let risky = |facts: Facts| Facts { risk_words: vec!["refactor".into()], ..facts };
+        check(&policy, &risky(facts(Kind::Change)), "try local");
+        check(&policy, &risky(changed(Verdict::Passed, SURE, 1)), "accept verified");
+        let open = Facts { cloud: OPEN, ..risky(changed(Verdict::Skipped, SURE, 1)) };
+        check(&policy, &open, "try Advice for complexity:refactor");
+    }
+
+    #[test]
+    fn hands_come_after_advice_and_with_permission() {
+        let mut policy = policy();
+        let spent = Facts { cloud: OPEN, ..changed(Verdict::Failed, SURE, 2) };
+        check(&policy, &spent, "try Advice for verify_failed");
+        let advised = Facts { tier: Tier::Advice, escalated: Some(Reason::VerifyFailed), ..spent.clone() };
+        check(&policy, &advised, "give up verify_failed");
+        policy.hands = Hands::Allowed;
+        check(&policy, &advised, "try Hands for verify_failed");
+        policy.hands = Hands::Ask;
+        check(&policy, &advised, "ask for claude");
+        check(&policy, &Facts { hands_answer: Some(true), ..advised.clone() }, "try Hands for verify_failed");
+        check(&policy, &Facts { hands_answer: Some(false), ..advised }, "give up verify_failed");
+        policy.hands = Hands::Never;
+        let down = Facts { local_up: false, cloud: OPEN, ..facts(Kind::Change) };
+        check(&policy, &down, "try Hands for local_down");
+        policy.on_verification_failures = false;
+        check(&policy, &spent, "give up verify_failed");
+    }
+
+    #[test]
+    fn a_forced_route_is_kept_or_refused() {
+        let policy = policy();
+        let forced = |asked, kind, cloud| Facts { asked, cloud, ..facts(kind) };
+        check(&policy, &forced(Asked::Claude, Kind::Change, OPEN), "try Hands for requested");
+        check(&policy, &forced(Asked::Cloud, Kind::Answer, OPEN), "try CloudAnswer for requested");
+        let refused = Cloud::Refused(Refusal::LocalOnly);
+        check(&policy, &forced(Asked::Codex, Kind::Answer, refused), "give up requested, refused local_only");
+        check(&policy, &Facts { asked: Asked::Local, cloud: OPEN, ..answered(POOR) }, "accept requested");
+        let down = Facts { asked: Asked::Local, local_up: false, cloud: OPEN, ..facts(Kind::Change) };
+        check(&policy, &down, "give up local_down");
+    }
+
+    #[test]
+    fn a_stopped_run_keeps_what_it_has() {
+        let policy = policy();
+        let late = |facts: Facts| Facts { stopped: Some(Refusal::Deadline), ..facts };
+        check(&policy, &late(facts(Kind::Answer)), "give up low_confidence, refused deadline");
+        check(&policy, &late(failed(Kind::Change, 1)), "give up local_failed:truncated, refused deadline");
+        check(&policy, &late(changed(Verdict::Failed, SURE, 1)), "give up verify_failed, refused deadline");
+        check(&policy, &late(answered(SURE)), "accept confident, refused deadline");
+    }
+
+    /// Every way a try can end, for the walk.
+    fn ends(kind: Kind) -> Vec<Last> {
+        let mut ends = vec![
+            Last::Overflow,
+            Last::Failed { class: FailureClass::Empty, again: true },
+            Last::Failed { class: FailureClass::Server, again: false },
+        ];
+        for score in [SURE, WEAK, POOR] {
+            if kind == Kind::Answer {
+                ends.push(Last::Answer(score));
+            } else {
+                let verdicts = [Verdict::Passed, Verdict::Failed, Verdict::Unproven, Verdict::Skipped];
+                ends.extend(verdicts.map(|verdict| Last::Change { verdict, score }));
+            }
+        }
+        ends
+    }
+
+    /// What the engine makes of a try: the facts after it. A provider that gave nothing hands over to the next one.
+    fn after(facts: &Facts, tier: Tier, reason: &Reason, last: Last) -> Facts {
+        let mut next = Facts { tier, last, ..facts.clone() };
+        if tier == Tier::Local {
+            next.local_tries += 1;
+            if let Last::Answer(score) = last {
+                next.best_local = Some(score);
+            }
+            return next;
+        }
+        next.escalated = Some(reason.clone());
+        if matches!(last, Last::Failed { .. } | Last::Overflow) {
+            next.cloud = match facts.cloud {
+                Cloud::Open(Provider::Claude) => Cloud::Open(Provider::Codex),
+                Cloud::Open(_) | Cloud::Refused(_) => Cloud::Refused(Refusal::NoProvider),
+            };
+        }
+        next
+    }
+
+    /// Follows `decide` to every end and returns (ends seen, whether a cloud try happened).
+    fn walk(policy: &Policy, facts: &Facts, depth: u32) -> (u64, bool) {
+        assert!(depth < 10, "does not end: {facts:#?}");
+        match decide(policy, facts) {
+            Decision::Accept { .. } => {
+                assert!(!matches!(facts.last, Last::Nothing), "accepted without a try: {facts:#?}");
+                let red = matches!(facts.last, Last::Change { verdict: Verdict::Failed, .. });
+                assert!(!red, "accepted red tests: {facts:#?}");
+                (1, false)
+            }
+            Decision::GiveUp { .. } => {
+                let green = matches!(facts.last, Last::Change { verdict: Verdict::Passed, .. });
+                assert!(!green, "gave up on green tests: {facts:#?}");
+                (1, false)
+            }
+            Decision::AskHands { .. } => {
+                assert_eq!((policy.hands, facts.hands_answer), (Hands::Ask, None), "{facts:#?}");
+                let yes = walk(policy, &Facts { hands_answer: Some(true), ..facts.clone() }, depth + 1);
+                let no = walk(policy, &Facts { hands_answer: Some(false), ..facts.clone() }, depth + 1);
+                (yes.0 + no.0, yes.1 || no.1)
+            }
+            Decision::Try { tier, reason } => {
+                if tier == Tier::Local {
+                    assert!(facts.local_up && facts.local_tries < policy.max_local_tries, "{facts:#?}");
+                } else {
+                    assert!(matches!(facts.cloud, Cloud::Open(_)), "tried a refused provider: {facts:#?}");
+                    assert_ne!(facts.asked, Asked::Local, "left local against the user's word: {facts:#?}");
+                    let evidence = !matches!(facts.last, Last::Nothing) || reason != Reason::VerifyFailed;
+                    assert!(evidence && tier >= facts.tier, "advanced without evidence: {facts:#?}");
+                    let known = policy.hands == Hands::Allowed || facts.hands_answer == Some(true);
+                    let free = matches!(reason, Reason::LocalDown | Reason::Requested);
+                    assert!(tier != Tier::Hands || known || free, "wrote without permission: {facts:#?}");
+                }
+                let mut seen = (0, tier != Tier::Local);
+                for last in ends(facts.kind) {
+                    let (ends, cloud) = walk(policy, &after(facts, tier, &reason, last), depth + 1);
+                    seen = (seen.0 + ends, seen.1 || cloud);
+                }
+                seen
+            }
+        }
+    }
+
+    #[test]
+    fn every_walk_ends_and_what_may_escalate_can() {
+        let mut total = 0;
+        for kind in [Kind::Answer, Kind::Change] {
+            for hands in [Hands::Allowed, Hands::Ask, Hands::Never] {
+                for prefer_local in [false, true] {
+                    for asked in [Asked::Auto, Asked::Local, Asked::Cloud, Asked::Gemini] {
+                        for local_up in [true, false] {
+                            for cloud in [OPEN, Cloud::Refused(Refusal::Budget)] {
+                                for risk_words in [vec![], vec!["security".to_string()]] {
+                                    let policy = Policy { hands, prefer_local, ..policy() };
+                                    let start = Facts { asked, local_up, cloud, risk_words, ..facts(kind) };
+                                    let (ends, escalated) = walk(&policy, &start, 0);
+                                    let may = cloud == OPEN && asked != Asked::Local;
+                                    assert_eq!(escalated, may, "{policy:?} {start:#?}");
+                                    total += ends;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(total > 1000, "walked only {total} ends");
+    }
+
+    #[test]
+    fn recorded_facts_decide_the_same_again() {
+        let facts = Facts { cloud: OPEN, ..changed(Verdict::Failed, POOR, 2) };
+        let text = serde_json::to_string(&(policy(), &facts)).unwrap();
+        let (policy, read): (Policy, Facts) = serde_json::from_str(&text).unwrap();
+        assert_eq!(decide(&policy, &read), decide(&policy, &facts));
+    }
+}

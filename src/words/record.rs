@@ -1,7 +1,7 @@
 //! The ledger line: one compact JSON object for each run, versioned. Field order is the order in the file.
 
 use crate::words::changes::FileOp;
-use crate::words::task::{Attempt, CommandRun, Facts, Kind, Reason, Refusal, Route, Source};
+use crate::words::task::{Attempt, CommandRun, Facts, Kind, Policy, Reason, Refusal, Route, Source};
 use crate::words::time::Utc;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub struct RunRecord {
     pub files: Vec<FileOp>,
     /// What the policy knew when it decided for the last time; null for records that no policy decided (`undo`).
     pub facts: Option<Facts>,
+    /// The settings that it decided by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     pub attempts: Vec<Attempt>,
     pub commands: Vec<CommandRun>,
     pub cloud: CloudUse,

@@ -100,8 +100,6 @@ pub enum Refusal {
     Deadline,
     Canceled,
     NoSnapshot,
-    /// The user or the configuration does not let the cloud write (`workflow.allow_sota_write_fallback`).
-    NotAllowed,
 }
 
 /// The class of a failed local try, as it appears in `local_failed:CLASS`.
@@ -293,6 +291,33 @@ pub enum Cloud {
     Refused(Refusal),
 }
 
+/// Whether the cloud may write after local tries failed (`workflow.allow_sota_write_fallback`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hands {
+    Allowed,
+    /// Not configured; a person at a terminal is asked.
+    Ask,
+    Never,
+}
+
+/// The settings that decide. Recorded with every run, so that its route can be replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `router.local_confidence_threshold`, 0 to 1.
+    pub threshold: f64,
+    /// Local model calls for this kind of task, repairs included.
+    pub max_local_tries: u32,
+    /// `router.escalate_on`.
+    pub on_low_confidence: bool,
+    pub on_verification_failures: bool,
+    pub on_high_complexity: bool,
+    /// How many risk words make a task complex.
+    pub complexity_threshold: u32,
+    pub prefer_local: bool,
+    pub hands: Hands,
+}
+
 /// All that the policy may know. Plain values, recorded with every run so that its route can be replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -304,14 +329,16 @@ pub struct Facts {
     pub risk_words: Vec<String>,
     /// Local model calls so far.
     pub local_tries: u32,
-    /// The tier of the last try.
+    /// The tier of the last try; `local` before the first.
     pub tier: Tier,
+    /// The trigger of the last escalation.
+    pub escalated: Option<Reason>,
     pub last: Last,
     /// The best usable local answer so far, to fall back on.
     pub best_local: Option<Score>,
     pub cloud: Cloud,
-    /// Whether the cloud may write after local tries failed; `None`: ask.
-    pub hands_allowed: Option<bool>,
+    /// What the user answered when asked whether the cloud may write; `None` before that.
+    pub hands_answer: Option<bool>,
     /// Set when the run has to end.
     pub stopped: Option<Refusal>,
 }
@@ -421,7 +448,6 @@ impl Refusal {
             Refusal::Deadline => "deadline",
             Refusal::Canceled => "canceled",
             Refusal::NoSnapshot => "no_snapshot",
-            Refusal::NotAllowed => "not_allowed",
         }
     }
 }
