@@ -1,1 +1,467 @@
-//! (being written)
+//! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
+
+use crate::words::error::{Error, Kind as ErrorKind};
+use crate::words::task::{Asked, Kind};
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The page of `mux --help`.
+pub const HELP: &str = "\
+usage: mux COMMAND [OPTIONS]
+
+Runs a coding task on your own model server, proves the result with your own
+tests and records every decision. Nothing leaves this machine.
+
+commands:
+  run [TASK...]       do one task; the task may also come on standard input
+  doctor              what works, what does not, and the command that fixes it
+  status              the model server, recent routes and failures; reads only
+  log                 recent runs
+  config [show|path|init|check]
+                      effective values and where each comes from
+  trust [DIR]         let a project's own mux.yaml name verification commands
+
+options of run:
+  -C, --workdir DIR   work there (default: a path in the task, the git root of
+                      the current directory, the current directory)
+      --task TEXT     the task, instead of TASK...
+      --task-file FILE  read the task from FILE; `-` is standard input
+      --answer        the task wants an answer; write nothing
+      --change        the task wants files changed
+      --route ROUTE   auto, local, cloud, claude, codex or gemini
+      --local-only    start no cloud process, contact no other machine
+      --prefer-local  only failed proof or a server that is down may escalate
+      --verify CMD    prove the result with CMD (repeatable); a JSON list is
+                      taken as arguments: '[\"sh\", \"-c\", \"make && ./check\"]'
+      --no-verify     prove nothing
+      --file PATH     show this file to the model (repeatable); also lets a
+                      run write a file that tools execute unasked
+      --dry-run       kind, work directory, context and first step; calls nothing
+      --preview       generate and show the diff; write nothing
+      --no-wait       end at once when another run holds the work directory
+      --deadline SECONDS  end the run by then
+      --json          one JSON object on standard output
+      --quiet         nothing on standard error but errors
+      --config FILE   read this configuration too
+
+options of the others:
+  doctor --json
+  status --json | --check
+  log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
+  config show [--json]
+  trust [DIR] [--remove]
+
+  -h, --help          this page
+  -V, --version       the version
+
+exit codes:
+  0 done · 1 not done: no route succeeded or the proof failed, the tree is as it
+  was · 2 usage or configuration · 3 input/output, or done but not recorded ·
+  4 refused: policy allowed no attempt, or a refused work directory or path ·
+  130, 143, 129 interrupted
+";
+
+/// What to do, fully parsed.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    Help,
+    Version,
+    Run(Box<RunArgs>),
+    Doctor { json: bool, config: Option<PathBuf> },
+    Status { json: bool, check: bool, config: Option<PathBuf> },
+    Log { args: LogArgs, config: Option<PathBuf> },
+    Config { action: ConfigAction, json: bool, config: Option<PathBuf> },
+    Trust { dir: Option<PathBuf>, remove: bool },
+}
+
+/// The actions of `mux config`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConfigAction {
+    #[default]
+    Show,
+    Path,
+    Init,
+    Check,
+}
+
+/// The options of `mux log`.
+#[derive(Debug, PartialEq)]
+pub struct LogArgs {
+    /// How many records, the newest first.
+    pub n: usize,
+    pub route: Option<String>,
+    pub failed: bool,
+    /// Only records younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    pub json: bool,
+}
+
+/// Where the text of the task comes from.
+#[derive(Debug, Default, PartialEq)]
+pub enum TaskText {
+    /// Nothing was said: standard input, unless it is a terminal.
+    #[default]
+    Unsaid,
+    Text(String),
+    Stdin,
+    File(PathBuf),
+}
+
+/// The options of `mux run`.
+#[derive(Debug, Default, PartialEq)]
+pub struct RunArgs {
+    pub task: TaskText,
+    pub workdir: Option<PathBuf>,
+    pub kind: Option<Kind>,
+    pub route: Asked,
+    pub local_only: bool,
+    pub prefer_local: bool,
+    pub verify: Vec<String>,
+    pub no_verify: bool,
+    pub files: Vec<String>,
+    pub dry_run: bool,
+    pub preview: bool,
+    pub no_wait: bool,
+    pub deadline_sec: Option<u64>,
+    pub json: bool,
+    pub quiet: bool,
+    pub config: Option<PathBuf>,
+}
+
+const COMMANDS: [&str; 6] = ["run", "doctor", "status", "log", "config", "trust"];
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// `Kind::Usage`, naming the argument and the nearest valid one.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    let mut parser = Parser::from_args(args);
+    let Some(first) = parser.next().map_err(usage)? else { return Ok(Command::Help) };
+    match first {
+        Arg::Short('h') | Arg::Long("help") => Ok(Command::Help),
+        Arg::Short('V') | Arg::Long("version") => Ok(Command::Version),
+        Arg::Value(name) => command(&name.string().map_err(usage)?, parser),
+        Arg::Short(_) | Arg::Long(_) => Err(unexpected(first, &["--help", "--version"])),
+    }
+}
+
+fn command(name: &str, parser: Parser) -> Result<Command, Error> {
+    match name {
+        "run" => run(parser),
+        "doctor" | "status" | "log" | "config" | "trust" => other(name, parser),
+        "help" => Ok(Command::Help),
+        "version" => Ok(Command::Version),
+        _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(nearest(name, &COMMANDS))),
+    }
+}
+
+fn run(mut parser: Parser) -> Result<Command, Error> {
+    let mut args = RunArgs::default();
+    let mut words: Vec<String> = Vec::new();
+    while let Some(arg) = parser.next().map_err(usage)? {
+        match arg {
+            Arg::Value(word) => words.push(word.string().map_err(usage)?),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('C') | Arg::Long("workdir") => args.workdir = Some(path(&mut parser)?),
+            Arg::Long("task") => say(&mut args.task, TaskText::Text(text(&mut parser)?))?,
+            Arg::Long("task-file") => {
+                let file = path(&mut parser)?;
+                say(&mut args.task, if file.as_os_str() == "-" { TaskText::Stdin } else { TaskText::File(file) })?;
+            }
+            Arg::Long("answer") => args.kind = Some(one_kind(args.kind, Kind::Answer)?),
+            Arg::Long("change") => args.kind = Some(one_kind(args.kind, Kind::Change)?),
+            Arg::Long("route") => args.route = route(&text(&mut parser)?)?,
+            Arg::Long("local-only") => args.local_only = true,
+            Arg::Long("prefer-local") => args.prefer_local = true,
+            Arg::Long("verify") => args.verify.push(text(&mut parser)?),
+            Arg::Long("no-verify") => args.no_verify = true,
+            Arg::Long("file") => args.files.push(text(&mut parser)?),
+            Arg::Long("dry-run") => args.dry_run = true,
+            Arg::Long("preview") => args.preview = true,
+            Arg::Long("no-wait") => args.no_wait = true,
+            Arg::Long("deadline") => args.deadline_sec = Some(seconds(&text(&mut parser)?)?),
+            Arg::Long("json") => args.json = true,
+            Arg::Long("quiet") | Arg::Short('q') => args.quiet = true,
+            Arg::Long("config") => args.config = Some(path(&mut parser)?),
+            Arg::Short(_) | Arg::Long(_) => return Err(unexpected(arg, &options_of("run"))),
+        }
+    }
+    if args.no_verify && !args.verify.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "`--verify` and `--no-verify` contradict each other"));
+    }
+    match words.as_slice() {
+        [] => {}
+        [dash] if dash == "-" => say(&mut args.task, TaskText::Stdin)?,
+        words => say(&mut args.task, TaskText::Text(words.join(" ")))?,
+    }
+    Ok(Command::Run(Box::new(args)))
+}
+
+/// The commands that have few options of their own.
+fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
+    let (mut json, mut check, mut remove, mut config) = (false, false, false, None);
+    let mut log = LogArgs { n: 20, route: None, failed: false, since_ms: None, json: false };
+    let mut value: Option<OsString> = None;
+    while let Some(arg) = parser.next().map_err(usage)? {
+        match (name, arg) {
+            (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
+            ("run" | "doctor" | "status" | "log" | "config", Arg::Long("config")) => config = Some(path(&mut parser)?),
+            ("doctor" | "status" | "log" | "config", Arg::Long("json")) => json = true,
+            ("status", Arg::Long("check")) => check = true,
+            ("trust", Arg::Long("remove")) => remove = true,
+            ("log", Arg::Short('n')) => log.n = count(&text(&mut parser)?)?,
+            ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
+            ("log", Arg::Long("failed")) => log.failed = true,
+            ("log", Arg::Long("since")) => log.since_ms = Some(span(&text(&mut parser)?)?),
+            ("config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
+            (_, arg) => return Err(unexpected(arg, &options_of(name))),
+        }
+    }
+    Ok(match name {
+        "doctor" => Command::Doctor { json, config },
+        "status" => Command::Status { json, check, config },
+        "log" => Command::Log { args: LogArgs { json, ..log }, config },
+        "config" => Command::Config { action: action(value)?, json, config },
+        _ => Command::Trust { dir: value.map(PathBuf::from), remove },
+    })
+}
+
+fn action(value: Option<OsString>) -> Result<ConfigAction, Error> {
+    let Some(word) = value else { return Ok(ConfigAction::Show) };
+    Ok(match word.to_str() {
+        Some("show") => ConfigAction::Show,
+        Some("path") => ConfigAction::Path,
+        Some("init") => ConfigAction::Init,
+        Some("check") => ConfigAction::Check,
+        Some(_) | None => return Err(unexpected(Arg::Value(word), &["show", "path", "init", "check"])),
+    })
+}
+
+/// The long options that the help page lists in the line or section of a command.
+fn options_of(name: &str) -> Vec<&'static str> {
+    let section = match name {
+        "run" => HELP.split("options of run:").nth(1).and_then(|rest| rest.split("options of the others:").next()),
+        _ => HELP.lines().find(|line| line.trim_start().starts_with(name) && line.contains("--")),
+    };
+    let words = section.unwrap_or_default().split([' ', ',', '\n', '[', ']']);
+    words.filter(|word| word.starts_with("--")).collect()
+}
+
+fn unexpected(arg: Arg<'_>, known: &[&str]) -> Error {
+    let name = match &arg {
+        Arg::Short(letter) => format!("-{letter}"),
+        Arg::Long(name) => format!("--{name}"),
+        Arg::Value(value) => value.to_string_lossy().into_owned(),
+    };
+    Error::new(ErrorKind::Usage, format!("unexpected argument `{name}`")).hint(nearest(&name, known))
+}
+
+/// Says which known word is meant, if one is close; else where all are listed.
+fn nearest(name: &str, known: &[&str]) -> String {
+    let close = known.iter().map(|word| (distance(name, word), word)).min();
+    match close {
+        Some((steps, word)) if steps <= 2.max(name.len() / 3) => {
+            format!("did you mean `{word}`? `mux --help` lists all")
+        }
+        Some(_) | None => "`mux --help` lists what there is".to_string(),
+    }
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (j, y) in b.chars().enumerate() {
+            let above = row.get(j + 1).copied().unwrap_or(usize::MAX);
+            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            diagonal = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn say(task: &mut TaskText, said: TaskText) -> Result<(), Error> {
+    if *task != TaskText::Unsaid {
+        let what = "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`";
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    *task = said;
+    Ok(())
+}
+
+fn one_kind(before: Option<Kind>, kind: Kind) -> Result<Kind, Error> {
+    match before {
+        Some(other) if other != kind => {
+            Err(Error::new(ErrorKind::Usage, "`--answer` and `--change` contradict each other"))
+        }
+        Some(_) | None => Ok(kind),
+    }
+}
+
+fn text(parser: &mut Parser) -> Result<String, Error> {
+    parser.value().and_then(ValueExt::string).map_err(usage)
+}
+
+fn path(parser: &mut Parser) -> Result<PathBuf, Error> {
+    let value = parser.value().map_err(usage)?;
+    if value.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "an empty path is not a path"));
+    }
+    Ok(PathBuf::from(value))
+}
+
+fn route(name: &str) -> Result<Asked, Error> {
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(nearest(name, &Asked::NAMES));
+    Asked::parse(name).ok_or_else(unknown)
+}
+
+/// A route as records name it.
+fn route_name(name: &str) -> Result<String, Error> {
+    let known = ["local", "claude", "codex", "gemini", "none"];
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(nearest(name, &known));
+    known.contains(&name).then(|| name.to_string()).ok_or_else(unknown)
+}
+
+fn count(value: &str) -> Result<usize, Error> {
+    let bad = |_| Error::new(ErrorKind::Usage, format!("`-n {value}` is not a number"));
+    value.parse().map_err(bad)
+}
+
+/// Seconds of a deadline: a whole number from 1 to a week.
+fn seconds(value: &str) -> Result<u64, Error> {
+    let bad =
+        || Error::new(ErrorKind::Usage, format!("`--deadline {value}` is not a number of seconds from 1 to 604800"));
+    value.parse().ok().filter(|seconds| (1..=604_800).contains(seconds)).ok_or_else(bad)
+}
+
+/// A span such as `90s`, `30m`, `12h`, `7d`, `2w`, in milliseconds.
+fn span(value: &str) -> Result<u64, Error> {
+    let bad = || {
+        let error = Error::new(ErrorKind::Usage, format!("`--since {value}` is not a span of time"));
+        error.hint("a number and one of s, m, h, d, w: `--since 7d`")
+    };
+    let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match value.get(digits.len()..) {
+        Some("s") => 1000,
+        Some("m") => 60_000,
+        Some("h") => 3_600_000,
+        Some("d") => 86_400_000,
+        Some("w") => 604_800_000,
+        Some(_) | None => return Err(bad()),
+    };
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(bad)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn usage(error: lexopt::Error) -> Error {
+    Error::new(ErrorKind::Usage, error.to_string()).hint("`mux --help` lists the commands and their options")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Command, String> {
+        parse(line.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check_run(line: &[&str], expected: RunArgs) {
+        assert_eq!(read(line), Ok(Command::Run(Box::new(expected))), "{line:?}");
+    }
+
+    #[track_caller]
+    fn check_error(line: &[&str], expected: &str) {
+        assert_eq!(read(line), Err(expected.to_string()), "{line:?}");
+    }
+
+    fn text(task: &str) -> TaskText {
+        TaskText::Text(task.into())
+    }
+
+    #[test]
+    fn tasks_come_in_four_ways() {
+        check_run(&["run", "fix", "the bug"], RunArgs { task: text("fix the bug"), ..RunArgs::default() });
+        check_run(&["run", "--task", "-x"], RunArgs { task: text("-x"), ..RunArgs::default() });
+        check_run(&["run", "--", "-v is broken"], RunArgs { task: text("-v is broken"), ..RunArgs::default() });
+        check_run(&["run", "-"], RunArgs { task: TaskText::Stdin, ..RunArgs::default() });
+        check_run(&["run", "--task-file", "-"], RunArgs { task: TaskText::Stdin, ..RunArgs::default() });
+        check_run(&["run", "--task-file=t"], RunArgs { task: TaskText::File("t".into()), ..RunArgs::default() });
+        check_run(&["run"], RunArgs::default());
+    }
+
+    #[test]
+    fn options_of_run_are_read() {
+        check_run(
+            &["run", "-C", "d", "--change", "--route=local", "--verify", "a b", "--verify=c", "--deadline", "5", "x"],
+            RunArgs {
+                task: text("x"),
+                workdir: Some("d".into()),
+                kind: Some(Kind::Change),
+                route: Asked::Local,
+                verify: vec!["a b".into(), "c".into()],
+                deadline_sec: Some(5),
+                ..RunArgs::default()
+            },
+        );
+    }
+
+    #[test]
+    fn the_other_commands_are_read() {
+        assert_eq!(read(&[]), Ok(Command::Help));
+        assert_eq!(read(&["-V"]), Ok(Command::Version));
+        assert_eq!(read(&["run", "--help"]), Ok(Command::Help));
+        assert_eq!(read(&["status", "--check"]), Ok(Command::Status { json: false, check: true, config: None }));
+        let args =
+            LogArgs { n: 3, route: Some("local".into()), failed: true, since_ms: Some(604_800_000), json: false };
+        let line = ["log", "-n3", "--route", "local", "--failed", "--since", "7d"];
+        assert_eq!(read(&line), Ok(Command::Log { args, config: None }));
+        let config = Command::Config { action: ConfigAction::Init, json: false, config: None };
+        assert_eq!(read(&["config", "init"]), Ok(config));
+        assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
+    }
+
+    #[test]
+    fn mistakes_name_the_nearest_word() {
+        check_error(&["rnu"], "unknown command `rnu`\n  hint: did you mean `run`? `mux --help` lists all");
+        check_error(&["zzzzzz"], "unknown command `zzzzzz`\n  hint: `mux --help` lists what there is");
+        check_error(
+            &["run", "--verfy", "x"],
+            "unexpected argument `--verfy`\n  hint: did you mean `--verify`? `mux --help` lists all",
+        );
+        check_error(
+            &["run", "--route", "lokal"],
+            "unknown route `lokal`\n  hint: did you mean `local`? `mux --help` lists all",
+        );
+        check_error(
+            &["status", "--jsno"],
+            "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
+        );
+        check_error(&["run", "--answer", "--change", "x"], "`--answer` and `--change` contradict each other");
+        check_error(&["run", "--deadline", "0", "x"], "`--deadline 0` is not a number of seconds from 1 to 604800");
+        check_error(
+            &["run", "a", "--task", "b"],
+            "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`",
+        );
+        check_error(
+            &["log", "--since", "7"],
+            "`--since 7` is not a span of time\n  hint: a number and one of s, m, h, d, w: `--since 7d`",
+        );
+    }
+
+    #[test]
+    fn every_listed_option_of_run_is_known() {
+        for option in options_of("run") {
+            let takes_none = read(&["run", option]);
+            let takes_one = read(&["run", option, "1"]);
+            let known = takes_none.is_ok() || takes_one.is_ok() || option == "--route";
+            assert!(known, "{option}: {takes_none:?} {takes_one:?}");
+        }
+    }
+}

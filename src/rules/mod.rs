@@ -2,6 +2,7 @@
 
 pub mod confidence;
 pub mod config;
+pub mod diff;
 pub mod intent;
 pub mod names;
 pub mod policy;
