@@ -1,1 +1,871 @@
-//! (being written)
+//! Which paths may be written, by name alone, and which directories may be worked in. Pure: what stands on the disk
+//! (links, devices, other people's files) is looked at by `sys/disk.rs`.
+//!
+//! **Invariants:** a protected name is refused whether or not it exists (an absent `.mcp.json` is as dangerous as a
+//! present one), in any case and with any invisible character in it. Nothing is expanded and nothing is decoded.
+//! A [`RelPath`] can only be made here.
+
+use crate::words::changes::Change;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Component, Path};
+
+/// Most files in one reply.
+pub const MAX_FILES: usize = 200;
+/// Longest content of one file, in bytes.
+pub const MAX_FILE_BYTES: usize = 2 << 20;
+const MAX_COMPONENT_BYTES: usize = 255;
+const MAX_PATH_BYTES: usize = 4096;
+const MAX_DEPTH: usize = 32;
+
+/// A path below the work directory that passed [`check`]: `/` between components, no `.`, `..`, or empty ones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelPath(String);
+
+impl RelPath {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a path, or a set of them, may not be written. `Display` says it in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    Empty,
+    Absolute,
+    Parent,
+    Tilde,
+    NotAFile,
+    Control,
+    Invisible,
+    LookAlike,
+    NotUnicode,
+    EdgeSpace,
+    NotPortable,
+    Backslash,
+    Colon,
+    Reserved,
+    ShortName,
+    LongComponent,
+    LongPath,
+    Deep,
+    /// `.git` and what stands for it, and the same of other version control systems.
+    VersionControl,
+    /// What an agent or an editor obeys, and mux's own files: never written.
+    AgentConfig,
+    /// What some tool runs without being asked: written only where the user named exactly this path.
+    AutoRun,
+    Duplicate,
+    Collision,
+    FileAndDirectory,
+    TooManyFiles,
+    TooLarge,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::Empty => "the path is empty",
+            Rule::Absolute => "the path is absolute; paths are relative to the work directory",
+            Rule::Parent => "`..` is not allowed in a path",
+            Rule::Tilde => "a path may not begin with `~`; nothing is expanded",
+            Rule::NotAFile => "the path names a directory, not a file",
+            Rule::Control => "the path has a control character",
+            Rule::Invisible => "the path has an invisible or direction-changing character",
+            Rule::LookAlike => "the path has a character that looks like a dot, a slash or a space",
+            Rule::NotUnicode => "the path is not valid Unicode",
+            Rule::EdgeSpace => "a name begins with a space, or ends with a space or a dot",
+            Rule::NotPortable => "a name has one of the characters * ? \" < > |",
+            Rule::Backslash => "a name has a backslash; components are separated by `/`",
+            Rule::Colon => "a name has a colon: a drive, a URL or an alternate stream",
+            Rule::Reserved => "the name is a device on Windows",
+            Rule::ShortName => "the name is a short (8.3) alias, which may stand for another file",
+            Rule::LongComponent => "a name is longer than 255 bytes",
+            Rule::LongPath => "the path is longer than 4096 bytes",
+            Rule::Deep => "the path is more than 32 levels deep",
+            Rule::VersionControl => "version control's own directory is never written",
+            Rule::AgentConfig => "settings of agents, editors and mux itself are never written",
+            Rule::AutoRun => "a tool runs or obeys this file without being asked; name it with `--file` to allow it",
+            Rule::Duplicate => "the path comes twice in one reply",
+            Rule::Collision => "two paths differ only in case or in the way an accent is written",
+            Rule::FileAndDirectory => "the path is a file and a directory in one reply",
+            Rule::TooManyFiles => "the reply has more than 200 files",
+            Rule::TooLarge => "the file is larger than 2 MiB",
+        })
+    }
+}
+
+/// One change whose name may be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    pub path: RelPath,
+    /// All of the new content; `None` deletes the file.
+    pub content: Option<&'a str>,
+    /// Whether the path is one that a tool runs unasked ([`Rule::AutoRun`]) and that the user has named: said in the result.
+    pub auto_run: bool,
+}
+
+/// Returns the path as it will be written: `./a` and `a//b` lose what means nothing.
+///
+/// `allowed_by_user` are the paths that the user named (`--file`), relative to the work directory: they lift
+/// [`Rule::AutoRun`] for exactly these paths and no other rule.
+///
+/// # Errors
+/// The first rule that the path breaks.
+pub fn check(path: &str, allowed_by_user: &[String]) -> Result<RelPath, Rule> {
+    judge(path, allowed_by_user).map(|(path, _)| path)
+}
+
+/// Checks all paths of a reply, alone and against each other. The order is kept.
+///
+/// # Errors
+/// The first offending path as the model wrote it, and the rule.
+pub fn check_all<'a>(changes: &'a [Change], allowed_by_user: &[String]) -> Result<Vec<Planned<'a>>, (String, Rule)> {
+    if changes.len() > MAX_FILES {
+        return Err((
+            changes.get(MAX_FILES).map(|change| change.path().to_string()).unwrap_or_default(),
+            Rule::TooManyFiles,
+        ));
+    }
+    let mut keys: BTreeMap<String, RelPath> = BTreeMap::new();
+    let mut all = Vec::with_capacity(changes.len());
+    for change in changes {
+        let refuse = |rule| (change.path().to_string(), rule);
+        let content = match change {
+            Change::Write { content, .. } if content.len() > MAX_FILE_BYTES => return Err(refuse(Rule::TooLarge)),
+            Change::Write { content, .. } => Some(content.as_str()),
+            Change::Delete { .. } => None,
+        };
+        let (path, auto_run) = judge(change.path(), allowed_by_user).map_err(refuse)?;
+        if let Some(other) = keys.insert(collision_key(&path.0), path.clone()) {
+            return Err(refuse(if other == path { Rule::Duplicate } else { Rule::Collision }));
+        }
+        all.push(Planned { path, content, auto_run });
+    }
+    for (key, path) in &keys {
+        let mut parent = key.as_str();
+        while let Some((shorter, _)) = parent.rsplit_once('/') {
+            parent = shorter;
+            if keys.contains_key(parent) {
+                return Err((path.0.clone(), Rule::FileAndDirectory));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What is known of a directory that somebody wants to work in. All paths are absolute and without links.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub path: &'a Path,
+    /// The home directory.
+    pub home: Option<&'a Path>,
+    /// Where mux keeps its state.
+    pub state: &'a Path,
+    /// User id of the directory's owner; `None` while it does not exist.
+    pub owner: Option<u32>,
+    /// User id of this process.
+    pub user: u32,
+}
+
+/// Why a directory may not be worked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceRule {
+    NotAbsolute,
+    Root,
+    Home,
+    DotOfHome,
+    System,
+    State,
+    VersionControl,
+    NotOwned,
+}
+
+impl fmt::Display for PlaceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PlaceRule::NotAbsolute => "the work directory must be an absolute path without `..`",
+            PlaceRule::Root => "the root directory is no work directory",
+            PlaceRule::Home => "the home directory itself is no work directory; use one below it",
+            PlaceRule::DotOfHome => "settings directories of the home are no work directories",
+            PlaceRule::System => "system directories are no work directories",
+            PlaceRule::State => "mux's own state is there",
+            PlaceRule::VersionControl => "version control's own directory is no work directory",
+            PlaceRule::NotOwned => "the directory belongs to another user",
+        })
+    }
+}
+
+/// Top directories that hold other things than work, all that is below them included.
+const SYSTEM: &str = "bin boot dev etc lib lib32 lib64 libx32 lost+found proc run sbin snap sys usr var nix gnu
+    System Library Applications private cores";
+/// Exceptions: places below [`SYSTEM`] where people do work. The place itself is as little a work directory as `/tmp`.
+const WORKABLE: &str = "/dev/shm /run/user /usr/src /usr/local/src /var/tmp /var/www /var/folders
+    /private/tmp /private/var/tmp /private/var/folders";
+/// Top directories that only hold other people's directories: no work directories themselves.
+const SHARED: &str = "home Users Volumes media mnt opt root srv tmp";
+
+/// Returns why `place` may not be a work directory, or `None` where it may.
+pub fn refuse_workdir(place: &Place<'_>) -> Option<PlaceRule> {
+    let path = place.path;
+    let mut names = path.components().skip(1).map(Component::as_os_str);
+    if !path.is_absolute() || names.clone().any(|name| name == "..") {
+        return Some(PlaceRule::NotAbsolute);
+    }
+    let Some(top) = names.next() else { return Some(PlaceRule::Root) };
+    let only_top = names.next().is_none();
+    // A directory that holds the home is even more than the home; the root is the home of some daemons and holds all.
+    if place.home.is_some_and(|home| home.starts_with(path)) {
+        return Some(PlaceRule::Home);
+    }
+    if path.starts_with(place.state) || place.state.starts_with(path) {
+        return Some(PlaceRule::State);
+    }
+    let home = place.home.filter(|home| home.components().count() > 1);
+    let below_home = home.and_then(|home| path.strip_prefix(home).ok()).and_then(|rest| rest.components().next());
+    if let Some(first) = below_home.map(|first| first.as_os_str().to_string_lossy()) {
+        if first.starts_with('.') || first == "Library" {
+            return Some(PlaceRule::DotOfHome);
+        }
+    // The home of a service stands below /var or /usr: what is in a home is not the system's.
+    } else if is_system(path, &top.to_string_lossy(), only_top) {
+        return Some(PlaceRule::System);
+    }
+    if path.components().any(|component| is_version_control(&fold(&component.as_os_str().to_string_lossy()))) {
+        return Some(PlaceRule::VersionControl);
+    }
+    place.owner.is_some_and(|owner| owner != place.user).then_some(PlaceRule::NotOwned)
+}
+
+fn is_system(path: &Path, top: &str, only_top: bool) -> bool {
+    let listed = |list: &str| list.split_ascii_whitespace().any(|name| name == top);
+    let workable = |below: &str| path.starts_with(below) && path != Path::new(below);
+    (listed(SYSTEM) && !WORKABLE.split_ascii_whitespace().any(workable)) || (only_top && listed(SHARED))
+}
+
+/// Returns the normalised path and whether the user's naming lifted [`Rule::AutoRun`].
+fn judge(path: &str, allowed_by_user: &[String]) -> Result<(RelPath, bool), Rule> {
+    let path = normalise(path)?;
+    let folded: Vec<String> = path.split('/').map(fold).collect();
+    if folded.iter().any(|name| is_version_control(name)) {
+        return Err(Rule::VersionControl);
+    }
+    if is_listed(&folded, AGENT_CONFIGS) {
+        return Err(Rule::AgentConfig);
+    }
+    path.split('/').try_for_each(check_component)?;
+    if path.len() > MAX_PATH_BYTES {
+        return Err(Rule::LongPath);
+    }
+    if folded.len() > MAX_DEPTH {
+        return Err(Rule::Deep);
+    }
+    let auto_run = is_listed(&folded, AUTO_RUN);
+    if auto_run && !allowed_by_user.iter().any(|allowed| normalise(allowed).is_ok_and(|allowed| allowed == path)) {
+        return Err(Rule::AutoRun);
+    }
+    Ok((RelPath(path), auto_run))
+}
+
+/// Drops `.` and empty components, after the checks that need the path as it was written.
+fn normalise(path: &str) -> Result<String, Rule> {
+    if path.is_empty() {
+        return Err(Rule::Empty);
+    }
+    if path.starts_with('/') {
+        return Err(Rule::Absolute);
+    }
+    if path.starts_with('~') {
+        return Err(Rule::Tilde);
+    }
+    if path.split('/').any(|name| name == "..") {
+        return Err(Rule::Parent);
+    }
+    if path.ends_with('/') || path == "." || path.ends_with("/.") {
+        return Err(Rule::NotAFile);
+    }
+    let mut out = String::with_capacity(path.len());
+    for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+        if !out.is_empty() {
+            out.push('/');
+        }
+        out.push_str(name);
+    }
+    // After `./~` the shell's home is the first component again.
+    if out.starts_with('~') { Err(Rule::Tilde) } else { Ok(out) }
+}
+
+fn check_component(name: &str) -> Result<(), Rule> {
+    for character in name.chars() {
+        if let Some(rule) = refuse_character(character) {
+            return Err(rule);
+        }
+    }
+    if name.starts_with(' ') || name.ends_with([' ', '.']) {
+        return Err(Rule::EdgeSpace);
+    }
+    if name.len() > MAX_COMPONENT_BYTES {
+        return Err(Rule::LongComponent);
+    }
+    let stem = name.split('.').next().unwrap_or(name);
+    if is_device(stem.trim_end()) {
+        return Err(Rule::Reserved);
+    }
+    // NTFS and FAT give every long name a short one, `CLAUDE~1.MD`; git refuses only `git~1`, but all that is
+    // protected here has one. <https://git-scm.com/docs/git-config> core.protectNTFS
+    let short = stem.rsplit_once('~').is_some_and(|(head, tail)| {
+        !head.is_empty() && stem.len() <= 8 && !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if short { Err(Rule::ShortName) } else { Ok(()) }
+}
+
+fn refuse_character(character: char) -> Option<Rule> {
+    Some(match character {
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => Rule::Control,
+        '\\' => Rule::Backslash,
+        ':' => Rule::Colon,
+        '*' | '?' | '"' | '<' | '>' | '|' => Rule::NotPortable,
+        // What a decoder puts where it found no character, and the code points that are none.
+        '\u{fffd}' | '\u{fdd0}'..='\u{fdef}' => Rule::NotUnicode,
+        _ if u32::from(character) & 0xfffe == 0xfffe => Rule::NotUnicode,
+        _ if is_invisible(character) => Rule::Invisible,
+        // Dots, slashes, backslashes, colons and tildes of other blocks, and all spaces but one.
+        '\u{a0}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200a}'
+        | '\u{2024}'..='\u{2026}'
+        | '\u{202f}'
+        | '\u{2044}'
+        | '\u{205f}'
+        | '\u{2215}'
+        | '\u{2216}'
+        | '\u{29f5}'
+        | '\u{29f8}'
+        | '\u{29f9}'
+        | '\u{3000}'
+        | '\u{fe52}'
+        | '\u{fe55}'
+        | '\u{fe68}'
+        | '\u{ff0e}'
+        | '\u{ff0f}'
+        | '\u{ff1a}'
+        | '\u{ff3c}'
+        | '\u{ff5e}' => Rule::LookAlike,
+        _ => return None,
+    })
+}
+
+/// Whether a character has no width of its own: Unicode's format characters (Cf) and default-ignorable code points
+/// (`DerivedCoreProperties.txt` 16.0). HFS+ ignores some of them in names, which made `.g\u{200c}it` git's directory.
+fn is_invisible(character: char) -> bool {
+    matches!(u32::from(character),
+        0xad | 0x34f | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x890 | 0x891 | 0x8e2 | 0x115f | 0x1160 | 0x17b4 | 0x17b5
+        | 0x180b..=0x180f | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff
+        | 0xffa0 | 0xfff0..=0xfffb | 0x1_10bd | 0x1_10cd | 0x1_3430..=0x1_343f | 0x1_bca0..=0x1_bca3
+        | 0x1_d173..=0x1_d17a | 0xe_0000..=0xe_0fff)
+}
+
+/// Devices of Windows, with or without an extension; the superscript digits count there too.
+fn is_device(stem: &str) -> bool {
+    let stem = stem.to_lowercase();
+    let numbered = |name| {
+        let digit = stem.strip_prefix(name).map(|rest| rest.chars());
+        digit.is_some_and(|mut rest| matches!(rest.next(), Some('0'..='9' | '¹' | '²' | '³')) && rest.next().is_none())
+    };
+    matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$" | "clock$")
+        || numbered("com")
+        || numbered("lpt")
+}
+
+/// Returns a name as the most forgiving file system would compare it: without invisible characters, alternate stream
+/// and trailing dots and spaces, and folded: upper case first, because ſ, ı and the Kelvin sign meet s, i and k there.
+fn fold(name: &str) -> String {
+    let name = name.split(':').next().unwrap_or(name);
+    let visible = name.chars().filter(|c| !is_invisible(*c) && !c.is_control());
+    let folded: String = visible.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    folded.trim().trim_end_matches([' ', '.']).to_string()
+}
+
+/// Whether a folded name is a version control system's own, or git's short name on NTFS.
+fn is_version_control(name: &str) -> bool {
+    let short = name.strip_prefix("git~").is_some_and(|tail| tail.bytes().all(|byte| byte.is_ascii_digit()));
+    short || matches!(name, ".git" | ".hg" | ".svn" | ".jj" | ".bzr")
+}
+
+/// Returns the path as a file system compares it that ignores case and normalises accents: folded, with the precomposed
+/// letters of Latin-1 and Latin Extended-A taken apart. Other scripts are left to the disk, where creating the second
+/// name fails and the whole reply is taken back.
+fn collision_key(path: &str) -> String {
+    let mut key = String::with_capacity(path.len());
+    for character in path.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
+        let parts = ACCENTS.iter().find_map(|(mark, letters)| {
+            let mut pairs = letters.chars();
+            std::iter::from_fn(|| Some((pairs.next()?, pairs.next()?)))
+                .find(|(composed, _)| *composed == character)
+                .map(|(_, base)| (base, *mark))
+        });
+        match parts {
+            Some((base, mark)) => key.extend([base, mark]),
+            None => key.push(character),
+        }
+    }
+    key
+}
+
+/// For each combining mark the lower-case letters that carry it, each followed by its base letter.
+const ACCENTS: &[(char, &str)] = &[
+    ('\u{300}', "àaèeìiòoùu"),
+    ('\u{301}', "áaéeíióoúuýyćcĺlńnŕrśsźz"),
+    ('\u{302}', "âaêeîiôoûuĉcĝgĥhĵjŝsŵwŷy"),
+    ('\u{303}', "ãañnõoĩiũu"),
+    ('\u{304}', "āaēeīiōoūu"),
+    ('\u{306}', "ăaĕeğgĭiŏoŭu"),
+    ('\u{307}', "ċcėeġgżz"),
+    ('\u{308}', "äaëeïiöoüuÿy"),
+    ('\u{30a}', "åaůu"),
+    ('\u{30b}', "őoűu"),
+    ('\u{30c}', "čcďděeňnřršsťtžzǎaǐiǒoǔu"),
+    ('\u{327}', "çcģgķkļlņnŗrşsţt"),
+    ('\u{328}', "ąaęeįiųu"),
+];
+
+/// Whether some run of the folded components is on the list. An entry is one component or several; a `*` at the end of
+/// the entry stands for any ending, one at its start for any beginning.
+fn is_listed(folded: &[String], list: &str) -> bool {
+    list.split_ascii_whitespace().any(|entry| {
+        let names: Vec<&str> = entry.split('/').collect();
+        folded.windows(names.len()).any(|run| {
+            run.iter().zip(&names).all(|(name, wanted)| match (wanted.strip_suffix('*'), wanted.strip_prefix('*')) {
+                (Some(start), _) => name.starts_with(start),
+                (None, Some(end)) => name.ends_with(end),
+                (None, None) => name == wanted,
+            })
+        })
+    })
+}
+
+/// What agents, editors with agents in them, and mux obey, at any depth: a file or all below a directory, folded.
+const AGENT_CONFIGS: &str = "
+    .mux* mux.yaml mux.yml run_ledger* egress.jsonl
+    agents.md agents.override.md agent.md .agents .agent
+    claude.md claude.local.md .claude .claude.json .claude.md .mcp.json
+    .codex .gemini gemini.md .geminiignore qwen.md .qwen .cursor .cursorrules .cursorignore .cursorindexingignore
+    .vscode .vscode-server .windsurf .windsurfrules .cline .clinerules .roo .roorules* .roomodes .kilocode .kilocodemodes
+    .aider* .continue .continuerc.json .opencode opencode.json opencode.jsonc .kiro .crush .crush.json crush.json .amp
+    .goose .goosehints .augment .augment-guidelines .junie .zed .trae .factory .antigravity .copilot .openhands .mentat
+    .github/copilot-instructions.md .github/instructions .github/prompts .github/chatmodes .github/agents
+    .github/hooks .github/skills *.code-workspace";
+
+/// What some tool runs, or takes orders from, without being asked: continuous integration, hooks of version control,
+/// tool chains, interpreters, editors, shells and sessions.
+const AUTO_RUN: &str = "
+    .github/workflows .github/actions .gitlab-ci.yml .gitlab-ci.yaml .gitlab/ci .circleci jenkinsfile .travis.yml
+    appveyor.yml .appveyor.yml azure-pipelines.yml .azure-pipelines bitbucket-pipelines.yml .drone.yml .woodpecker*
+    .forgejo .gitea .buildkite .teamcity .semaphore .cirrus.yml cloudbuild.yaml cloudbuild.yml
+    .gitmodules .gitattributes .gitconfig .lfsconfig .hgrc .githooks .husky .pre-commit-config.yaml .pre-commit-hooks.yaml
+    lefthook.* .lefthook* .lefthook-local* .overcommit.yml .simple-git-hooks*
+    .envrc .direnvrc .mise.toml mise.toml .mise .tool-versions .asdfrc .cargo rust-toolchain rust-toolchain.toml
+    .npmrc .yarnrc .yarnrc.yml .yarn .pnpmfile.cjs .pnpmfile.mjs bunfig.toml .bunfig.toml .gradle gradle/wrapper .mvn
+    .bundle .bazelrc .bazeliskrc .buckconfig conftest.py sitecustomize.py usercustomize.py *.pth .pythonrc .pythonrc.py
+    .pypirc .rprofile .renviron .irbrc .pryrc .perlcriticrc .devcontainer .devcontainer.json .gitpod.yml .idea .fleet .vs
+    .bashrc .bash_* .zshrc .zshenv .zprofile .zlogin .zlogout .profile .login .kshrc .cshrc .tcshrc .inputrc .hushlogin
+    .vimrc .gvimrc .exrc .nvimrc .nvim.lua .lvimrc .vim .emacs .emacs.d .dir-locals.el .gdbinit .lldbinit .screenrc
+    .tmux.conf .xinitrc .xprofile .xsession .xsessionrc .ssh .gnupg .aws .azure .kube .netrc _netrc .pgpass
+    .curlrc .wgetrc .git-credentials .config/autostart .config/systemd .config/fish .config/git .config/environment.d
+    .config/nvim .config/gh .local .pyenv .rbenv .nvm .asdf .rustup .oh-my-zsh library/launchagents";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(rule: Rule, paths: &[&str]) {
+        for path in paths {
+            assert_eq!(check(path, &[]), Err(rule), "{path:?}");
+            // No other spelling of the same directory helps.
+            assert!(
+                check(&format!("sub/{path}"), &[]).is_err() || path.starts_with(['/', '~']) || path.is_empty(),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn written(path: &str, as_: &str) {
+        assert_eq!(check(path, &[]).map(|path| path.0), Ok(as_.to_string()), "{path:?}");
+    }
+
+    #[test]
+    fn ordinary_paths_are_written_as_they_are() {
+        for path in [
+            "a",
+            "src/main.rs",
+            "-rf",
+            "--help",
+            "-",
+            "a b/c d.txt",
+            "café.txt",
+            "日本語/説明.md",
+            "한글.txt",
+            "größe.md",
+            ".env.example",
+            ".gitignore",
+            ".gitkeep",
+            ".github/dependabot.yml",
+            ".github/ISSUE_TEMPLATE/bug.md",
+            ".dockerignore",
+            "app/[...slug]/page.tsx",
+            "routes/$id.tsx",
+            "(group)/x",
+            "a~",
+            "x~one.txt/y",
+            "$HOME/x",
+            "a;touch pwned",
+            "a&b",
+            "$(touch pwned).txt",
+            "%2e%2e/escape.txt",
+            "..a",
+            "a..b",
+            ".a",
+            "muxer.yaml",
+            "agents/README.md",
+            "claude.rs",
+            "git/config",
+            "dotgit/x",
+            ".gitx",
+            "gitty~1x",
+            "console.rs",
+            "com10.txt",
+            "common.rs",
+            "config/app.yaml",
+            "👍.txt",
+            "Cargo.toml",
+            "build.rs",
+            "package.json",
+            "Makefile",
+            "tests/conftest_test.py",
+            "logs/app.jsonl",
+        ] {
+            written(path, path);
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_dropped() {
+        written("./a", "a");
+        written("a//b", "a/b");
+        written("././a/./b///c", "a/b/c");
+    }
+
+    #[test]
+    fn structure_is_refused_by_its_rule() {
+        refused(Rule::Empty, &[""]);
+        refused(Rule::Absolute, &["/", "//", "/etc/passwd", "//tmp/x", "/./x"]);
+        refused(
+            Rule::Parent,
+            &[
+                "ok.txt\0../../evil",
+                "../x",
+                "a/../b",
+                "a/..",
+                "..",
+                "a/b/../../../x",
+                "../WORK-evil/x",
+                "./../x",
+                "a/../.git/config",
+            ],
+        );
+        refused(Rule::Tilde, &["~/x", "~root/x", "~"]);
+        assert_eq!(check("./~/x", &[]), Err(Rule::Tilde));
+        refused(Rule::NotAFile, &["dir/", ".", "./", "a/.", "a//"]);
+        refused(Rule::Backslash, &["..\\escape.txt", "a\\..\\x", "\\\\host\\share", "sub\\.git\\config"]);
+        refused(Rule::Colon, &["C:\\evil", "c:x", "file:///tmp/x", "x.txt::$DATA", "a:b"]);
+    }
+
+    #[test]
+    fn odd_characters_are_refused() {
+        refused(
+            Rule::Control,
+            &["nul\0.txt", "new\nline", "tab\t", "\x1b[31m", "cr\r", "del\x7f", "\u{9b}x", "\u{2028}x"],
+        );
+        refused(
+            Rule::Invisible,
+            &[
+                "a\u{202e}gnp.sh",
+                "z\u{200b}ero",
+                "a\u{2066}b",
+                "\u{feff}bom",
+                "soft\u{ad}hyphen",
+                "tag\u{e0041}",
+                "❤\u{fe0f}",
+            ],
+        );
+        refused(Rule::LookAlike, &["f\u{ff0e}\u{ff0e}/x", "a\u{2215}b", "a\u{a0}b", "a\u{2026}", "\u{3000}x"]);
+        refused(Rule::NotUnicode, &["bad\u{fffd}.txt", "x\u{ffff}", "x\u{1fffe}", "x\u{fdd0}"]);
+        refused(Rule::NotPortable, &["*.rs", "a|b", "what?.md", "<x>", "say \"x\""]);
+        refused(Rule::EdgeSpace, &[" ", "ok.txt.", "ok.txt ", " lead.txt", "...", "dir./x", "dir /x", "a/ b"]);
+        refused(
+            Rule::Reserved,
+            &["CON", "aux.txt", "nul", "src/Com1.rs", "lpt9.a.b", "COM¹", "con .txt", "CONIN$", "prn/x"],
+        );
+        refused(Rule::ShortName, &["PROGRA~1", "CLAUDE~1.MD", "gitmod~1", "a/X~12.y"]);
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let component = "n".repeat(255);
+        written(&component, &component);
+        refused(Rule::LongComponent, &[&"n".repeat(256), &format!("é{component}")]);
+        let deep = vec!["d"; 32].join("/");
+        written(&deep, &deep);
+        refused(Rule::Deep, &[&format!("{deep}/d"), &vec!["d"; 500].join("/")]);
+        let long = format!("{}/{}", vec!["d".repeat(200); 20].join("/"), "f".repeat(76));
+        assert_eq!(long.len(), 4096);
+        written(&long, &long);
+        assert_eq!(check(&format!("{long}f"), &[]), Err(Rule::LongPath));
+    }
+
+    #[test]
+    fn version_control_is_refused_under_every_name() {
+        refused(
+            Rule::VersionControl,
+            &[
+                ".git",
+                ".git/hooks/pre-commit",
+                "sub/.git/config",
+                ".GIT/x",
+                ".Git/config",
+                "git~1/config",
+                "GIT~12/x",
+                ".git./config",
+                ".git /config",
+                ".git. . /x",
+                ".g\u{200c}it/config",
+                ".git\u{feff}",
+                ".git::$INDEX_ALLOCATION/config",
+                "./.git/config",
+                ".G\u{131}T/config",
+                ".hg/hgrc",
+                ".jj/x",
+                ".svn",
+                "a/b/.Git",
+            ],
+        );
+    }
+
+    #[test]
+    fn agent_settings_and_own_files_are_refused_even_when_named() {
+        let paths = [
+            ".mcp.json",
+            ".claude/settings.json",
+            ".claude/settings.local.json",
+            ".codex/config.toml",
+            ".gemini/settings.json",
+            ".cursor/mcp.json",
+            ".vscode/settings.json",
+            ".vscode/tasks.json",
+            "AGENTS.md",
+            "CLAUDE.md",
+            "GEMINI.md",
+            "agents.MD",
+            "sub/CLAUDE.md",
+            "mux.yaml",
+            "config/mux.yaml",
+            ".mux.yaml",
+            ".mux/config.yaml",
+            ".mux-tmp",
+            "logs/run_ledger.jsonl",
+            "run_ledger.jsonl.3",
+            "MUX.yaml",
+            ".MCP.json",
+            ".Claude/Settings.json",
+            ".CURSOR/mcp.json",
+            ".cur\u{17f}or/mcp.json",
+            ".github/copilot-instructions.md",
+            ".github/prompts/x.md",
+            ".clinerules",
+            ".aider.conf.yml",
+            "x.code-workspace",
+        ];
+        refused(Rule::AgentConfig, &paths);
+        for path in paths {
+            assert_eq!(check(path, &[path.to_string()]), Err(Rule::AgentConfig), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn auto_run_files_need_the_users_exact_word() {
+        let paths = [
+            ".github/workflows/evil.yml",
+            ".gitlab-ci.yml",
+            ".circleci/config.yml",
+            "Jenkinsfile",
+            ".envrc",
+            ".husky/pre-commit",
+            ".pre-commit-config.yaml",
+            ".cargo/config.toml",
+            ".cargo/config",
+            "rust-toolchain.toml",
+            "rust-toolchain",
+            ".npmrc",
+            "conftest.py",
+            "tests/conftest.py",
+            "sitecustomize.py",
+            "lib/evil.pth",
+            ".devcontainer/devcontainer.json",
+            ".idea/workspace.xml",
+            ".gitmodules",
+            ".gitattributes",
+            "sub/.gitattributes",
+            ".ssh/authorized_keys",
+            ".bashrc",
+            ".zshrc",
+            ".profile",
+            ".netrc",
+            ".config/autostart/x.desktop",
+            ".local/bin/ls",
+            ".pyenv/shims/python3",
+            "CONFTEST.py",
+        ];
+        refused(Rule::AutoRun, &paths);
+        for path in paths {
+            let named = [format!("./{path}")];
+            assert_eq!(check(path, &named).map(|path| path.0), Ok(path.to_string()));
+            assert_eq!(check(path, &[format!("x/{path}"), path.to_uppercase() + "x"]), Err(Rule::AutoRun), "{path:?}");
+        }
+        // Naming lifts no other rule.
+        assert_eq!(check(".husky/../x", &[".husky/../x".into()]), Err(Rule::Parent));
+        assert_eq!(check(".husky/a:b", &[".husky/a:b".into()]), Err(Rule::Colon));
+    }
+
+    fn write(path: &str) -> Change {
+        Change::Write { path: path.into(), content: "x".into() }
+    }
+
+    #[track_caller]
+    fn together(paths: &[&str], expected: Result<usize, (&str, Rule)>) {
+        let changes: Vec<Change> = paths.iter().map(|path| write(path)).collect();
+        let got = check_all(&changes, &[]).map(|all| all.len());
+        assert_eq!(got, expected.map_err(|(path, rule)| (path.to_string(), rule)), "{paths:?}");
+    }
+
+    #[test]
+    fn paths_of_one_reply_are_checked_against_each_other() {
+        together(&["a", "b/a", "b/c"], Ok(3));
+        together(&["x.rs", "x/y.rs", "x.rs.bak"], Ok(3));
+        together(&["ok.txt", "../escape"], Err(("../escape", Rule::Parent)));
+        together(&["dup.txt", "./dup.txt"], Err(("./dup.txt", Rule::Duplicate)));
+        together(&["Case.txt", "case.txt"], Err(("case.txt", Rule::Collision)));
+        together(&["Straße", "STRASSE"], Err(("STRASSE", Rule::Collision)));
+        together(&["café.txt", "cafe\u{301}.txt"], Err(("cafe\u{301}.txt", Rule::Collision)));
+        together(&["CAFÉ.txt", "cafe\u{301}.txt"], Err(("cafe\u{301}.txt", Rule::Collision)));
+        together(&["Żółć", "z\u{307}o\u{301}łc\u{301}"], Err(("z\u{307}o\u{301}łc\u{301}", Rule::Collision)));
+        together(&["café.txt", "cafe.txt"], Ok(2));
+        together(&["x", "x/y"], Err(("x/y", Rule::FileAndDirectory)));
+        together(&["a/b/c/d", "x", "A/b"], Err(("a/b/c/d", Rule::FileAndDirectory)));
+        together(&["x", "x-y", "x/y"], Err(("x/y", Rule::FileAndDirectory)));
+    }
+
+    #[test]
+    fn a_reply_has_limits() {
+        let many: Vec<String> = (0..=200).map(|i| format!("many/f{i:03}.txt")).collect();
+        let paths: Vec<&str> = many.iter().map(String::as_str).collect();
+        together(&paths[..200], Ok(200));
+        together(&paths, Err(("many/f200.txt", Rule::TooManyFiles)));
+        let large = |bytes| [Change::Write { path: "big".into(), content: "x".repeat(bytes) }];
+        assert!(check_all(&large(MAX_FILE_BYTES), &[]).is_ok());
+        assert_eq!(check_all(&large(MAX_FILE_BYTES + 1), &[]), Err(("big".to_string(), Rule::TooLarge)));
+    }
+
+    #[test]
+    fn named_auto_run_files_and_deletions_are_planned() {
+        let changes = [write(".envrc"), Change::Delete { path: "./old".into() }];
+        let planned = check_all(&changes, &[".envrc".into()]).expect("both may be written");
+        let told: Vec<_> = planned.iter().map(|one| (one.path.as_str(), one.content, one.auto_run)).collect();
+        assert_eq!(told, [(".envrc", Some("x"), true), ("old", None, false)]);
+        assert_eq!(
+            check_all(&[Change::Delete { path: ".git/config".into() }], &[]).unwrap_err().1,
+            Rule::VersionControl
+        );
+    }
+
+    #[track_caller]
+    fn place(path: &str, expected: Option<PlaceRule>) {
+        let (home, state) = (Path::new("/home/ann"), Path::new("/home/ann/.local/state/mux"));
+        let facts = Place { path: Path::new(path), home: Some(home), state, owner: Some(1000), user: 1000 };
+        assert_eq!(refuse_workdir(&facts), expected, "{path}");
+    }
+
+    #[test]
+    fn work_directories_are_refused_by_rule() {
+        place("/", Some(PlaceRule::Root));
+        place("relative", Some(PlaceRule::NotAbsolute));
+        place("/tmp/../etc", Some(PlaceRule::NotAbsolute));
+        place("/home/ann", Some(PlaceRule::Home));
+        place("/home", Some(PlaceRule::Home));
+        for path in ["/home/ann/.config", "/home/ann/.ssh/x", "/home/ann/.local/share", "/home/ann/Library/x"] {
+            place(path, Some(PlaceRule::DotOfHome));
+        }
+        place("/home/ann/.local/state/mux", Some(PlaceRule::State));
+        place("/home/ann/.local/state/mux/runs/X", Some(PlaceRule::State));
+        place("/home/ann/.local", Some(PlaceRule::State));
+        for path in [
+            "/etc",
+            "/etc/x",
+            "/usr/bin",
+            "/var",
+            "/var/lib/x",
+            "/dev/shm",
+            "/tmp",
+            "/opt",
+            "/private/tmp",
+            "/proc/self",
+        ] {
+            place(path, Some(PlaceRule::System));
+        }
+        for path in [
+            "/tmp/x",
+            "/var/tmp/x",
+            "/dev/shm/x",
+            "/home/ann/p",
+            "/home/ann/p/.hidden",
+            "/srv/p",
+            "/work",
+            "/etcetera",
+            "/usr/src/p",
+            "/private/var/folders/x",
+            "/home/annex",
+        ] {
+            place(path, None);
+        }
+        place("/home/ann/p/.git/hooks", Some(PlaceRule::VersionControl));
+        place("/tmp/x/.GIT", Some(PlaceRule::VersionControl));
+    }
+
+    #[test]
+    fn owners_homes_and_states_are_facts() {
+        let fact = |path, home, state, owner| {
+            let (path, home, state) = (Path::new(path), Some(Path::new(home)), Path::new(state));
+            refuse_workdir(&Place { path, home, state, owner, user: 5 })
+        };
+        assert_eq!(fact("/tmp/p", "/home/b", "/s", Some(6)), Some(PlaceRule::NotOwned));
+        assert_eq!(fact("/tmp/p", "/home/b", "/s", Some(5)), None);
+        assert_eq!(fact("/tmp/p", "/home/b", "/s", None), None, "a new directory is the user's own");
+        assert_eq!(fact("/tmp/p", "/home/b", "/tmp/p/state", Some(5)), Some(PlaceRule::State));
+        assert_eq!(fact("/var/lib/jenkins/ws", "/var/lib/jenkins", "/s", Some(5)), None, "a service works in its home");
+        assert_eq!(fact("/.x", "/", "/s", Some(5)), None);
+        assert_eq!(fact("/root/p", "/root", "/s", Some(5)), None);
+    }
+
+    #[test]
+    fn every_rule_has_a_sentence() {
+        assert_eq!(Rule::Parent.to_string(), "`..` is not allowed in a path");
+        assert_eq!(PlaceRule::Root.to_string(), "the root directory is no work directory");
+    }
+}
