@@ -3,9 +3,12 @@
 pub mod confidence;
 pub mod config;
 pub mod diff;
+pub mod escape;
 pub mod intent;
 pub mod names;
 pub mod policy;
 pub mod prompt;
 pub mod reply;
+pub mod run_id;
+pub mod secrets;
 pub mod stats;
