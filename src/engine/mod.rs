@@ -5,4 +5,5 @@ pub mod doctor;
 pub mod gather;
 pub mod heal;
 pub mod run;
+pub mod suites;
 pub mod verify;
