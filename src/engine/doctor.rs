@@ -1,1 +1,463 @@
-//! (being written)
+//! What works, what does not, and the command that fixes it. Looks, never repairs: no process is started, no file written.
+
+use crate::rules::argv;
+use crate::sys::proc;
+use rustix::fs::Access;
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Ok,
+    /// mux works without it.
+    Warn,
+    Fail,
+}
+
+/// One line of the doctor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub state: State,
+    /// One line. May hold words of a server: escaped where it is printed.
+    pub text: String,
+    /// A command for a shell. Every check that failed has one.
+    pub fix: Option<String>,
+}
+
+/// All checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether some route can work: a model server with a model, or a provider that may be called.
+    pub usable: bool,
+    pub checks: Vec<Check>,
+}
+
+/// What the health probe saw of the local model server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    Up {
+        base_url: String,
+        model: String,
+        /// Tokens, where the server tells.
+        window: Option<u64>,
+    },
+    /// It answers, but not with the model that is configured.
+    NoModel {
+        base_url: String,
+        why: String,
+        /// What it has instead.
+        models: Vec<String>,
+    },
+    Down {
+        base_url: String,
+        why: String,
+        /// `base_url`s of servers that were found elsewhere on this machine.
+        elsewhere: Vec<String>,
+    },
+}
+
+/// All that is looked at. Plain values: whoever calls has read the configuration and probed the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Patient<'a> {
+    pub server: &'a Server,
+    /// `local_runtime.restart_cmd`; empty when not set. Its words are looked at, it is never run.
+    pub restart_cmd: &'a str,
+    /// The file in which the user changes settings, existing or not.
+    pub config_file: &'a Path,
+    /// What was noticed while the configuration was read ("ignored `mux.yaml`: not trusted").
+    pub config_notes: &'a [String],
+    pub ledger: &'a Path,
+    pub state_dir: &'a Path,
+    /// Runs that were killed and whose journal is still there.
+    pub unfinished: &'a [String],
+    /// Name and binary of each provider.
+    pub providers: &'a [(&'a str, &'a str)],
+    /// Configured hosts that are not this machine.
+    pub hosts: &'a [(String, u16)],
+    pub local_only: bool,
+    /// The value of `PATH`.
+    pub path: Option<&'a OsStr>,
+    pub cwd: &'a Path,
+}
+
+/// Examines everything. `connect` opens and closes one TCP connection; it is called once for each host, and never when only
+/// this machine may be used.
+pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Result<(), String>) -> Report {
+    let mut checks = vec![server(patient), restart(patient), state_dir(patient.state_dir), ledger(patient.ledger)];
+    checks.push(match patient.unfinished {
+        [] => fine("journal", "no run was left unfinished"),
+        [first, ..] => {
+            let text =
+                format!("{} unfinished: the next run rolls back what a kill left", runs(patient.unfinished.len()));
+            warn("journal", text, format!("mux diff {}", quoted(first)))
+        }
+    });
+    checks.extend(patient.config_notes.iter().map(|note| warn("config", note.clone(), "mux config check".into())));
+    checks.push(match proc::which(OsStr::new("git"), patient.path, patient.cwd) {
+        Some(git) => fine("git", git.display().to_string()),
+        None => warn("git", "not found: needed before a cloud CLI may write files".into(), install("git")),
+    });
+    let mut usable = matches!(patient.server, Server::Up { .. });
+    for (name, binary) in patient.providers {
+        let found = proc::which(OsStr::new(binary), patient.path, patient.cwd);
+        usable |= found.is_some() && !patient.local_only;
+        checks.push(provider(name, binary, found.as_deref(), patient.local_only));
+    }
+    for (host, port) in patient.hosts {
+        checks.push(if patient.local_only {
+            fine("host", format!("{host}:{port} not contacted: local only"))
+        } else {
+            match connect(host, *port) {
+                Ok(()) => fine("host", format!("{host}:{port} accepts connections; code leaves this machine")),
+                Err(why) => fail(
+                    "host",
+                    format!("{host}:{port}: {why}"),
+                    format!("curl -v {}", quoted(&format!("{host}:{port}"))),
+                ),
+            }
+        });
+    }
+    Report { usable, checks }
+}
+
+fn server(patient: &Patient<'_>) -> Check {
+    let set = |key: &str, value: &str| format!("export MUX_PROVIDERS_LOCAL_{key}={}", quoted(value));
+    match patient.server {
+        Server::Up { base_url, model, window } => {
+            let window = window.map_or_else(String::new, |tokens| format!(", window of {tokens} tokens"));
+            fine("server", format!("{base_url} answers with `{model}`{window}"))
+        }
+        Server::NoModel { base_url, why, models } => {
+            let fix = match models.first() {
+                Some(model) => set("MODEL", model),
+                None => edit(patient.config_file),
+            };
+            fail("server", format!("{base_url} answers, but has no model for us: {why}"), fix)
+        }
+        Server::Down { base_url, why, elsewhere } => {
+            let is_there = |program: &str| proc::which(OsStr::new(program), patient.path, patient.cwd).is_some();
+            let (found, fix) = match elsewhere.first() {
+                Some(other) => (format!("; found `{other}`"), set("BASE_URL", other)),
+                None if !patient.restart_cmd.is_empty() => (String::new(), patient.restart_cmd.to_string()),
+                None if is_there("ollama") => (String::new(), "ollama serve".into()),
+                None if is_there("llama-server") => (String::new(), "llama-server -m MODEL.gguf --port 18473".into()),
+                None => (String::new(), "./setup.sh --try".into()),
+            };
+            fail("server", format!("{base_url} is down: {why}{found}"), fix)
+        }
+    }
+}
+
+/// A restart that can't work is found out now, not when the server is down.
+fn restart(patient: &Patient<'_>) -> Check {
+    let text = patient.restart_cmd;
+    if text.is_empty() {
+        return fine("restart", "no `restart_cmd`: a server that is down stays down");
+    }
+    let edit = edit(patient.config_file);
+    match argv::split(text) {
+        Err(fault) => fail("restart", format!("`restart_cmd` is no command: {fault}"), edit),
+        Ok(argv) => {
+            let program = argv.first().map_or("", String::as_str);
+            match proc::which(OsStr::new(program), patient.path, patient.cwd) {
+                Some(file) => fine("restart", format!("{} is there; not run", file.display())),
+                None => fail("restart", format!("`restart_cmd`: `{program}` is not a program"), edit),
+            }
+        }
+    }
+}
+
+fn provider(name: &str, binary: &str, found: Option<&Path>, local_only: bool) -> Check {
+    let package = match name {
+        "claude" => Some("@anthropic-ai/claude-code"),
+        "codex" => Some("@openai/codex"),
+        "gemini" => Some("@google/gemini-cli"),
+        _ => None, // a name from the configuration, not an enum of ours
+    };
+    match found {
+        Some(file) if local_only => fine("cloud", format!("{name}: {} stays unused: local only", file.display())),
+        Some(file) => fine("cloud", format!("{name}: {}; not asked whether it is logged in", file.display())),
+        None if local_only => fine("cloud", format!("{name}: not installed, not needed: local only")),
+        None => Check {
+            name: "cloud",
+            state: State::Warn,
+            text: format!("{name}: `{binary}` not found"),
+            fix: package.map(|package| format!("npm install -g {package}")),
+        },
+    }
+}
+
+fn state_dir(folder: &Path) -> Check {
+    let shown = folder.display();
+    let quoted = quoted(&folder.to_string_lossy());
+    match fs_err::metadata(folder) {
+        Ok(meta) if !meta.is_dir() => {
+            fail("state", format!("{shown} is not a directory"), format!("mv {quoted} {quoted}.old"))
+        }
+        Ok(meta) if meta.uid() != rustix::process::geteuid().as_raw() => {
+            fail("state", format!("{shown} belongs to someone else"), format!("sudo chown -R \"$(id -u)\" {quoted}"))
+        }
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+            let mode = meta.permissions().mode() & 0o777;
+            fail("state", format!("{shown} is open to others (mode {mode:o})"), format!("chmod 700 {quoted}"))
+        }
+        Ok(_) => fine("state", shown.to_string()),
+        Err(_) if is_creatable(folder) => fine("state", format!("{shown} will be made by the first run")),
+        Err(_) => fail("state", format!("{shown} cannot be made"), format!("mkdir -m 700 -p {quoted}")),
+    }
+}
+
+fn ledger(file: &Path) -> Check {
+    let shown = file.display();
+    let quoted = quoted(&file.to_string_lossy());
+    match fs_err::symlink_metadata(file) {
+        Ok(meta) if !meta.is_file() => {
+            fail("ledger", format!("{shown} is not a regular file"), format!("mv {quoted} {quoted}.old"))
+        }
+        Ok(_) if !may(file, Access::WRITE_OK | Access::READ_OK) => {
+            fail("ledger", format!("{shown} cannot be written"), format!("chmod u+rw {quoted}"))
+        }
+        Ok(meta) => fine("ledger", format!("{shown}, {} bytes", meta.len())),
+        Err(_) if is_creatable(file) => fine("ledger", format!("{shown} will be made by the first run")),
+        Err(_) => {
+            let folder = file.parent().unwrap_or(file).to_string_lossy().into_owned();
+            fail("ledger", format!("{shown} cannot be made"), format!("chmod u+wx {}", self::quoted(&folder)))
+        }
+    }
+}
+
+fn may(path: &Path, access: Access) -> bool {
+    rustix::fs::access(path, access).is_ok()
+}
+
+/// Returns whether the nearest directory above that exists may be written.
+fn is_creatable(path: &Path) -> bool {
+    let above = path.ancestors().skip(1).find_map(|above| Some((above, fs_err::metadata(above).ok()?)));
+    above.is_some_and(|(above, meta)| meta.is_dir() && may(above, Access::WRITE_OK | Access::EXEC_OK))
+}
+
+fn runs(n: usize) -> String {
+    if n == 1 { "1 run".into() } else { format!("{n} runs") }
+}
+
+fn edit(file: &Path) -> String {
+    format!("${{EDITOR:-vi}} {}", quoted(&file.to_string_lossy()))
+}
+
+fn install(package: &str) -> String {
+    if cfg!(target_os = "macos") { format!("brew install {package}") } else { format!("sudo apt install {package}") }
+}
+
+/// Quotes for a shell what needs it.
+fn quoted(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+,=".contains(char);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_string()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn fine(name: &'static str, text: impl Into<String>) -> Check {
+    Check { name, state: State::Ok, text: text.into(), fix: None }
+}
+
+fn warn(name: &'static str, text: String, fix: String) -> Check {
+    Check { name, state: State::Warn, text, fix: Some(fix) }
+}
+
+fn fail(name: &'static str, text: String, fix: String) -> Check {
+    Check { name, state: State::Fail, text, fix: Some(fix) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const PATH: &str = "/nonexistent:/bin";
+
+    struct Home(PathBuf);
+
+    impl Home {
+        fn new(name: &str) -> Home {
+            let folder = std::env::temp_dir().join(format!("mux-doctor-{name}-{}", std::process::id()));
+            fs_err::create_dir_all(folder.join("state")).unwrap();
+            fs_err::set_permissions(folder.join("state"), PermissionsExt::from_mode(0o700)).unwrap();
+            fs_err::write(folder.join("state/ledger"), "x").unwrap();
+            Home(folder)
+        }
+    }
+
+    impl Drop for Home {
+        fn drop(&mut self) {
+            let _ = fs_err::remove_dir_all(&self.0);
+        }
+    }
+
+    fn up() -> Server {
+        Server::Up { base_url: "http://127.0.0.1:1/v1".into(), model: "m".into(), window: Some(8192) }
+    }
+
+    fn down(elsewhere: &[&str]) -> Server {
+        let elsewhere = elsewhere.iter().map(ToString::to_string).collect();
+        Server::Down { base_url: "http://127.0.0.1:1/v1".into(), why: "refused".into(), elsewhere }
+    }
+
+    /// A patient without a fault, changed by `ill`, and what is said of the check `name`.
+    #[track_caller]
+    fn check(name: &str, ill: impl FnOnce(&mut Patient<'_>), state: State, text: &str, fix: Option<&str>) -> bool {
+        let home = Home::new(&std::panic::Location::caller().line().to_string());
+        let (server, state_dir, ledger) = (up(), home.0.join("state"), home.0.join("state/ledger"));
+        let mut patient = Patient {
+            server: &server,
+            restart_cmd: "",
+            config_file: Path::new("/home/u/.config/mux/mux.yaml"),
+            config_notes: &[],
+            ledger: &ledger,
+            state_dir: &state_dir,
+            unfinished: &[],
+            providers: &[],
+            hosts: &[],
+            local_only: false,
+            path: Some(OsStr::new(PATH)),
+            cwd: Path::new("/"),
+        };
+        ill(&mut patient);
+        let report = examine(&patient, &mut |host, _port| {
+            assert!(!patient.local_only, "{host} was contacted");
+            if host == "up.invalid" { Ok(()) } else { Err(format!("asked for {host}")) }
+        });
+        let found = report.checks.iter().find(|check| check.name == name).unwrap();
+        let here = |text: &str| text.replace(&*home.0.to_string_lossy(), "~");
+        let seen = (found.state, here(&found.text), found.fix.as_deref().map(here));
+        assert_eq!(seen, (state, text.into(), fix.map(String::from)));
+        assert!(report.checks.iter().all(|check| check.state != State::Fail || check.fix.is_some()));
+        report.usable
+    }
+
+    #[test]
+    fn a_server_that_is_up_is_enough() {
+        let text = "http://127.0.0.1:1/v1 answers with `m`, window of 8192 tokens";
+        assert!(check("server", |_| {}, State::Ok, text, None));
+    }
+
+    #[test]
+    fn a_server_that_is_down_comes_with_the_command_that_starts_one() {
+        let text = "http://127.0.0.1:1/v1 is down: refused";
+        let ollama = "http://127.0.0.1:11434/v1";
+        let found = format!("{text}; found `{ollama}`");
+        let fix = "export MUX_PROVIDERS_LOCAL_BASE_URL=http://127.0.0.1:11434/v1";
+        assert!(!check(
+            "server",
+            |ill| ill.server = Box::leak(Box::new(down(&[ollama]))),
+            State::Fail,
+            &found,
+            Some(fix)
+        ));
+        let restart =
+            |ill: &mut Patient<'_>| (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), "sh up.sh");
+        assert!(!check("server", restart, State::Fail, text, Some("sh up.sh")));
+        assert!(!check(
+            "server",
+            |ill| ill.server = Box::leak(Box::new(down(&[]))),
+            State::Fail,
+            text,
+            Some("./setup.sh --try")
+        ));
+        let cloud =
+            |ill: &mut Patient<'_>| (ill.server, ill.providers) = (Box::leak(Box::new(down(&[]))), &[("claude", "sh")]);
+        assert!(check("server", cloud, State::Fail, text, Some("./setup.sh --try")));
+        let offline = |ill: &mut Patient<'_>| {
+            cloud(ill);
+            ill.local_only = true;
+        };
+        assert!(!check("server", offline, State::Fail, text, Some("./setup.sh --try")));
+        let other =
+            Server::NoModel { base_url: "http://h/v1".into(), why: "no `m`".into(), models: vec!["a b'c".into()] };
+        let (text, fix) =
+            ("http://h/v1 answers, but has no model for us: no `m`", r"export MUX_PROVIDERS_LOCAL_MODEL='a b'\''c'");
+        assert!(!check("server", |ill| ill.server = Box::leak(Box::new(other)), State::Fail, text, Some(fix)));
+    }
+
+    #[test]
+    fn a_restart_is_read_and_never_run() {
+        let pwned = std::env::temp_dir().join(format!("mux-doctor-pwned-{}", std::process::id()));
+        let touch: &str = Box::leak(format!("touch {}", pwned.display()).into());
+        let edit = Some("${EDITOR:-vi} /home/u/.config/mux/mux.yaml");
+        check("restart", |ill| ill.restart_cmd = touch, State::Ok, "/bin/touch is there; not run", None);
+        assert!(!pwned.exists());
+        let text = "`restart_cmd` is no command: `&` needs a shell";
+        check("restart", |ill| ill.restart_cmd = "serve &", State::Fail, text, edit);
+        let text = "`restart_cmd`: `mux-none` is not a program";
+        check("restart", |ill| ill.restart_cmd = "mux-none", State::Fail, text, edit);
+        check("restart", |_| {}, State::Ok, "no `restart_cmd`: a server that is down stays down", None);
+    }
+
+    #[test]
+    fn places_that_cannot_be_used_are_found() {
+        check("ledger", |_| {}, State::Ok, "~/state/ledger, 1 bytes", None);
+        check("state", |_| {}, State::Ok, "~/state", None);
+        let file = Path::new("/etc/passwd/x");
+        check(
+            "ledger",
+            |ill| ill.ledger = file,
+            State::Fail,
+            "/etc/passwd/x cannot be made",
+            Some("chmod u+wx /etc/passwd"),
+        );
+        check(
+            "state",
+            |ill| ill.state_dir = file,
+            State::Fail,
+            "/etc/passwd/x cannot be made",
+            Some("mkdir -m 700 -p /etc/passwd/x"),
+        );
+        let open = |ill: &mut Patient<'_>| {
+            fs_err::set_permissions(ill.state_dir, PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        check("state", open, State::Fail, "~/state is open to others (mode 755)", Some("chmod 700 ~/state"));
+        let linked = |ill: &mut Patient<'_>| {
+            fs_err::remove_file(ill.ledger).unwrap();
+            std::os::unix::fs::symlink("/dev/null", ill.ledger).unwrap();
+        };
+        let fix = Some("mv ~/state/ledger ~/state/ledger.old");
+        check("ledger", linked, State::Fail, "~/state/ledger is not a regular file", fix);
+        let fresh = |ill: &mut Patient<'_>| fs_err::remove_dir_all(ill.state_dir).unwrap();
+        check("ledger", fresh, State::Ok, "~/state/ledger will be made by the first run", None);
+    }
+
+    #[test]
+    fn only_what_may_be_contacted_is() {
+        let hosts = [("up.invalid".to_string(), 80), ("down.invalid".to_string(), 81)];
+        let hosts: &[(String, u16)] = Box::leak(Box::new(hosts));
+        let text = "up.invalid:80 accepts connections; code leaves this machine";
+        check("host", |ill| ill.hosts = &hosts[..1], State::Ok, text, None);
+        let text = "down.invalid:81: asked for down.invalid";
+        check("host", |ill| ill.hosts = &hosts[1..], State::Fail, text, Some("curl -v down.invalid:81"));
+        let offline = |ill: &mut Patient<'_>| (ill.hosts, ill.local_only) = (&hosts[1..], true);
+        check("host", offline, State::Ok, "down.invalid:81 not contacted: local only", None);
+    }
+
+    #[test]
+    fn the_rest_warns_at_most() {
+        let notes = ["ignored `mux.yaml`: not trusted".to_string()];
+        let notes: &[String] = Box::leak(Box::new(notes));
+        check("config", |ill| ill.config_notes = notes, State::Warn, &notes[0], Some("mux config check"));
+        let text = "1 run unfinished: the next run rolls back what a kill left";
+        let unfinished: &[String] = Box::leak(Box::new(["01KAP5".to_string()]));
+        check("journal", |ill| ill.unfinished = unfinished, State::Warn, text, Some("mux diff 01KAP5"));
+        let text = "codex: `mux-none` not found";
+        let fix = Some("npm install -g @openai/codex");
+        check("cloud", |ill| ill.providers = &[("codex", "mux-none")], State::Warn, text, fix);
+        let offline = |ill: &mut Patient<'_>| (ill.providers, ill.local_only) = (&[("codex", "mux-none")], true);
+        check("cloud", offline, State::Ok, "codex: not installed, not needed: local only", None);
+        let text = "not found: needed before a cloud CLI may write files";
+        check("git", |ill| ill.path = Some(OsStr::new("/nonexistent")), State::Warn, text, Some(&install("git")));
+    }
+}

@@ -262,9 +262,9 @@ fn run(
         Exit::Code(code) => {
             run.exit = Some(code);
             match code {
-                0 if is_empty() => Went::Empty,
+                // 5: pytest, and unittest since Python 3.12, had no test to run.
+                0 | 5 if is_empty() => Went::Empty,
                 0 => Went::Passed,
-                5 if is_empty() => Went::Empty, // pytest, and unittest since Python 3.12: no test was there to run
                 code => Went::Failed(format!("exit {code}"), useful()),
             }
         }

@@ -1,1 +1,76 @@
-//! (being written)
+//! `mux doctor`: the checks as lines or as JSON. Decides nothing.
+
+use crate::engine::doctor::{Report, State};
+use std::io::{self, Write};
+
+/// Prints the report and returns the exit code: 0 if some route can work, else 1.
+///
+/// # Errors
+/// When `out` can't be written.
+pub fn doctor(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    // Names of models and words of servers are in there: nothing of it may steer a terminal, nor whatever reads the JSON.
+    let mut report = report.clone();
+    for check in &mut report.checks {
+        check.text = check.text.replace(steers, "?");
+        check.fix = check.fix.take().map(|fix| fix.replace(steers, "?"));
+    }
+    if json {
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)?;
+    } else {
+        for check in &report.checks {
+            let state = match check.state {
+                State::Ok => "ok",
+                State::Warn => "warn",
+                State::Fail => "FAIL",
+            };
+            write!(out, "{state:<4}  {:<7}  {}", check.name, check.text)?;
+            match &check.fix {
+                Some(fix) => writeln!(out, "; fix: {fix}")?,
+                None => writeln!(out)?,
+            }
+        }
+        writeln!(out, "{}", if report.usable { "mux can work" } else { "no route can work" })?;
+    }
+    Ok(u8::from(!report.usable))
+}
+
+/// Control characters, and those that turn the direction of text.
+fn steers(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::doctor::Check;
+
+    #[track_caller]
+    fn check(usable: bool, json: bool, code: u8, expected: &str) {
+        let line = |state, text: &str, fix: Option<&str>| Check {
+            name: "server",
+            state,
+            text: text.into(),
+            fix: fix.map(String::from),
+        };
+        let checks =
+            vec![line(State::Ok, "up", None), line(State::Fail, "evil \x1b[2J\u{9b}1m\u{202e} `m`\n", Some("a\rb"))];
+        let mut out = Vec::new();
+        assert_eq!(doctor(&Report { usable, checks }, json, &mut out).unwrap(), code);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_failing_line_ends_with_its_fix() {
+        let lines = "ok    server   up\nFAIL  server   evil ?[2J?1m? `m`?; fix: a?b\n";
+        check(true, false, 0, &format!("{lines}mux can work\n"));
+        check(false, false, 1, &format!("{lines}no route can work\n"));
+    }
+
+    #[test]
+    fn json_holds_the_same() {
+        let first = r#"{"name":"server","state":"ok","text":"up","fix":null}"#;
+        let second = r#"{"name":"server","state":"fail","text":"evil ?[2J?1m? `m`?","fix":"a?b"}"#;
+        check(false, true, 1, &format!("{{\"usable\":false,\"checks\":[{first},{second}]}}\n"));
+    }
+}

@@ -247,7 +247,7 @@ mod tests {
     // Recorded on 2026-11-23 from a small wrong `add` and its tests, in `/tmp/rec/…`.
 
     /// pytest 9.2.0
-    const PYTEST: &str = r##"F.F                                                                      [100%]
+    const PYTEST: &str = r"F.F                                                                      [100%]
 =================================== FAILURES ===================================
 ___________________________________ test_add ___________________________________
 
@@ -277,10 +277,10 @@ calc.py:5: ZeroDivisionError
 =========================== short test summary info ============================
 FAILED test_calc.py::test_add - assert -1 == 5
 FAILED test_calc.py::test_div - ZeroDivisionError: division by zero
-2 failed, 1 passed in 0.04s"##;
+2 failed, 1 passed in 0.04s";
 
     /// pytest 9.2.0
-    const COLLECT: &str = r##"
+    const COLLECT: &str = r"
 ==================================== ERRORS ====================================
 __________________________ ERROR collecting test_x.py __________________________
 ImportError while importing test module '/tmp/rec/coll/test_x.py'.
@@ -292,10 +292,10 @@ E   ModuleNotFoundError: No module named 'calc'
 =========================== short test summary info ============================
 ERROR test_x.py
 !!!!!!!!!!!!!!!!!!!! Interrupted: 1 error during collection !!!!!!!!!!!!!!!!!!!!
-1 error in 0.18s"##;
+1 error in 0.18s";
 
     /// Python 3.11.7
-    const UNITTEST: &str = r##"FE
+    const UNITTEST: &str = r#"FE
 ======================================================================
 ERROR: test_div (test_calc.CalcTest.test_div)
 ----------------------------------------------------------------------
@@ -319,10 +319,10 @@ AssertionError: -1 != 5
 ----------------------------------------------------------------------
 Ran 2 tests in 0.001s
 
-FAILED (failures=1, errors=1)"##;
+FAILED (failures=1, errors=1)"#;
 
     /// cargo 1.95.0
-    const CARGO: &str = r##"   Compiling calc v0.1.0 (/tmp/rec/cg)
+    const CARGO: &str = r"   Compiling calc v0.1.0 (/tmp/rec/cg)
     Finished `test` profile [unoptimized + debuginfo] target(s) in 0.37s
      Running unittests src/lib.rs (target/debug/deps/calc-c6626fb655a8d231)
 
@@ -363,10 +363,10 @@ failures:
 
 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.13s
 
-error: test failed, to rerun pass `--lib`"##;
+error: test failed, to rerun pass `--lib`";
 
     /// rustc 1.95.0
-    const RUSTC: &str = r##"   Compiling calc v0.1.0 (/tmp/rec/cgerr)
+    const RUSTC: &str = r#"   Compiling calc v0.1.0 (/tmp/rec/cgerr)
 error[E0425]: cannot find value `c` in this scope
  --> src/lib.rs:2:9
   |
@@ -396,10 +396,10 @@ Some errors have detailed explanations: E0308, E0425.
 For more information about an error, try `rustc --explain E0308`.
 error: could not compile `calc` (lib test) due to 2 previous errors
 warning: build failed, waiting for other jobs to finish...
-error: could not compile `calc` (lib) due to 2 previous errors"##;
+error: could not compile `calc` (lib) due to 2 previous errors"#;
 
     /// node 20.20.2 behind npm
-    const TAP: &str = r##"npm warn Unknown user config "nodedir". This will stop working in the next major version of npm. See `npm help npmrc` for supported config options.
+    const TAP: &str = r#"npm warn Unknown user config "nodedir". This will stop working in the next major version of npm. See `npm help npmrc` for supported config options.
 
 > calc@1.0.0 test
 > node --test
@@ -444,10 +444,10 @@ ok 2 - adds zero
 # cancelled 0
 # skipped 0
 # todo 0
-# duration_ms 118.29618"##;
+# duration_ms 118.29618"#;
 
     /// node 20.20.2
-    const SPEC: &str = r##"✖ adds (1.625978ms)
+    const SPEC: &str = r"✖ adds (1.625978ms)
   AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:
   
   -1 !== 5
@@ -498,7 +498,7 @@ test at calc.test.js:5:1
     actual: -1,
     expected: 5,
     operator: 'strictEqual'
-  }"##;
+  }";
 
     /// Puts so much in front that only what is chosen fits.
     #[track_caller]

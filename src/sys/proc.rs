@@ -497,7 +497,8 @@ fn kill_marked(pid: Pid, marker: &str) -> bool {
     is_marked && pidfd_send_signal(&process, Signal::KILL).is_ok()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
