@@ -1,1 +1,329 @@
-//! (being written)
+//! Files of a work directory: read one, apply a changeset, take it back. The only way in which mux writes user files.
+//!
+//! A changeset is all-or-nothing, also across a kill at any instant:
+//! 1. look at every target; refuse what is no regular file, or no longer what the model was shown;
+//! 2. write the whole plan to the journal and sync it ([`journal`]);
+//! 3. make directories; write and sync every new content under a temporary name beside its target;
+//! 4. exchange: overwrite = one exchange of two names, create = a rename that replaces nothing, delete = a rename.
+//!    The file that came out is hashed; if a user saved meanwhile, all is taken back. Then it moves to the run's
+//!    directory as the pre-image;
+//! 5. sync each directory once. `keep` closes the journal with one rename; until then a crash rolls back ([`recover`]).
+//!
+//! **Invariants:** nothing is written through a link or a device, nothing blocks on a FIFO ([`tree`]). An old file is
+//! never overwritten in place, so its hard links elsewhere keep their bytes. Not atomic for a concurrent reader.
+
+mod cause;
+mod journal;
+mod recover;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod work_dir;
+
+pub use cause::{Cause, Found};
+pub use journal::Purpose;
+pub use recover::{Left, RollBack, Why};
+pub use work_dir::{Seen, WorkDir};
+
+use crate::rules::names::Planned;
+use crate::words::changes::{FileOp, Op};
+use crate::words::stop::Stop;
+use journal::{Journal, Orphan, Plan, SCHEMA};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use tree::Walk;
+use work_dir::open_base;
+
+/// A changeset that was not applied. The tree is as before, but for what `rolled_back.left` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub cause: Cause,
+    pub rolled_back: RollBack,
+}
+
+impl From<Cause> for Failed {
+    fn from(cause: Cause) -> Failed {
+        Failed { cause, rolled_back: RollBack::default() }
+    }
+}
+
+/// A changeset that stands in the tree but is not final: end it with [`Applied::keep`] or [`Applied::roll_back`].
+/// Dropping it rolls back, a kill does so at the next command.
+#[derive(Debug)]
+pub struct Applied {
+    base: OwnedFd,
+    plan: Plan,
+    /// `None` once the changeset is ended, and where there was nothing to do.
+    journal: Option<Journal>,
+}
+
+/// Applies a checked reply to the directory, as a whole or not at all.
+///
+/// `run_dir` is the run's existing directory (`runs/RUN_ID`, 0700); the journal lies beside it, pre-images in it.
+/// `expected` says, for each path that the model was shown, the SHA-256 of what it was shown, or that it was absent;
+/// a path that is not in it is taken as it is found. A write that would change no byte is left out.
+///
+/// # Errors
+/// `Refused` and `Stale` before anything is written, `Stale` also when a user saves meanwhile, `Stopped`, `Os`. Whatever
+/// was done is taken back.
+pub fn apply(
+    dir: &WorkDir,
+    run_dir: &Path,
+    planned: &[Planned<'_>],
+    expected: &BTreeMap<String, Option<String>>,
+    stop: &Stop,
+) -> Result<Applied, Failed> {
+    let targets = look_at(dir, planned, expected, stop)?;
+    let base = dir.base.try_clone().map_err(|error| Cause::os("hold", ".")(tree::errno(&error)))?;
+    let mut plan = Plan {
+        schema: SCHEMA,
+        base: dir.base_path.clone().into_os_string(),
+        prefix: dir.prefix.clone(),
+        dirs: targets.dirs.into_iter().collect(),
+        temp: String::new(),
+        steps: targets.steps,
+    };
+    if plan.steps.is_empty() {
+        return Ok(Applied { base, plan, journal: None });
+    }
+    let mut journal = Journal::create(run_dir)?;
+    plan.temp = journal.temp();
+    if let Err(cause) = journal.write(&plan) {
+        // Nothing else is done yet, and a journal without its plan means nothing.
+        let _ = journal.remove(0);
+        return Err(cause.into());
+    }
+    let applied = Applied { base, plan, journal: Some(journal) };
+    match applied.stage(&targets.contents, stop).and_then(|()| applied.exchange(stop)) {
+        Ok(()) => Ok(applied),
+        Err(cause) => Err(Failed { cause, rolled_back: applied.roll_back() }),
+    }
+}
+
+struct Targets<'a> {
+    /// To make, each parent before its children.
+    dirs: BTreeSet<String>,
+    steps: Vec<FileOp>,
+    /// For each step its new content; `None` deletes.
+    contents: Vec<Option<&'a str>>,
+}
+
+/// Looks at all targets and finds out what there is to do. Writes nothing.
+fn look_at<'a>(
+    dir: &WorkDir,
+    planned: &[Planned<'a>],
+    expected: &BTreeMap<String, Option<String>>,
+    stop: &Stop,
+) -> Result<Targets<'a>, Cause> {
+    let mut targets = Targets { dirs: BTreeSet::new(), steps: Vec::new(), contents: Vec::new() };
+    let mut walk = Walk::new(dir.base.as_fd());
+    let mut sorted: Vec<&Planned<'a>> = planned.iter().collect();
+    // Files of one directory together: it is walked to once in each phase, and synced once.
+    sorted.sort_by_key(|one| tree::split(one.path.as_str()));
+    for Planned { path, content, .. } in sorted {
+        go_on(stop)?;
+        let path = path.as_str();
+        let full = format!("{}{path}", dir.prefix);
+        let (parent, name) = tree::split(&full);
+        let before = if walk.enter(parent)? {
+            match tree::look(walk.fd(), name, path)? {
+                // Renaming over a read-only file would work, and is not what its owner meant.
+                Some((_, stat)) if stat.st_mode & 0o222 == 0 => return Err(Cause::refused(path, Found::ReadOnly)),
+                Some((file, _)) => Some(tree::hash(&file, path)?),
+                None => None,
+            }
+        } else {
+            None
+        };
+        if expected.get(path).is_some_and(|shown| *shown != before) {
+            return Err(Cause::Stale { path: path.to_string() });
+        }
+        let after = content.map(|content| tree::hash_of(content.as_bytes()));
+        let op = match (&before, &after) {
+            (None, None) => return Err(Cause::refused(path, Found::Absent)),
+            (None, Some(_)) => Op::Create,
+            (Some(_), None) => Op::Delete,
+            (Some(before), Some(after)) if before == after => continue,
+            (Some(_), Some(_)) => Op::Change,
+        };
+        if op == Op::Create {
+            add_missing(&mut walk, parent, &mut targets.dirs)?;
+        }
+        let bytes = content.map_or(0, |content| content.len() as u64);
+        targets.steps.push(FileOp { path: path.to_string(), op, before, after, bytes });
+        targets.contents.push(*content);
+    }
+    Ok(targets)
+}
+
+/// Adds `dir` and what is missing above it.
+fn add_missing(walk: &mut Walk<'_>, dir: &str, dirs: &mut BTreeSet<String>) -> Result<(), Cause> {
+    let mut dir = dir;
+    while !dirs.contains(dir) && !walk.enter(dir)? {
+        dirs.insert(dir.to_string());
+        dir = tree::split(dir).0;
+    }
+    Ok(())
+}
+
+fn go_on(stop: &Stop) -> Result<(), Cause> {
+    stop.reason().map_or(Ok(()), |reason| Err(Cause::Stopped(reason)))
+}
+
+impl Applied {
+    /// Makes the directories, and writes all new content beside its target, synced.
+    fn stage(&self, contents: &[Option<&str>], stop: &Stop) -> Result<(), Cause> {
+        let mut walk = Walk::new(self.base.as_fd());
+        for dir in &self.plan.dirs {
+            let (parent, name) = tree::split(dir);
+            walk.need(parent)?;
+            match rustix::fs::mkdirat(walk.fd(), name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
+                Ok(()) | Err(Errno::EXIST) => walk.touch(),
+                Err(errno) => return Err(Cause::os("make directory", dir)(errno)),
+            }
+        }
+        for (index, (step, content)) in self.plan.steps.iter().zip(contents).enumerate() {
+            go_on(stop)?;
+            let Some(content) = content else { continue };
+            let path = self.plan.path(step);
+            let (parent, name) = tree::split(&path);
+            walk.need(parent)?;
+            let old = if step.op == Op::Change { tree::look(walk.fd(), name, &step.path)? } else { None };
+            let mode = if old.is_some() { tree::PRIVATE } else { tree::SHARED };
+            let fails = Cause::os("write", &step.path);
+            let mut file = tree::create(walk.fd(), &self.plan.names(index).temp, mode).map_err(&fails)?;
+            file.write_all(content.as_bytes()).map_err(|error| fails(tree::errno(&error)))?;
+            if let Some((old, stat)) = old {
+                tree::dress(&file, &old, &stat).map_err(|errno| match errno {
+                    Errno::PERM => Cause::refused(&step.path, Found::NotOurs),
+                    errno => fails(errno),
+                })?;
+            }
+            file.sync_all().map_err(|error| fails(tree::errno(&error)))?;
+        }
+        walk.leave()
+    }
+
+    /// Gives every new content its name and takes every old file out of the tree.
+    fn exchange(&self, stop: &Stop) -> Result<(), Cause> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut walk = Walk::new(self.base.as_fd());
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            go_on(stop)?;
+            let (path, temp) = (self.plan.path(step), self.plan.names(index).temp);
+            let (parent, name) = tree::split(&path);
+            walk.need(parent)?;
+            walk.touch();
+            let dir = walk.fd();
+            let done = match step.op {
+                Op::Create => tree::put(dir, &temp, name),
+                Op::Change => tree::exchange(dir, &temp, name),
+                Op::Delete => rustix::fs::renameat(dir, name, dir, &temp),
+            };
+            match done {
+                // Somebody has made, or removed, this very file since it was looked at.
+                Err(Errno::EXIST | Errno::NOENT) => return Err(Cause::Stale { path: step.path.clone() }),
+                done => done.map_err(Cause::os("write", &step.path))?,
+            }
+            if step.op != Op::Create {
+                if !tree::now(dir, &temp, &step.path)?.is(step.before.as_deref()) {
+                    return Err(Cause::Stale { path: step.path.clone() });
+                }
+                journal.store(index, dir, &temp)?;
+            }
+        }
+        walk.leave()?;
+        journal.sync_images()
+    }
+
+    /// Returns what was done, sorted by directory and name. Empty where the reply changed no byte.
+    pub fn ops(&self) -> &[FileOp] {
+        &self.plan.steps
+    }
+
+    /// Makes the changeset final. Its pre-images stay in the run's directory.
+    ///
+    /// # Errors
+    /// `Os` where the journal could not be closed; then the changeset was rolled back.
+    pub fn keep(mut self) -> Result<Vec<FileOp>, Failed> {
+        match self.journal.as_ref().map_or(Ok(()), Journal::keep) {
+            Ok(()) => {
+                self.journal = None;
+                Ok(std::mem::take(&mut self.plan.steps))
+            }
+            Err(cause) => Err(Failed { cause, rolled_back: self.roll_back() }),
+        }
+    }
+
+    /// Takes the changeset back: bytes, modes, times and absence. A file that somebody else has changed since is left
+    /// alone and named in the result.
+    pub fn roll_back(mut self) -> RollBack {
+        self.take_back()
+    }
+
+    fn take_back(&mut self) -> RollBack {
+        let journal = self.journal.take();
+        journal.map_or_else(RollBack::default, |journal| recover::roll_back(self.base.as_fd(), &self.plan, &journal))
+    }
+}
+
+impl Drop for Applied {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+/// A changeset whose run died before it ended. While it is held, no other process heals it.
+pub struct Unfinished {
+    journal: Journal,
+    plan: Plan,
+}
+
+impl Unfinished {
+    pub fn run_id(&self) -> &str {
+        self.journal.run_id()
+    }
+
+    pub fn work_dir(&self) -> PathBuf {
+        Path::new(&self.plan.base).join(self.plan.prefix.trim_end_matches('/'))
+    }
+
+    /// Returns what the run was about to do, or did.
+    pub fn ops(&self) -> &[FileOp] {
+        &self.plan.steps
+    }
+
+    /// Takes the changeset back, as [`Applied::roll_back`] does.
+    ///
+    /// # Errors
+    /// Where the directory cannot be opened (it is gone, or its disk is not mounted): the journal stays for later.
+    pub fn roll_back(self) -> Result<RollBack, Cause> {
+        let base = open_base(Path::new(&self.plan.base))?;
+        Ok(recover::roll_back(base.as_fd(), &self.plan, &self.journal))
+    }
+}
+
+/// A journal that was left open.
+pub enum Leftover {
+    Unfinished(Unfinished),
+    /// Its name; written by another version of mux, or damaged.
+    Unreadable(String),
+}
+
+/// Hands over what dead runs have left open below `runs` (the directory of all runs), newest first. Living runs are
+/// passed over. With [`Purpose::Report`] nothing changes, and what is handed over must not be rolled back.
+///
+/// # Errors
+/// `Os` where the directory or a journal cannot be read.
+pub fn leftovers(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Leftover)) -> Result<(), Cause> {
+    journal::orphans(runs, purpose, &mut |orphan| {
+        each(match orphan {
+            Orphan::Planned(journal, plan) => Leftover::Unfinished(Unfinished { journal, plan }),
+            Orphan::Unreadable(name) => Leftover::Unreadable(name),
+        });
+    })
+}

@@ -1,0 +1,289 @@
+//! The journal of one changeset: what will be done, written down and synced before anything is done.
+//!
+//! `runs/RUN.undo-N` while the changeset is open (the run that works on it holds its lock); `runs/RUN/undo-N` once it is
+//! kept; gone once it is rolled back; `runs/RUN/left-N` where something had to be left alone. Pre-images are
+//! `runs/RUN/undo-N.I` for step I. State is thus a name: it changes in one rename, needs no space, and all open
+//! journals are found by one listing of `runs/`, however many runs lie there.
+//!
+//! **Invariant:** a journal that does not end in a newline, or does not hold a plan, has no effects to undo.
+
+use super::cause::{Cause, Found};
+use super::tree;
+use crate::words::changes::FileOp;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What a changeset does, complete before it begins.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) schema: u32,
+    /// The directory that all of this is relative to: the work directory, or what existed above it. Absolute.
+    pub(super) base: OsString,
+    /// From there to the work directory: empty, or components that each end in `/`.
+    pub(super) prefix: String,
+    /// Directories to make, parents first, relative to `base`.
+    pub(super) dirs: Vec<String>,
+    /// Beginning of the temporary names.
+    pub(super) temp: String,
+    /// In the order in which they are done. Paths are relative to the work directory.
+    pub(super) steps: Vec<FileOp>,
+}
+
+pub(super) const SCHEMA: u32 = 1;
+
+/// Names of step `index`, in the target's directory.
+pub(super) struct Names {
+    /// New content before its exchange, the old file after it.
+    pub(super) temp: String,
+    /// The old file while it is brought back, and the new one after that.
+    pub(super) aside: String,
+    /// A copy that is not complete yet.
+    pub(super) scratch: String,
+}
+
+impl Plan {
+    pub(super) fn names(&self, index: usize) -> Names {
+        let temp = format!("{}{index}", self.temp);
+        Names { aside: format!("{temp}r"), scratch: format!("{temp}c"), temp }
+    }
+
+    /// Returns the path of a step relative to `base`.
+    pub(super) fn path(&self, step: &FileOp) -> String {
+        format!("{}{}", self.prefix, step.path)
+    }
+}
+
+/// An open journal and its lock.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    runs: OwnedFd,
+    run: OwnedFd,
+    /// `RUN.undo-N`
+    name: String,
+    run_id: String,
+    number: u32,
+}
+
+const MIDDLE: &str = ".undo-";
+/// Most changesets of one run.
+const MAX_NUMBER: u32 = 1000;
+
+impl Journal {
+    /// Begins a journal for the run whose directory is `run_dir`.
+    pub(super) fn create(run_dir: &Path) -> Result<Journal, Cause> {
+        let shown = run_dir.to_string_lossy();
+        let odd = || Cause::refused(&shown, Found::OddPath);
+        let (Some(parent), Some(run_id)) = (run_dir.parent(), run_dir.file_name().and_then(|name| name.to_str()))
+        else {
+            return Err(odd());
+        };
+        let open = |path: &Path| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty()).map_err(Cause::os("open directory", &shown))
+        };
+        let (runs, run) = (open(parent)?, open(run_dir)?);
+        for number in 1..=MAX_NUMBER {
+            let name = format!("{run_id}{MIDDLE}{number}");
+            if tree::exists(run.as_fd(), &format!("undo-{number}"))
+                || tree::exists(run.as_fd(), &format!("left-{number}"))
+            {
+                continue;
+            }
+            match tree::create(runs.as_fd(), &name, tree::PRIVATE) {
+                Ok(file) => {
+                    file.lock().map_err(|error| Cause::os("lock", &name)(tree::errno(&error)))?;
+                    let journal = Journal { file, runs, run, name, run_id: run_id.to_string(), number };
+                    // A healer may have seen it empty and taken it away before it was locked.
+                    return if journal.has_its_name() { Ok(journal) } else { Journal::create(run_dir) };
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Cause::os("create", &name)(errno)),
+            }
+        }
+        Err(odd())
+    }
+
+    /// Returns the beginning of temporary names. It is a name that no reply may write, and unique to the run.
+    pub(super) fn temp(&self) -> String {
+        format!(".mux-{}-{}.", self.run_id, self.number)
+    }
+
+    /// Writes the plan down, durably.
+    pub(super) fn write(&mut self, plan: &Plan) -> Result<(), Cause> {
+        let fails = Cause::os("write", &self.name);
+        let mut line = serde_json::to_vec(plan).map_err(|_| fails(Errno::IO))?;
+        line.push(b'\n');
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_all());
+        written.map_err(|error| fails(tree::errno(&error)))?;
+        tree::sync_dir(self.runs.as_fd()).map_err(&fails)
+    }
+
+    /// Makes the changeset final: its pre-images stay for `mux undo`.
+    pub(super) fn keep(&self) -> Result<(), Cause> {
+        let fails = Cause::os("keep", &self.name);
+        let kept = format!("undo-{}", self.number);
+        rustix::fs::renameat(&self.runs, &self.name, &self.run, &kept).map_err(&fails)?;
+        tree::sync_dir(self.runs.as_fd()).map_err(|errno| {
+            let _ = rustix::fs::renameat(&self.run, &kept, &self.runs, &self.name);
+            fails(errno)
+        })
+    }
+
+    /// Ends a changeset that was rolled back but for files that others have changed: their pre-images stay.
+    pub(super) fn end_left(&self) -> Result<(), Cause> {
+        let left = format!("left-{}", self.number);
+        rustix::fs::renameat(&self.runs, &self.name, &self.run, left).map_err(Cause::os("close", &self.name))
+    }
+
+    /// Ends a changeset of `n_steps` that left no trace.
+    pub(super) fn remove(&self, n_steps: usize) -> Result<(), Cause> {
+        for index in 0..n_steps {
+            let _ = tree::remove(self.run.as_fd(), &self.image(index));
+        }
+        tree::remove(self.runs.as_fd(), &self.name).map_err(Cause::os("remove", &self.name))
+    }
+
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Makes the pre-images durable.
+    pub(super) fn sync_images(&self) -> Result<(), Cause> {
+        tree::sync_dir(self.run.as_fd()).map_err(Cause::os("sync directory", &self.run_id))
+    }
+
+    fn image(&self, index: usize) -> String {
+        format!("undo-{}.{index}", self.number)
+    }
+
+    /// Whether the pre-image of a step is here, complete.
+    pub(super) fn has_image(&self, index: usize) -> bool {
+        tree::exists(self.run.as_fd(), &self.image(index))
+    }
+
+    /// Moves a file out of the tree, to be the pre-image of step `index`: the inode itself where that is possible.
+    pub(super) fn store(&self, index: usize, dir: BorrowedFd<'_>, name: &str) -> Result<(), Cause> {
+        let (image, fails) = (self.image(index), Cause::os("move away", name));
+        if !self.has_image(index) {
+            match rustix::fs::renameat(dir, name, &self.run, &image) {
+                // Another file system: a copy that has its name only when it is complete.
+                Err(Errno::XDEV) => {
+                    let part = format!("{image}.part");
+                    tree::copy(dir, name, self.run.as_fd(), &part)?;
+                    rustix::fs::renameat(&self.run, &part, &self.run, &image).map_err(&fails)?;
+                }
+                done => return done.map_err(fails),
+            }
+        }
+        tree::remove(dir, name).map_err(fails)
+    }
+
+    /// Brings the pre-image of step `index` back under the name `to`. Its copy stays where it had to be copied.
+    pub(super) fn bring(&self, index: usize, dir: BorrowedFd<'_>, scratch: &str, to: &str) -> Result<(), Cause> {
+        let (image, fails) = (self.image(index), Cause::os("bring back", to));
+        match rustix::fs::renameat(&self.run, &image, dir, to) {
+            Err(Errno::XDEV) => {
+                tree::copy(self.run.as_fd(), &image, dir, scratch)?;
+                rustix::fs::renameat(dir, scratch, dir, to).map_err(fails)
+            }
+            done => done.map_err(fails),
+        }
+    }
+
+    /// Whether this is still the open journal: not removed, kept or replaced since it was opened.
+    fn has_its_name(&self) -> bool {
+        let named = rustix::fs::statat(&self.runs, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        match (named, rustix::fs::fstat(&self.file)) {
+            (Ok(named), Ok(held)) => (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino),
+            _ => false,
+        }
+    }
+}
+
+/// How an open journal is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To roll back: its lock is taken, and a journal that never got its plan is removed.
+    Heal,
+    /// To report: nothing changes.
+    Report,
+}
+
+/// An open journal that no living run holds.
+pub(super) enum Orphan {
+    Planned(Journal, Plan),
+    /// Complete, but not of a kind that this mux understands.
+    Unreadable(String),
+}
+
+/// Hands over the journals in `runs` whose runs have died, newest first, one at a time. A missing directory has none.
+pub(super) fn orphans(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Orphan)) -> Result<(), Cause> {
+    let shown = runs.to_string_lossy();
+    let fails = Cause::os("list", &shown);
+    let dir = match fs_err::read_dir(runs) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(|error| fails(tree::errno(&error)))?,
+    };
+    let mut names: Vec<(String, u32)> = Vec::new();
+    for entry in dir {
+        let entry = entry.map_err(|error| fails(tree::errno(&error)))?;
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| name.split_once(MIDDLE));
+        if let Some((run_id, number)) = parts.and_then(|(run_id, number)| Some((run_id, number.parse().ok()?))) {
+            names.push((run_id.to_string(), number));
+        }
+    }
+    // Within a run the last changeset lies upon the ones before, so it is taken away first.
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    for (run_id, number) in names {
+        if let Some(orphan) = orphan(runs, run_id, number, purpose)? {
+            each(orphan);
+        }
+    }
+    Ok(())
+}
+
+fn orphan(runs: &Path, run_id: String, number: u32, purpose: Purpose) -> Result<Option<Orphan>, Cause> {
+    let name = format!("{run_id}{MIDDLE}{number}");
+    let shown = name.clone();
+    let fails = Cause::os("open", &shown);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| rustix::fs::open(path, flags, Mode::empty()).map_err(&fails);
+    let (runs_fd, run) = (open(runs)?, open(&runs.join(&run_id)));
+    let Some((mut file, _)) = tree::look(runs_fd.as_fd(), &name, &name)? else { return Ok(None) };
+    let locked = match purpose {
+        Purpose::Heal => file.try_lock(),
+        Purpose::Report => file.try_lock_shared(),
+    };
+    match locked {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(fails(tree::errno(&error))),
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(|error| fails(tree::errno(&error)))?;
+    let plan = serde_json::from_slice::<Plan>(&text).ok().filter(|plan| plan.schema == SCHEMA);
+    // The run's directory is made before the journal; without it there is nothing that could be brought back.
+    let Ok(run) = run else { return Ok(Some(Orphan::Unreadable(name))) };
+    let journal = Journal { file, runs: runs_fd, run, name, run_id, number };
+    if !journal.has_its_name() {
+        return Ok(None);
+    }
+    match plan {
+        Some(plan) => Ok(Some(Orphan::Planned(journal, plan))),
+        None if text.ends_with(b"}\n") => Ok(Some(Orphan::Unreadable(journal.name))),
+        None => {
+            if purpose == Purpose::Heal {
+                journal.remove(0)?;
+            }
+            Ok(None)
+        }
+    }
+}

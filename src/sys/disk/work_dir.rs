@@ -1,0 +1,127 @@
+//! The work directory: opened once, then held by descriptor. Reads its files; never writes.
+
+use super::cause::{Cause, Found};
+use super::tree::{self, Walk};
+use crate::rules::names::RelPath;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+/// A directory to work in, held by descriptor: whatever happens to its path later, this is the directory.
+///
+/// It may be missing. Then it is made when a changeset is applied, and taken away when that is rolled back.
+#[derive(Debug)]
+pub struct WorkDir {
+    path: PathBuf,
+    pub(super) base_path: PathBuf,
+    pub(super) base: OwnedFd,
+    /// From the base to the directory: empty, or missing components that each end in `/`.
+    pub(super) prefix: String,
+}
+
+impl WorkDir {
+    /// Opens an absolute path, whose links are resolved here, once.
+    ///
+    /// # Errors
+    /// `Refused` for a file, a dangling link, a relative or (where it is missing) odd path; `Os`.
+    pub fn open(path: &Path) -> Result<WorkDir, Cause> {
+        let shown = path.to_string_lossy();
+        let fails = |error: &std::io::Error| Cause::os("open directory", &shown)(tree::errno(error));
+        if !path.is_absolute() {
+            return Err(Cause::refused(&shown, Found::OddPath));
+        }
+        let (mut above, mut missing) = (path, Vec::new());
+        let base_path = loop {
+            match fs_err::canonicalize(above) {
+                Ok(path) => break path,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(fails(&error)),
+            }
+            let (Some(parent), Some(name)) = (above.parent(), above.file_name().and_then(OsStr::to_str)) else {
+                return Err(Cause::refused(&shown, Found::OddPath));
+            };
+            missing.push(name);
+            above = parent;
+        };
+        let base = open_base(&base_path)?;
+        if missing.last().is_some_and(|name| tree::exists(base.as_fd(), name)) {
+            return Err(Cause::refused(&shown, Found::SymbolicLink));
+        }
+        missing.reverse();
+        let prefix: String = missing.iter().flat_map(|name| [*name, "/"]).collect();
+        Ok(WorkDir { path: base_path.join(prefix.trim_end_matches('/')), base_path, base, prefix })
+    }
+
+    /// Returns the path without links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns whether the directory was missing when it was opened.
+    pub fn was_missing(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
+    /// Returns the owner's user id; `None` for a directory that was missing.
+    pub fn owner(&self) -> Option<u32> {
+        if self.was_missing() { None } else { rustix::fs::fstat(&self.base).ok().map(|stat| stat.st_uid) }
+    }
+
+    /// Reads a regular file. `None` where there is none.
+    ///
+    /// # Errors
+    /// `Refused` where anything else stands there or on the way, links included; `TooLarge` over `limit` bytes; `Os`.
+    pub fn read(&self, path: &RelPath, limit: u64) -> Result<Option<Seen>, Cause> {
+        let full = format!("{}{path}", self.prefix);
+        let ((dir, name), mut walk) = (tree::split(&full), Walk::new(self.base.as_fd()));
+        if !walk.enter(dir)? {
+            return Ok(None);
+        }
+        let Some((file, stat)) = tree::look(walk.fd(), name, path.as_str())? else { return Ok(None) };
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
+        let read = (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Cause::os("read", path.as_str())(tree::errno(&error)))?;
+        let n_bytes = bytes.len() as u64;
+        if n_bytes > limit {
+            return Err(Cause::TooLarge { path: path.to_string(), bytes: size.max(n_bytes) });
+        }
+        Ok(Some(Seen { sha256: tree::hash_of(&bytes), bytes, is_executable: stat.st_mode & 0o100 != 0 }))
+    }
+}
+
+/// A file as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub bytes: Vec<u8>,
+    /// In hex: what `expected` of [`apply`] wants.
+    pub sha256: String,
+    /// Whether its owner may execute it.
+    pub is_executable: bool,
+}
+
+/// Opens an absolute path without links, component by component.
+pub(super) fn open_base(path: &Path) -> Result<OwnedFd, Cause> {
+    // Directories on the way need only be passed through; O_PATH asks for no more than that.
+    #[cfg(target_os = "linux")]
+    let pass = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let pass = OFlags::RDONLY;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let shown = path.to_string_lossy();
+    let open = |at: BorrowedFd<'_>, name: &OsStr, access| {
+        rustix::fs::openat(at, name, flags | access, Mode::empty()).map_err(|errno| match errno {
+            Errno::LOOP => Cause::refused(&shown, Found::SymbolicLink),
+            Errno::NOTDIR => Cause::refused(&shown, Found::NotADirectory),
+            errno => Cause::os("open directory", &shown)(errno),
+        })
+    };
+    let mut here = open(rustix::fs::CWD, OsStr::new("/"), pass)?;
+    for name in path.components().filter(|component| matches!(component, Component::Normal(_))) {
+        here = open(here.as_fd(), name.as_os_str(), pass)?;
+    }
+    open(here.as_fd(), OsStr::new("."), OFlags::RDONLY)
+}
