@@ -1,6 +1,9 @@
 //! Floor 1: pure functions of their arguments. No files, network, processes, clock, environment or printing.
 
 pub mod argv;
+pub mod assembly;
+pub mod chunk;
+pub mod complaint;
 pub mod confidence;
 pub mod config;
 pub mod diff;
@@ -22,3 +25,4 @@ pub mod run_id;
 pub mod secrets;
 pub mod stats;
 pub mod vocabulary;
+pub mod stream;

@@ -1,1 +1,723 @@
-//! (being written)
+//! HTTP: the one place that opens sockets. One [`Http`] for each run; retries, clocks and meaning belong to callers.
+//!
+//! **Invariants:** an address is contacted only if [`Reach`] admits it, and names are resolved only where other machines
+//! are allowed at all. No proxy, no redirect, no compression. A key is in the `Authorization` header and nowhere else.
+//! Each call runs on a thread of its own that hands over what comes through a bounded channel, because signals don't
+//! end a blocking read (ureq retries EINTR); shutting the agent down does (measured: 0.2 ms).
+
+use crate::words::server::Secret;
+use crate::words::stop::{Stop, StopReason};
+use crate::words::task::{Failure, Phase, Refusal};
+use std::io::{self, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use ureq::http::{HeaderMap, HeaderValue, Uri};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+/// Largest header of a reply. The input buffer is larger, else ureq reports an overlong header as a closed connection.
+const HEADER_LIMIT: usize = 16 << 10;
+const BUFFER: usize = 32 << 10;
+/// Bytes handed over at once, and how many such pieces may wait.
+const BLOCK: usize = 16 << 10;
+const PIECES: usize = 8;
+
+/// Which machines may be contacted. `local_only` wins over `allow_remote`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    pub allow_remote: bool,
+    pub local_only: bool,
+}
+
+/// The HTTP client of one run.
+pub struct Http {
+    reach: Reach,
+    connect_timeout: Duration,
+    /// Made when it is needed, and again after [`Http::abort`].
+    agent: Mutex<Option<ureq::Agent>>,
+}
+
+/// A whole answer of any status but 3xx.
+#[derive(Debug, PartialEq)]
+pub struct Response {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// What to send.
+pub struct Request<'a> {
+    pub url: &'a str,
+    pub key: Option<&'a Secret>,
+    /// JSON to POST; without it the call is a GET.
+    pub body: Option<Arc<[u8]>>,
+    /// Bound of the whole call, from resolving to the last byte.
+    pub timeout: Duration,
+}
+
+/// The next thing that a call brings.
+#[derive(Debug)]
+pub enum Piece {
+    /// Comes first. `retry_after` is the header of that name, if it is a number of seconds.
+    Head {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    Bytes(Vec<u8>),
+    /// The answer is complete, as far as its framing can tell: a cut body without a length ends like this, too.
+    End,
+    /// `Down` before any answer, so that the call may be tried again; anything else otherwise.
+    Failed(Failure),
+}
+
+/// A call that goes on. Dropping it before its end closes the connection at once.
+pub struct Running<'a> {
+    http: &'a Http,
+    pieces: Receiver<Piece>,
+    is_over: bool,
+}
+
+/// What the host of a URL is.
+enum Host {
+    Localhost,
+    Address(IpAddr),
+    Name,
+}
+
+impl Reach {
+    /// Returns why `url` must not be contacted, in words for people. Asks no resolver.
+    ///
+    /// # Errors
+    /// The reason; it never repeats a user name or password.
+    pub fn check(self, url: &str) -> Result<(), String> {
+        self.admit(&parse(url)?).map(drop)
+    }
+
+    fn admit(self, uri: &Uri) -> Result<Host, String> {
+        let host = host(uri)?;
+        let what = match &host {
+            Host::Localhost => return Ok(host),
+            Host::Address(ip) if ip.is_loopback() => return Ok(host),
+            Host::Address(ip) if ip.is_unspecified() => {
+                return Err(format!("`{ip}` is where a server listens, not where it is: write 127.0.0.1"));
+            }
+            Host::Address(ip) => format!("`{ip}` is another machine"),
+            Host::Name => format!("`{}` is a name that may belong to another machine", uri.host().unwrap_or_default()),
+        };
+        match self {
+            Reach { local_only: true, .. } => Err(format!("{what}, and local-only is on")),
+            Reach { allow_remote: false, .. } => Err(format!("{what}, and `allow_remote` is off")),
+            Reach { .. } => Ok(host),
+        }
+    }
+}
+
+/// Returns whether a URL leads to another machine: then the user is told that code leaves this one.
+pub fn is_remote(url: &str) -> bool {
+    Reach { allow_remote: false, local_only: true }.check(url).is_err()
+}
+
+impl Http {
+    pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
+        Http { reach, connect_timeout, agent: Mutex::new(None) }
+    }
+
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// Ends every call of this client at once. Calls that are made later work again, on new connections.
+    pub fn abort(&self) {
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(agent) = agent {
+            agent.shutdown();
+        }
+    }
+
+    /// Fetches a whole answer of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `Down` when nobody answers, `Timeout`, `Http` for a 3xx, `Protocol` for anything that is not sound HTTP or too
+    /// large, `Stopped`.
+    pub fn fetch(&self, request: &Request<'_>, limit: usize, stop: &Stop) -> Result<Response, Failure> {
+        let mut running = self.start(request)?;
+        let mut response = Response { status: 0, body: Vec::new() };
+        loop {
+            if let Some(reason) = stop.reason() {
+                return Err(stopped(reason, request.timeout));
+            }
+            match running.next(stop.tick()) {
+                None => {}
+                Some(Piece::Head { status, .. }) => response.status = status,
+                Some(Piece::Bytes(bytes)) if response.body.len() + bytes.len() > limit => {
+                    // The thread ends by itself, at its next piece or its timeout: other calls go on.
+                    running.is_over = true;
+                    return Err(Failure::Protocol { why: format!("an answer over {limit} bytes") });
+                }
+                Some(Piece::Bytes(bytes)) => response.body.extend_from_slice(&bytes),
+                Some(Piece::End) => return Ok(response),
+                Some(Piece::Failed(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    /// Gets a whole answer; see [`Http::fetch`].
+    ///
+    /// # Errors
+    /// As [`Http::fetch`].
+    pub fn get(
+        &self,
+        url: &str,
+        key: Option<&Secret>,
+        timeout: Duration,
+        limit: usize,
+        stop: &Stop,
+    ) -> Result<Response, Failure> {
+        self.fetch(&Request { url, key, body: None, timeout }, limit, stop)
+    }
+
+    /// Starts a call; what it brings is taken with [`Running::next`].
+    ///
+    /// # Errors
+    /// `Down` with the reason when the address must not be contacted or the key cannot be sent.
+    pub fn start(&self, request: &Request<'_>) -> Result<Running<'_>, Failure> {
+        let down = |why: String| Failure::Down { why };
+        let uri = parse(request.url).and_then(|uri| self.reach.admit(&uri).map(|_| uri)).map_err(down)?;
+        let key = request.key.map(|key| HeaderValue::from_str(&format!("Bearer {}", key.reveal()))).transpose();
+        let key = key.map_err(|_| down("the key has characters that a header cannot hold".into()))?;
+        let (sender, pieces) = sync_channel(PIECES);
+        let (agent, body, timeout) = (self.agent(), request.body.clone(), request.timeout);
+        let call = move || {
+            let end = match perform(&agent, &uri, key, body.as_deref(), timeout, &sender) {
+                Ok(()) => Piece::End,
+                Err(failure) => Piece::Failed(failure),
+            };
+            let _ = sender.send(end); // nobody may be listening any more
+        };
+        let thread = std::thread::Builder::new().name("http".into()).spawn(call);
+        thread.map_err(|error| down(format!("no thread for the call: {error}")))?;
+        Ok(Running { http: self, pieces, is_over: false })
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let config = ureq::Agent::config_builder()
+                .proxy(None)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .http_status_as_error(false)
+                .accept_encoding("identity")
+                .user_agent(concat!("mux/", env!("CARGO_PKG_VERSION")))
+                .timeout_connect(Some(self.connect_timeout))
+                .max_response_header_size(HEADER_LIMIT)
+                .input_buffer_size(BUFFER)
+                .output_buffer_size(BUFFER)
+                .build();
+            ureq::Agent::with_parts(config, DefaultConnector::default(), Door(self.reach))
+        };
+        agent.get_or_insert_with(make).clone()
+    }
+}
+
+impl Running<'_> {
+    /// Returns whether `End` or `Failed` has come.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Waits at most `time` for the next piece; `None` if nothing came. After `End` or `Failed` nothing comes.
+    pub fn next(&mut self, time: Duration) -> Option<Piece> {
+        let piece = match self.pieces.recv_timeout(time) {
+            Ok(piece) => piece,
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => Piece::Failed(Failure::Down { why: "the call has ended".into() }),
+        };
+        self.is_over |= matches!(piece, Piece::End | Piece::Failed(_));
+        Some(piece)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.http.abort();
+        }
+    }
+}
+
+/// Returns the failure of a call whose [`Stop`] has fired, `after` it began.
+pub fn stopped(reason: StopReason, after: Duration) -> Failure {
+    match reason {
+        StopReason::Deadline => Failure::Timeout { phase: Phase::Overall, after_ms: millis(after) },
+        StopReason::Signal(_) | StopReason::Canceled => Failure::Stopped { why: Refusal::Canceled },
+    }
+}
+
+/// Returns whole milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Does a call on its own thread. Ends early, without a word, when nobody listens.
+fn perform(
+    agent: &ureq::Agent,
+    uri: &Uri,
+    key: Option<HeaderValue>,
+    body: Option<&[u8]>,
+    timeout: Duration,
+    sender: &SyncSender<Piece>,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut headers = HeaderMap::new();
+    headers.extend(key.map(|key| (ureq::http::header::AUTHORIZATION, key)));
+    let answer = if let Some(body) = body {
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let mut request = agent.post(uri);
+        request.headers_mut().into_iter().for_each(|all| all.extend(headers.drain()));
+        request.config().timeout_global(Some(timeout)).build().send(body)
+    } else {
+        let mut request = agent.get(uri);
+        request.headers_mut().into_iter().for_each(|all| all.extend(headers.drain()));
+        request.config().timeout_global(Some(timeout)).build().call()
+    };
+    let answer = answer.map_err(|error| no_answer(error, uri, begun.elapsed()))?;
+    let status = answer.status().as_u16();
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    if answer.status().is_redirection() {
+        return Err(Failure::Http { status, message: "a redirect: mux follows none".into() });
+    }
+    if header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Failure::Protocol { why: "it is compressed, which was not asked for".into() });
+    }
+    let retry_after = header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+    if sender.send(Piece::Head { status, retry_after }).is_err() {
+        return Ok(());
+    }
+    let mut reader = answer.into_body().into_reader();
+    let mut block = vec![0; BLOCK];
+    loop {
+        let length = reader.read(&mut block).map_err(|error| cut(error, begun.elapsed()))?;
+        let bytes = block.get(..length).unwrap_or_default();
+        if bytes.is_empty() || sender.send(Piece::Bytes(bytes.to_vec())).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The failure of a call that brought no answer.
+fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
+    let down = |why: &str| Failure::Down { why: format!("{why} `{}`", uri.authority().map_or("", |a| a.as_str())) };
+    match error {
+        ureq::Error::Io(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => down("nobody listens on"),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+                down("the connection was closed without an answer by")
+            }
+            kind => down(&format!("{kind} at")),
+        },
+        ureq::Error::HostNotFound => down("there is no host of the name"),
+        ureq::Error::Timeout(phase) => {
+            let phase = match phase {
+                ureq::Timeout::Connect | ureq::Timeout::Resolve => Phase::Connect,
+                _ => Phase::FirstToken, // ureq's enum may grow
+            };
+            Failure::Timeout { phase, after_ms: millis(after) }
+        }
+        ureq::Error::LargeResponseHeader(..) => {
+            Failure::Protocol { why: format!("its header is larger than {HEADER_LIMIT} bytes") }
+        }
+        ureq::Error::Protocol(error) => Failure::Protocol { why: format!("not HTTP: {error}") },
+        ureq::Error::Tls(_) | ureq::Error::TlsRequired => down("no TLS connection to"),
+        ureq::Error::Other(why) => Failure::Down { why: why.to_string() },
+        error => Failure::Protocol { why: error.to_string() }, // ureq's enum may grow
+    }
+}
+
+/// The failure of an answer that does not end as it should.
+fn cut(error: io::Error, after: Duration) -> Failure {
+    match ureq::Error::from(error) {
+        ureq::Error::Timeout(_) => Failure::Timeout { phase: Phase::Overall, after_ms: millis(after) },
+        ureq::Error::Protocol(error) => Failure::Protocol { why: format!("its framing is broken: {error}") },
+        _ => Failure::Protocol { why: "it is cut off: the connection ended inside it".into() }, // ureq's enum may grow
+    }
+}
+
+fn parse(url: &str) -> Result<Uri, String> {
+    // The parser's own errors may quote the URL, and with it a password.
+    url.parse().map_err(|_| "not a URL (wanted: `http://127.0.0.1:PORT/v1`)".to_string())
+}
+
+/// Tells what the host of a URL is. Spellings that programs disagree about are refused: what one calls a name
+/// (`127.1`, `0x7f.1`), `getaddrinfo` calls an address.
+fn host(uri: &Uri) -> Result<Host, String> {
+    let authority = uri.authority().ok_or("no host in the URL (wanted: `http://127.0.0.1:PORT/v1`)")?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") if cfg!(feature = "tls") => {}
+        Some("https") => return Err("https needs a build with the cargo feature `tls`".into()),
+        Some(_) | None => return Err("not an http URL".into()),
+    }
+    if authority.as_str().contains('@') {
+        return Err("a user name or password in the URL: keys belong into `api_key_env`".into());
+    }
+    let host = authority.host();
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(Host::Localhost);
+    }
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        return Ok(Host::Address(ip.into()));
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        let ip: Ipv6Addr = inner.parse().map_err(|_| format!("`{host}` is no IPv6 address"))?;
+        if ip.to_ipv4().is_some() && !ip.is_loopback() && !ip.is_unspecified() {
+            return Err(format!("`{host}` is an IPv4 address in disguise: write it plainly"));
+        }
+        return Ok(Host::Address(ip.into()));
+    }
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    if last.is_empty() || last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{host}` is an odd spelling of an address: write four numbers, 127.0.0.1"));
+    }
+    Ok(Host::Name)
+}
+
+/// Resolves what [`Reach`] admits. ureq connects to what this returns and to nothing else.
+#[derive(Debug)]
+struct Door(Reach);
+
+impl Resolver for Door {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = self.0.admit(uri).map_err(|why| ureq::Error::Other(why.into()))?;
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let mut found = self.empty();
+        match host {
+            Host::Address(ip) => found.push(SocketAddr::new(ip, port)),
+            Host::Localhost => {
+                found.push((Ipv4Addr::LOCALHOST, port).into());
+                found.push((Ipv6Addr::LOCALHOST, port).into());
+            }
+            Host::Name => return DefaultResolver::default().resolve(uri, config, timeout),
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+
+    pub const LOCAL: Reach = Reach { allow_remote: false, local_only: false };
+
+    /// What a server does with one request; returns whether it keeps the connection.
+    pub type Answer = Box<dyn FnOnce(&mut TcpStream) -> bool + Send>;
+
+    /// A real server on loopback that gives its answers in order, one for each request, and then closes connections.
+    pub struct Loopback {
+        pub url: String,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Loopback {
+        /// Returns the requests so far, each with the number of its connection before it.
+        pub fn seen(&self) -> Vec<String> {
+            self.seen.lock().expect("no test panics while it holds this").clone()
+        }
+    }
+
+    pub fn serve(answers: Vec<Answer>) -> Loopback {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, answers) = (Arc::clone(&seen), Arc::new(Mutex::new(VecDeque::from(answers))));
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (mut stream, log, answers) =
+                    (stream.expect("a connection"), Arc::clone(&log), Arc::clone(&answers));
+                std::thread::spawn(move || {
+                    while let Some(request) = read_request(&mut stream) {
+                        log.lock().expect("the log").push(format!("{number} {request}"));
+                        let answer = answers.lock().expect("the answers").pop_front();
+                        if !answer.is_some_and(|answer| answer(&mut stream)) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Loopback { url, seen }
+    }
+
+    fn read_request(stream: &mut TcpStream) -> Option<String> {
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") {
+            (stream.read(&mut byte).ok()? == 1).then(|| request.push(byte[0]))?;
+        }
+        let head = String::from_utf8(request).expect("a header in ASCII");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        stream.read_exact(&mut body).ok()?;
+        Some(head + std::str::from_utf8(&body).expect("a body in UTF-8"))
+    }
+
+    /// Sends these bytes. The connection stays if the answer has a length or is chunked.
+    pub fn raw(answer: impl Into<Vec<u8>>) -> Answer {
+        let answer = answer.into();
+        Box::new(move |stream| {
+            let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            stream.write_all(&answer).is_ok() && (head.contains("content-length:") || head.contains("chunked"))
+        })
+    }
+
+    /// Sends these bytes and closes the connection, whatever they promise.
+    pub fn last(answer: &str) -> Answer {
+        let answer = answer.to_string();
+        Box::new(move |stream| {
+            let _ = stream.write_all(answer.as_bytes()); // the client may have had enough
+            false
+        })
+    }
+
+    pub fn json(status: u16, body: &str) -> Answer {
+        raw(format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// Sends these bytes, then holds the connection until the client closes it, and tells that through `closed`.
+    pub fn hold(start: &'static str, closed: std::sync::mpsc::Sender<()>) -> Answer {
+        Box::new(move |stream| {
+            stream.write_all(start.as_bytes()).expect("the client listens");
+            while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
+            let _ = closed.send(());
+            false
+        })
+    }
+
+    pub fn soon() -> Stop {
+        Stop::at(Instant::now() + Duration::from_secs(60))
+    }
+
+    fn client() -> Http {
+        Http::new(LOCAL, Duration::from_secs(5))
+    }
+
+    fn get(http: &Http, url: &str) -> Result<Response, Failure> {
+        http.get(url, None, Duration::from_secs(20), 1000, &soon())
+    }
+
+    #[track_caller]
+    fn refused(url: &str, why: &str) {
+        let message = LOCAL.check(url).expect_err(url);
+        assert!(message.contains(why), "{url}: {message}");
+        assert_eq!(get(&client(), url), Err(Failure::Down { why: message }), "{url}");
+    }
+
+    #[test]
+    fn only_plain_loopback_addresses_are_admitted() {
+        for url in [
+            "http://127.0.0.1:1/v1",
+            "http://localhost:1",
+            "http://LOCALHOST",
+            "http://127.8.8.8/",
+            "http://[::1]:1/v1",
+        ] {
+            assert_eq!(LOCAL.check(url), Ok(()), "{url}");
+            assert!(!is_remote(url), "{url}");
+        }
+        refused("http://10.0.0.1/v1", "`10.0.0.1` is another machine, and `allow_remote` is off");
+        refused("http://[2001:db8::1]/v1", "is another machine");
+        refused("http://localhost.evil.invalid/v1", "is a name that may belong to another machine");
+        refused("http://gpu-box:8080/v1", "is a name that may belong to another machine");
+        refused("http://127.0.0.1@evil.invalid/v1", "a user name or password");
+        refused("http://user:pass@127.0.0.1/v1", "a user name or password");
+        refused("http://0x7f.1/v1", "an odd spelling");
+        refused("http://127.1/v1", "an odd spelling");
+        refused("http://0177.0.0.1/v1", "an odd spelling");
+        refused("http://2130706433/v1", "an odd spelling");
+        refused("http://127.0.0.1./v1", "an odd spelling");
+        refused("http://0x7f000001./v1", "an odd spelling");
+        refused("http://[::ffff:127.0.0.1]/v1", "an IPv4 address in disguise");
+        refused("http://[::ffff:10.0.0.1]/v1", "an IPv4 address in disguise");
+        refused("http://0.0.0.0:8080/v1", "write 127.0.0.1");
+        refused("ftp://127.0.0.1/", "not an http URL");
+        refused("file:///etc/hostname", "");
+        refused("127.0.0.1:8080/v1", "");
+        refused("/v1", "no host");
+        refused("", "not a URL");
+        refused("http://", "not a URL");
+        if !cfg!(feature = "tls") {
+            refused("https://127.0.0.1/v1", "https needs a build with the cargo feature `tls`");
+        }
+    }
+
+    #[test]
+    fn other_machines_need_permission_and_local_only_wins() {
+        let (open, both) =
+            (Reach { allow_remote: true, local_only: false }, Reach { allow_remote: true, local_only: true });
+        for url in ["http://10.0.0.1/v1", "http://gpu-box:8080/v1"] {
+            assert_eq!(open.check(url), Ok(()));
+            assert!(both.check(url).expect_err(url).ends_with("local-only is on"));
+            assert!(is_remote(url));
+        }
+        for url in ["http://127.1/v1", "http://u@gpu-box/v1", "http://[::ffff:10.0.0.1]/v1", "http://0x7f.1/"] {
+            assert!(open.check(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn one_connection_serves_several_calls() {
+        let server = serve(vec![json(200, "one"), json(404, "two")]);
+        let http = client();
+        assert_eq!(get(&http, &server.url), Ok(Response { status: 200, body: b"one".to_vec() }));
+        assert_eq!(get(&http, &server.url), Ok(Response { status: 404, body: b"two".to_vec() }));
+        let connections: Vec<_> = server.seen().iter().map(|request| request[..1].to_string()).collect();
+        assert_eq!(connections, ["0", "0"]);
+    }
+
+    #[test]
+    fn a_request_says_what_it_must_and_no_more() {
+        let server = serve(vec![json(200, ""), json(200, "")]);
+        let (http, key) = (client(), Secret::new("sk-1"));
+        let request = Request {
+            url: &format!("{}/v1/x", server.url),
+            key: key.as_ref(),
+            body: Some(Arc::from(&b"{}"[..])),
+            timeout: Duration::from_secs(20),
+        };
+        http.fetch(&request, 10, &soon()).expect("an answer");
+        get(&http, &server.url).expect("an answer");
+        let host = server.url.strip_prefix("http://").expect("a scheme");
+        let agent = concat!("user-agent: mux/", env!("CARGO_PKG_VERSION"));
+        let mut lines: Vec<_> = server.seen()[0].lines().map(str::to_string).collect();
+        lines[1..].sort();
+        let host_line = format!("host: {host}");
+        let mut expected = vec![
+            "0 POST /v1/x HTTP/1.1",
+            "",
+            "accept-encoding: identity",
+            "accept: */*",
+            "authorization: Bearer sk-1",
+            "content-length: 2",
+            "content-type: application/json",
+            &host_line,
+            agent,
+            "{}",
+        ];
+        expected[1..].sort_unstable();
+        assert_eq!(lines, expected);
+        assert!(!server.seen()[1].contains("authorization"));
+    }
+
+    #[test]
+    fn redirects_are_errors() {
+        for status in [301, 302, 303, 307, 308] {
+            let canary = serve(vec![json(200, "stolen")]);
+            let to = &canary.url;
+            let server =
+                serve(vec![raw(format!("HTTP/1.1 {status} X\r\nLocation: {to}/\r\nContent-Length: 0\r\n\r\n"))]);
+            let message = "a redirect: mux follows none".to_string();
+            assert_eq!(get(&client(), &server.url), Err(Failure::Http { status, message }));
+            assert_eq!(canary.seen(), Vec::<String>::new());
+        }
+    }
+
+    #[track_caller]
+    fn unsound(answer: &str, why: &str) {
+        let server = serve(vec![last(answer)]);
+        match get(&client(), &server.url) {
+            Err(Failure::Protocol { why: said }) => assert!(said.contains(why), "{said}"),
+            other => panic!("{other:?} instead of {why}"),
+        }
+    }
+
+    #[test]
+    fn unsound_answers_are_errors() {
+        unsound("HTTP/1.1 200 X\r\nContent-Length: 10\r\n\r\nshort", "it is cut off");
+        unsound("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nshort", "it is cut off");
+        unsound("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nhello\r\n", "its framing is broken");
+        unsound("HTTP/1.1 200 X\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "not HTTP");
+        unsound("\x16\x03\x01SSH-2.0-evil\r\n\r\n", "not HTTP");
+        unsound("HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "compressed");
+        unsound(&format!("HTTP/1.1 200 X\r\nX-Big: {}", "h".repeat(1 << 20)), "larger than 16384 bytes");
+        unsound(&format!("HTTP/1.1 200 X\r\n{}", "X-Y: z\r\n".repeat(1000)), "not HTTP");
+        unsound(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), "");
+        unsound(&format!("HTTP/1.1 200 X\r\n\r\n{}", "x".repeat(2000)), "over 1000 bytes");
+        unsound("HTTP/1.1 200 X\r\nContent-Length: 1125899906842624\r\n\r\n{", "it is cut off");
+    }
+
+    #[test]
+    fn nobody_there_is_down() {
+        let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let down = |why: &str, at: &str| Err(Failure::Down { why: format!("{why} `{at}`") });
+        assert_eq!(get(&client(), &format!("http://{closed}/")), down("nobody listens on", &closed.to_string()));
+        let server = serve(vec![]);
+        let at = server.url.strip_prefix("http://").expect("a scheme");
+        assert_eq!(get(&client(), &server.url), down("the connection was closed without an answer by", at));
+    }
+
+    #[test]
+    fn aborting_ends_a_blocked_call_and_later_calls_work() {
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        for start in ["", "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nx", "HTTP/1.1 200 X\r\n\r\nx"] {
+            let server = serve(vec![hold(start, closed.clone()), json(200, "again")]);
+            let http = client();
+            let request = Request { url: &server.url, key: None, body: None, timeout: Duration::from_secs(60) };
+            let mut running = http.start(&request).expect("a call");
+            let minute = Duration::from_secs(60);
+            while !start.is_empty() && !matches!(running.next(minute).expect("a piece"), Piece::Bytes(_)) {}
+            while server.seen().is_empty() {
+                std::thread::yield_now();
+            }
+            http.abort();
+            assert!(matches!(running.next(minute), Some(Piece::Failed(_) | Piece::End)), "{start}");
+            is_closed.recv_timeout(minute).expect("the server sees the end");
+            assert_eq!(get(&http, &server.url), Ok(Response { status: 200, body: b"again".to_vec() }));
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_a_silent_call() {
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let server = serve(vec![hold("", closed)]);
+        let stop = soon();
+        let canceler = {
+            let (stop, seen) = (stop.clone(), Arc::clone(&server.seen));
+            std::thread::spawn(move || {
+                while seen.lock().expect("the log").is_empty() {
+                    std::thread::yield_now();
+                }
+                stop.cancel();
+            })
+        };
+        let answer = client().get(&server.url, None, Duration::from_secs(60), 9, &stop);
+        assert_eq!(answer, Err(Failure::Stopped { why: Refusal::Canceled }));
+        canceler.join().expect("the canceler");
+        is_closed.recv_timeout(Duration::from_secs(60)).expect("the server sees the end");
+    }
+
+    #[test]
+    fn a_slow_call_ends_with_its_timeout() {
+        let server = serve(vec![hold("HTTP/1.1 200 X\r\n", std::sync::mpsc::channel().0)]);
+        let answer = client().get(&server.url, None, Duration::from_millis(100), 9, &soon());
+        assert!(matches!(answer, Err(Failure::Timeout { phase: Phase::FirstToken, .. })), "{answer:?}");
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_hold_is_not_shown() {
+        let key = Secret::new("sk\n1");
+        let answer = client().get("http://127.0.0.1:1/", key.as_ref(), Duration::from_secs(1), 9, &soon());
+        assert_eq!(answer, Err(Failure::Down { why: "the key has characters that a header cannot hold".into() }));
+    }
+}

@@ -6,6 +6,7 @@ pub mod env;
 pub mod error;
 pub mod event;
 pub mod record;
+pub mod server;
 pub mod stop;
 pub mod task;
 pub mod time;
