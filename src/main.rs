@@ -1,4 +1,6 @@
-//! mux: a local-first coding assistant. This file: argv, environment, clock, signals and streams enter here.
+//! mux: a local-first coding assistant. Argv, environment, clock, signals and streams enter here and go down as values;
+//! errors come back up, become text once, and set the exit code.
+#![expect(clippy::disallowed_methods, reason = "the one file where the process meets its surroundings")]
 
 mod engine;
 mod face;
@@ -6,4 +8,69 @@ mod rules;
 mod sys;
 mod words;
 
-fn main() {}
+use face::args::{self, Command};
+use face::start::Streams;
+use rules::escape::plain;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
+use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use words::env::Env;
+use words::error::{Context, Error, Kind};
+use words::stop::Stop;
+use words::time::Utc;
+
+/// The end of a run without `--deadline`.
+const LONGEST_RUN: Duration = Duration::from_secs(3600);
+
+fn main() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let ended = args::parse(std::env::args_os().skip(1)).and_then(|command| start(&command, &mut out));
+    let flushed = match out.flush() {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        flushed => flushed.context(Kind::Io, || "cannot write to standard output".to_string()),
+    };
+    match ended.and_then(|code| flushed.map(|()| code)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Nobody may be listening; the exit code says it all the same.
+            let _ = writeln!(std::io::stderr(), "mux: {}", plain(&error.to_string()));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let env = Env {
+        vars: std::env::vars_os().collect(),
+        cwd: std::env::current_dir().ok(),
+        now: Utc(u64::try_from(since.as_millis()).unwrap_or(0)),
+    };
+    let limit = match command {
+        Command::Run(run) => run.deadline_sec.map_or(LONGEST_RUN, Duration::from_secs),
+        _ => LONGEST_RUN,
+    };
+    let stop = Stop::at(Instant::now() + limit);
+    listen(&stop).context(Kind::Io, || "cannot listen for signals".to_string())?;
+    let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());
+    let input: Option<&mut dyn Read> = if stdin.is_terminal() { None } else { Some(&mut stdin) };
+    let is_terminal = err.is_terminal();
+    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal }, &stop)
+}
+
+/// The first signal asks for an orderly end: roll back, record, exit 128 + its number. A second SIGINT ends at once. A
+/// file-size limit (SIGXFSZ) becomes the write error that it is.
+fn listen(stop: &Stop) -> std::io::Result<()> {
+    let asked_before = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&asked_before))?;
+    flag::register(SIGINT, asked_before)?;
+    for (signal, number) in [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1)] {
+        flag::register_usize(signal, stop.flag(), number)?;
+    }
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}

@@ -1,9 +1,13 @@
 //! Floor 3: the work, each from start to end. Only this floor knows both the rules and the edges.
 
 pub mod attempt;
+pub mod connect;
 pub mod doctor;
+pub mod finish;
 pub mod gather;
 pub mod heal;
+pub mod outcome;
+pub mod place;
 pub mod run;
 pub mod suites;
 pub mod verify;

@@ -1,1 +1,396 @@
-//! (being written)
+//! One task, from its text to its outcome. The only loop of mux stands here, in [`Course::follow`]: facts → decision →
+//! attempt → verdict. `decide` bounds it: a counted number of local tries, and each tier once.
+
+use crate::engine::attempt::ask::{LocalModel, is_stop};
+use crate::engine::attempt::local_change::{Changed, Effort, Site};
+use crate::engine::attempt::{local_answer, local_change};
+use crate::engine::connect::{self, Connected};
+use crate::engine::gather::{self, Gathered};
+use crate::engine::outcome::{Outcome, Plan, PlannedFile};
+use crate::engine::place::{self, Place, Said};
+use crate::engine::verify::{self, Written};
+use crate::engine::{finish, heal};
+use crate::rules::config::{CommandSpec, Config, Trigger};
+use crate::rules::intent::{self, Intent};
+use crate::rules::policy::decide;
+use crate::sys::config_files::{self, Effective};
+use crate::sys::disk::{Cause, WorkDir};
+use crate::sys::state::{DirLock, Patience, State, new_run_id};
+use crate::words::chat::Ask;
+use crate::words::env::Env;
+use crate::words::error::{Error, Kind as ErrorKind};
+use crate::words::event::{Event, Watcher};
+use crate::words::stop::{Stop, StopReason};
+use crate::words::task::{
+    Asked, Attempt, Cloud, Decision, Facts, Failure, Hands, Kind, Last, Policy, Refusal, Route, Source, Tier, Verdict,
+};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How much warmer each further try is sampled, and the warmest.
+const WARMER: f64 = 0.25;
+const WARMEST: f64 = 0.7;
+
+/// What surrounds every run of this process.
+#[derive(Clone, Copy)]
+pub struct House<'a> {
+    pub env: &'a Env,
+    pub state: &'a State,
+    /// The file of `--config`.
+    pub config_file: Option<&'a Path>,
+}
+
+/// What was asked.
+pub struct Job<'a> {
+    pub task: &'a str,
+    /// Forced by `--answer` or `--change`.
+    pub kind: Option<Kind>,
+    pub workdir: Option<&'a Path>,
+    pub asked: Asked,
+    pub local_only: bool,
+    pub prefer_local: bool,
+    pub verify: &'a [String],
+    pub no_verify: bool,
+    pub files: &'a [String],
+    pub dry_run: bool,
+    pub preview: bool,
+    /// What to do about a work directory that another run holds.
+    pub patience: Patience,
+    pub source: Source,
+}
+
+/// What came of it.
+pub enum Run {
+    /// `--dry-run`: nothing was called.
+    Planned(Plan),
+    /// Another run holds the work directory, and the user did not want to wait.
+    Busy { holder: String },
+    Ended(Box<Outcome>),
+}
+
+/// A task that is understood, before anything is called.
+pub struct Prepared {
+    pub settings: Effective,
+    pub kind: Kind,
+    pub intent: Intent,
+    pub place: Place,
+    pub dir: WorkDir,
+    pub context: Gathered,
+    pub proof: verify::Plan,
+}
+
+/// A run between its decisions.
+pub struct Course<'a> {
+    pub house: House<'a>,
+    pub job: &'a Job<'a>,
+    pub prepared: Prepared,
+    pub run_id: String,
+    pub run_dir: PathBuf,
+    pub start: Instant,
+    pub policy: Policy,
+    pub facts: Facts,
+    pub attempts: Vec<Attempt>,
+    /// The best usable answer.
+    pub answer: Option<String>,
+    /// The last usable changeset.
+    pub changed: Option<Changed>,
+    pub stop: &'a Stop,
+    effort: Effort,
+    /// Whether the largest reply budget has been used.
+    grown: bool,
+    /// Whether the one repair try has been used.
+    repaired: bool,
+}
+
+/// Does one task.
+///
+/// # Errors
+/// Only before the first try: usage, configuration, a refused or busy directory, a verification command that does not
+/// exist. From then on everything that goes wrong is data in the [`Outcome`].
+pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &Stop) -> Result<Run, Error> {
+    let start = Instant::now();
+    let prepared = prepare(house, job)?;
+    if job.dry_run {
+        return Ok(Run::Planned(plan(job, &prepared)));
+    }
+    house.state.make()?;
+    let run_id = new_run_id(house.env.now);
+    let _lock = match prepared.kind {
+        Kind::Change => {
+            let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
+            match house.state.lock_workdir(prepared.dir.path(), &run_id, stop, job.patience, &mut busy)? {
+                DirLock::Held(held) => Some(held),
+                DirLock::Busy { holder } => return Ok(Run::Busy { holder }),
+                // The loop sees the stop, and the run is recorded as ended by it.
+                DirLock::Stopped(_) => None,
+            }
+        }
+        Kind::Answer | Kind::Undo => None,
+    };
+    for healed in heal::heal(&house.state.runs())? {
+        watcher.event(&Event::Note(&healed.to_string()));
+    }
+    for note in prepared.settings.notes.iter().chain(&prepared.context.notes) {
+        watcher.event(&Event::Note(note));
+    }
+    watcher.event(&Event::Finding);
+    let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
+    let policy = policy(&prepared.settings.config, prepared.kind, job.prefer_local);
+    let facts = first_facts(job, &prepared, connected.model.is_some());
+    let mut course = Course {
+        house: *house,
+        job,
+        prepared,
+        run_dir: house.state.run(&run_id),
+        run_id,
+        start,
+        policy,
+        facts,
+        attempts: Vec::new(),
+        answer: None,
+        changed: None,
+        stop,
+        effort: Effort::default(),
+        grown: false,
+        repaired: false,
+    };
+    let decision = course.follow(&connected, watcher);
+    let outcome = finish::finish(course, decision, &connected, watcher);
+    watcher.event(&Event::Done);
+    Ok(Run::Ended(Box::new(outcome)))
+}
+
+impl Course<'_> {
+    /// Takes one step after the other until the policy accepts or gives up.
+    fn follow(&mut self, connected: &Connected, watcher: &mut dyn Watcher) -> Decision {
+        loop {
+            self.facts.stopped = self.stop.reason().map(refusal).or(self.facts.stopped);
+            match (decide(&self.policy, &self.facts), &connected.model) {
+                (Decision::Try { tier: Tier::Local, .. }, Some(model)) => {
+                    self.facts.local_tries += 1;
+                    self.facts.tier = Tier::Local;
+                    self.facts.last = self.try_local(model, watcher);
+                }
+                // The facts never say that a provider is open, nor that a server is up that is not there.
+                (Decision::Try { .. } | Decision::AskHands { .. }, _) => {
+                    self.facts.cloud = Cloud::Refused(Refusal::NoProvider);
+                    self.facts.local_up &= connected.model.is_some();
+                }
+                (end @ (Decision::Accept { .. } | Decision::GiveUp { .. }), _) => return end,
+            }
+        }
+    }
+
+    /// One local try; says how it ended, in the policy's words.
+    fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
+        let number = self.facts.local_tries;
+        let how = self.how(number);
+        let (attempt, end) = match self.prepared.kind {
+            Kind::Answer | Kind::Undo => {
+                let context = &self.prepared.context;
+                let (attempt, end) =
+                    local_answer::attempt(model, self.job.task, context, how, number, watcher, self.stop);
+                let end = end.map(|answer| {
+                    self.facts.best_local = Some(answer.score);
+                    self.answer = Some(answer.text);
+                    Last::Answer(answer.score)
+                });
+                (attempt, end)
+            }
+            Kind::Change => {
+                let (attempt, end) = self.try_change(model, how, number, watcher);
+                let end = end.map(|changed| {
+                    let (verdict, score) = (changed.proof.verdict, changed.score);
+                    self.changed = Some(changed);
+                    Last::Change { verdict, score }
+                });
+                (attempt, end)
+            }
+        };
+        self.attempts.push(attempt);
+        let last = match end {
+            Ok(last) => last,
+            Err(failure) => self.failed(&failure, number, watcher),
+        };
+        if let (Last::Change { verdict: Verdict::Failed, .. }, Some(changed)) = (last, &self.changed) {
+            let why = &changed.proof.summary;
+            watcher.event(&Event::Failed { route: Route::Local, attempt: number, why });
+        }
+        last
+    }
+
+    fn try_change(
+        &mut self,
+        model: &LocalModel,
+        how: Ask,
+        number: u32,
+        watcher: &mut dyn Watcher,
+    ) -> (Attempt, Result<Changed, Failure>) {
+        let config = &self.prepared.settings.config;
+        let mut site = Site {
+            task: self.job.task,
+            dir: &self.prepared.dir,
+            run_dir: &self.run_dir,
+            context: &mut self.prepared.context,
+            prefix: self.prepared.intent.prefix.as_deref(),
+            proof: &self.prepared.proof,
+            ground: verify::Ground {
+                workdir: self.prepared.dir.path(),
+                env: self.house.env,
+                pass: &config.verification.env,
+                timeout: config.verification.timeout_sec,
+                strict: config.verification.strict,
+                run_id: &self.run_id,
+                touched: &[],
+            },
+            preview: self.job.preview,
+        };
+        local_change::attempt(model, &mut site, &mut self.effort, how, number, watcher, self.stop)
+    }
+
+    /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not.
+    fn how(&self, number: u32) -> Ask {
+        let config = &self.prepared.settings.config;
+        let max_tokens = match self.prepared.kind {
+            Kind::Answer | Kind::Undo => config.providers.local.max_tokens,
+            Kind::Change => config.local_executor.max_tokens,
+        };
+        let first = config.providers.local.temperature;
+        let warmer = (first + WARMER * f64::from(number.saturating_sub(1))).min(WARMEST.max(first));
+        // After a cut reply: all that the window has, and no thinking.
+        let max_tokens = if self.grown { u32::MAX } else { max_tokens };
+        Ask { max_tokens, temperature: if number == 1 { first } else { warmer }, thinking: !self.grown }
+    }
+
+    /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
+    /// that cannot be used gets one repair.
+    fn failed(&mut self, failure: &Failure, number: u32, watcher: &mut dyn Watcher) -> Last {
+        let why = failure.to_string();
+        watcher.event(&Event::Failed { route: Route::Local, attempt: number, why: &why });
+        if let Some(stopped) = is_stop(failure) {
+            self.facts.stopped = Some(stopped);
+        }
+        match failure {
+            Failure::ContextOverflow { .. } => Last::Overflow,
+            Failure::Cut | Failure::ReasoningOnly => {
+                let again = !std::mem::replace(&mut self.grown, true);
+                Last::Failed { class: failure.class(), again }
+            }
+            _ => {
+                let again = failure.may_improve() && !std::mem::replace(&mut self.repaired, true);
+                Last::Failed { class: failure.class(), again }
+            }
+        }
+    }
+}
+
+/// Understands the task: settings, kind, place, context, proof. Calls no model and starts no child.
+fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
+    let own = settings(house, job, None)?;
+    let intent = intent::read(job.task, &own.config.router.complexity_keywords);
+    let kind = job.kind.unwrap_or(intent.kind);
+    let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
+    let said = Said { workdir: job.workdir, configured, state: house.state.dir() };
+    let place = place::choose(house.env, &said, &intent, kind, job.task)?;
+    // The project's own file is read once its directory is known.
+    let settings = if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
+    let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
+    let dir = WorkDir::open(&place.dir).map_err(refused)?;
+    let context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
+    let verification = &settings.config.verification;
+    let commands: Vec<Written> = verification.commands.iter().map(written).collect();
+    let wanted = verify::Wanted {
+        flags: job.verify,
+        enabled: verification.enabled && !job.no_verify,
+        commands: &commands,
+        auto_detect: verification.auto_detect,
+    };
+    let proof = verify::plan(&wanted, dir.path(), house.env)?;
+    Ok(Prepared { settings, kind, intent, place, dir, context, proof })
+}
+
+fn written(command: &CommandSpec) -> Written {
+    match command {
+        CommandSpec::Line(line) => Written::Line(line.clone()),
+        CommandSpec::Argv(argv) => Written::Argv(argv.clone()),
+    }
+}
+
+/// All layers, with the flags of the job on top.
+fn settings(house: &House<'_>, job: &Job<'_>, project: Option<&Path>) -> Result<Effective, Error> {
+    let mut settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
+    if job.local_only {
+        config_files::overlay(&mut settings, house.env, "privacy.local_only", "true", "--local-only")?;
+    }
+    Ok(settings)
+}
+
+fn policy(config: &Config, kind: Kind, prefer_local: bool) -> Policy {
+    let router = &config.router;
+    let escalates = |on: Trigger| router.escalate_on.contains(&on);
+    Policy {
+        threshold: router.local_confidence_threshold,
+        max_local_tries: match kind {
+            Kind::Answer | Kind::Undo => 1 + router.max_local_retries,
+            Kind::Change => config.local_executor.max_attempts,
+        },
+        on_low_confidence: escalates(Trigger::LowConfidence),
+        on_verification_failures: escalates(Trigger::VerificationFailures),
+        on_high_complexity: escalates(Trigger::HighComplexity),
+        complexity_threshold: router.complexity_threshold,
+        prefer_local,
+        hands: if config.workflow.allow_sota_write_fallback { Hands::Allowed } else { Hands::Never },
+    }
+}
+
+fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts {
+    let local_only = prepared.settings.config.privacy.local_only;
+    Facts {
+        kind: prepared.kind,
+        asked: job.asked,
+        local_up,
+        risk_words: prepared.intent.risk_words.clone(),
+        local_tries: 0,
+        tier: Tier::Local,
+        escalated: None,
+        last: Last::Nothing,
+        best_local: None,
+        cloud: Cloud::Refused(if local_only { Refusal::LocalOnly } else { Refusal::NoProvider }),
+        hands_answer: None,
+        stopped: None,
+    }
+}
+
+fn refusal(why: StopReason) -> Refusal {
+    match why {
+        StopReason::Deadline => Refusal::Deadline,
+        StopReason::Canceled | StopReason::Signal(_) => Refusal::Canceled,
+    }
+}
+
+fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
+    let config = &prepared.settings.config;
+    let policy = policy(config, prepared.kind, job.prefer_local);
+    let first_step = match decide(&policy, &first_facts(job, prepared, true)) {
+        Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
+        Decision::Try { tier, reason } => format!("{tier:?}: {reason}"),
+        Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
+        Decision::Accept { .. } => "nothing".to_string(),
+        Decision::GiveUp { reason, refused } => {
+            format!("nothing: {reason}, refused: {}", refused.map_or("nothing", Refusal::name))
+        }
+    };
+    let files = prepared.context.files.iter();
+    Plan {
+        kind: prepared.kind,
+        ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
+        workdir: prepared.place.dir.clone(),
+        missing: prepared.place.missing,
+        context: files.map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why }).collect(),
+        to_create: prepared.context.to_create.clone(),
+        context_tokens: prepared.context.tokens(),
+        verification: prepared.proof.commands.iter().map(|command| command.join(" ")).collect(),
+        first_step,
+        notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),
+    }
+}

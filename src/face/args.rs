@@ -1,5 +1,7 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+use crate::face::config::Action;
+use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::task::{Asked, Kind};
 use lexopt::{Arg, Parser, ValueExt};
@@ -71,18 +73,8 @@ pub enum Command {
     Doctor { json: bool, config: Option<PathBuf> },
     Status { json: bool, check: bool, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
-    Config { action: ConfigAction, json: bool, config: Option<PathBuf> },
+    Config { action: Action, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
-}
-
-/// The actions of `mux config`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConfigAction {
-    #[default]
-    Show,
-    Path,
-    Init,
-    Check,
 }
 
 /// The options of `mux log`.
@@ -152,7 +144,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "doctor" | "status" | "log" | "config" | "trust" => other(name, parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
-        _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(nearest(name, &COMMANDS))),
+        _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
     }
 }
 
@@ -222,18 +214,18 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         "doctor" => Command::Doctor { json, config },
         "status" => Command::Status { json, check, config },
         "log" => Command::Log { args: LogArgs { json, ..log }, config },
-        "config" => Command::Config { action: action(value)?, json, config },
+        "config" => Command::Config { action: action(value, json)?, config },
         _ => Command::Trust { dir: value.map(PathBuf::from), remove },
     })
 }
 
-fn action(value: Option<OsString>) -> Result<ConfigAction, Error> {
-    let Some(word) = value else { return Ok(ConfigAction::Show) };
+fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
+    let Some(word) = value else { return Ok(Action::Show { json }) };
     Ok(match word.to_str() {
-        Some("show") => ConfigAction::Show,
-        Some("path") => ConfigAction::Path,
-        Some("init") => ConfigAction::Init,
-        Some("check") => ConfigAction::Check,
+        Some("show") => Action::Show { json },
+        Some("path") => Action::Path,
+        Some("init") => Action::Init,
+        Some("check") => Action::Check,
         Some(_) | None => return Err(unexpected(Arg::Value(word), &["show", "path", "init", "check"])),
     })
 }
@@ -254,36 +246,15 @@ fn unexpected(arg: Arg<'_>, known: &[&str]) -> Error {
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(value) => value.to_string_lossy().into_owned(),
     };
-    Error::new(ErrorKind::Usage, format!("unexpected argument `{name}`")).hint(nearest(&name, known))
+    Error::new(ErrorKind::Usage, format!("unexpected argument `{name}`")).hint(meant(&name, known))
 }
 
 /// Says which known word is meant, if one is close; else where all are listed.
-fn nearest(name: &str, known: &[&str]) -> String {
-    let close = known.iter().map(|word| (distance(name, word), word)).min();
-    match close {
-        Some((steps, word)) if steps <= 2.max(name.len() / 3) => {
-            format!("did you mean `{word}`? `mux --help` lists all")
-        }
-        Some(_) | None => "`mux --help` lists what there is".to_string(),
+fn meant(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(word) => format!("did you mean `{word}`? `mux --help` lists all"),
+        None => "`mux --help` lists what there is".to_string(),
     }
-}
-
-/// Edits between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (j, y) in b.chars().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or(usize::MAX);
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
-            diagonal = above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 fn say(task: &mut TaskText, said: TaskText) -> Result<(), Error> {
@@ -317,14 +288,14 @@ fn path(parser: &mut Parser) -> Result<PathBuf, Error> {
 }
 
 fn route(name: &str) -> Result<Asked, Error> {
-    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(nearest(name, &Asked::NAMES));
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &Asked::NAMES));
     Asked::parse(name).ok_or_else(unknown)
 }
 
 /// A route as records name it.
 fn route_name(name: &str) -> Result<String, Error> {
     let known = ["local", "claude", "codex", "gemini", "none"];
-    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(nearest(name, &known));
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &known));
     known.contains(&name).then(|| name.to_string()).ok_or_else(unknown)
 }
 
@@ -422,7 +393,7 @@ mod tests {
             LogArgs { n: 3, route: Some("local".into()), failed: true, since_ms: Some(604_800_000), json: false };
         let line = ["log", "-n3", "--route", "local", "--failed", "--since", "7d"];
         assert_eq!(read(&line), Ok(Command::Log { args, config: None }));
-        let config = Command::Config { action: ConfigAction::Init, json: false, config: None };
+        let config = Command::Config { action: Action::Init, config: None };
         assert_eq!(read(&["config", "init"]), Ok(config));
         assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
     }

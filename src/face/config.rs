@@ -1,6 +1,7 @@
 //! `mux config show|path|init|check`: what is set, where it comes from, what is wrong with it.
 
 use crate::rules::config_keys as keys;
+use crate::rules::nearest::nearest;
 use crate::rules::config_shown::{printable, quote};
 use crate::sys::config_files::{self, Effective};
 use crate::words::env::Env;
@@ -138,7 +139,7 @@ fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Re
     let known: Vec<String> = keys::paths(&effective.config).iter().map(|path| keys::variable(path)).collect();
     let words = || known.iter().map(String::as_str).chain(keys::OTHER_VARIABLES);
     for name in &effective.unknown_env {
-        let near = keys::nearest(name, words()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let near = nearest(name, words()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         writeln!(out, "note: the variable `{}` sets nothing{near}", printable(name))?;
     }
     match (errors.len(), effective.files.len()) {

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod log;
 pub mod print;
 pub mod run;
+pub mod start;
 pub mod status;
 pub mod trust;
 pub mod watch;

@@ -1,1 +1,137 @@
-//! (being written)
+//! Results → text or JSON on the given writer. No decisions.
+//!
+//! **Invariant:** whatever a model, a child or a file name says is escaped in the text form; JSON escapes by itself.
+
+use crate::engine::outcome::{Outcome, Plan};
+use crate::rules::escape::{one_line, plain};
+use crate::words::changes::Op;
+use crate::words::task::{Proof, Verdict};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Writes the result of a run for people and scripts: one `name: value` a line in a stable order, `output:` last.
+///
+/// # Errors
+/// Those of the writer.
+pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
+    let record = &outcome.record;
+    writeln!(out, "route: {}", record.route.name())?;
+    writeln!(out, "model: {}", one_line(&record.model))?;
+    writeln!(out, "reason: {}", one_line(&record.reason.to_string()))?;
+    if let Some(refused) = record.refused {
+        let wanted = record.wanted.as_ref().filter(|wanted| **wanted != record.reason);
+        let wanted = wanted.map(|wanted| format!(" (wanted: {})", one_line(&wanted.to_string()))).unwrap_or_default();
+        writeln!(out, "refused: {}{wanted}", refused.name())?;
+    }
+    writeln!(out, "run_id: {}", record.run_id)?;
+    writeln!(out, "verify: {}", verify_line(outcome.proof.as_ref()))?;
+    let [created, changed, deleted] = [Op::Create, Op::Change, Op::Delete].map(|op| outcome.count(op));
+    writeln!(out, "files: {created} created, {changed} changed, {deleted} deleted")?;
+    writeln!(out, "cloud: {} bytes sent", record.cloud.bytes)?;
+    writeln!(out, "output:")?;
+    for file in &record.files {
+        let what = match file.op {
+            Op::Create => "created",
+            Op::Change => "changed",
+            Op::Delete => "deleted",
+        };
+        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
+    }
+    if !outcome.output.is_empty() {
+        writeln!(out, "{}", plain(outcome.output.trim_end()))?;
+    }
+    if let Some(diff) = &outcome.diff {
+        write!(out, "{}", plain(diff))?;
+    }
+    for command in &outcome.proposed {
+        writeln!(out, "proposed by the model, not run: {}", one_line(command))?;
+    }
+    Ok(())
+}
+
+fn verify_line(proof: Option<&Proof>) -> String {
+    match proof {
+        None => "skipped (nothing to verify)".to_string(),
+        Some(proof) if proof.summary.is_empty() => proof.verdict.name().to_string(),
+        Some(proof) => format!("{} ({})", proof.verdict.name(), one_line(&proof.summary)),
+    }
+}
+
+/// Returns the result of a run as one object with the names of the text form.
+pub fn outcome_json(outcome: &Outcome) -> Value {
+    let record = &outcome.record;
+    let [created, changed, deleted] = [Op::Create, Op::Change, Op::Delete].map(|op| outcome.count(op));
+    let verdict = outcome.proof.as_ref().map_or(Verdict::Skipped, |proof| proof.verdict);
+    json!({
+        "route": record.route,
+        "model": record.model,
+        "reason": record.reason,
+        "wanted": record.wanted,
+        "refused": record.refused,
+        "run_id": record.run_id,
+        "kind": record.kind,
+        "workdir": record.workdir,
+        "confidence": record.confidence,
+        "verify": {
+            "verdict": verdict,
+            "summary": outcome.proof.as_ref().map_or("", |proof| proof.summary.as_str()),
+            "commands": record.commands,
+        },
+        "files": { "created": created, "changed": changed, "deleted": deleted, "list": record.files },
+        "cloud": record.cloud,
+        "attempts": record.attempts,
+        "duration_ms": record.duration_ms,
+        "notes": outcome.notes,
+        "proposed_commands": outcome.proposed,
+        "diff": outcome.diff,
+        "hints": outcome.hints,
+        "logged": outcome.unlogged.is_none(),
+        "exit": outcome.exit,
+        "output": outcome.output,
+    })
+}
+
+/// Writes what `--dry-run` found out.
+///
+/// # Errors
+/// Those of the writer.
+pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+    let open = if plan.ambiguous { " (the task leaves it open; `--change` or `--answer` decides)" } else { "" };
+    writeln!(out, "kind: {}{open}", plan.kind.name())?;
+    let missing = if plan.missing { " (made when a change is accepted)" } else { "" };
+    writeln!(out, "workdir: {}{missing}", one_line(&plan.workdir.to_string_lossy()))?;
+    writeln!(out, "verify: {}", if plan.verification.is_empty() { "nothing" } else { "" }.trim_end())?;
+    for command in &plan.verification {
+        writeln!(out, "  {}", one_line(command))?;
+    }
+    writeln!(out, "context: {} files, about {} tokens", plan.context.len(), plan.context_tokens)?;
+    for file in &plan.context {
+        writeln!(out, "  {} ({} bytes, {})", one_line(&file.path), file.bytes, file.why.text())?;
+    }
+    for path in &plan.to_create {
+        writeln!(out, "  {} (to be created)", one_line(path))?;
+    }
+    for note in &plan.notes {
+        writeln!(out, "note: {}", one_line(note))?;
+    }
+    writeln!(out, "first step: {}", plan.first_step)
+}
+
+/// Returns what `--dry-run` found out as one object.
+pub fn plan_json(plan: &Plan) -> Value {
+    let files = plan.context.iter();
+    let files: Vec<Value> =
+        files.map(|file| json!({"path": file.path, "bytes": file.bytes, "why": file.why.text()})).collect();
+    json!({
+        "kind": plan.kind,
+        "ambiguous": plan.ambiguous,
+        "workdir": plan.workdir.to_string_lossy(),
+        "workdir_missing": plan.missing,
+        "verify": plan.verification,
+        "context": files,
+        "context_tokens": plan.context_tokens,
+        "to_create": plan.to_create,
+        "notes": plan.notes,
+        "first_step": plan.first_step,
+    })
+}

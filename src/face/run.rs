@@ -1,1 +1,117 @@
-//! (being written)
+//! `mux run`: arguments → a job for the engine → its outcome on stdout.
+
+use crate::engine::run::{self as engine, House, Job, Run};
+use crate::face::args::{RunArgs, TaskText};
+use crate::face::print;
+use crate::rules::escape::in_json;
+use crate::words::env::Env;
+use crate::words::error::{Context, Error, Kind as ErrorKind};
+use crate::sys::state::Patience;
+use crate::words::event::{Event, Watcher};
+use crate::words::stop::Stop;
+use crate::words::task::Source;
+use fs_err as fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// Largest task, in bytes. What does not fit a model's window is found out later, with the window named.
+const LARGEST_TASK: u64 = 4 * 1024 * 1024;
+
+/// Reads the task, runs it and prints the result. Returns the exit code.
+///
+/// # Errors
+/// `Usage` without a task; those of the engine before the first try; `Io` when the result cannot be written.
+pub fn run(
+    args: &RunArgs,
+    house: &House<'_>,
+    stdin: Option<&mut dyn Read>,
+    watcher: &mut dyn Watcher,
+    out: &mut dyn Write,
+    stop: &Stop,
+) -> Result<u8, Error> {
+    let task = read_task(&args.task, stdin)?;
+    let job = Job {
+        task: &task,
+        kind: args.kind,
+        workdir: args.workdir.as_deref(),
+        asked: args.route,
+        local_only: args.local_only,
+        prefer_local: args.prefer_local,
+        verify: &args.verify,
+        no_verify: args.no_verify,
+        files: &args.files,
+        dry_run: args.dry_run,
+        preview: args.preview,
+        patience: if args.no_wait { Patience::None } else { Patience::Wait },
+        source: Source::Cli,
+    };
+    match engine::run(house, &job, watcher, stop)? {
+        Run::Planned(plan) if args.json => json(out, &print::plan_json(&plan))?,
+        Run::Planned(plan) => printed(print::plan(out, &plan))?,
+        Run::Busy { holder } => {
+            watcher.event(&Event::Note(&format!("run {holder} holds the work directory; without `--no-wait` this run waits")));
+            return Ok(1);
+        }
+        Run::Ended(outcome) => {
+            if args.json {
+                json(out, &print::outcome_json(&outcome))?;
+            } else {
+                printed(print::outcome(out, &outcome))?;
+            }
+            return outcome.unlogged.map_or(Ok(outcome.exit), Err);
+        }
+    }
+    Ok(0)
+}
+
+/// The text of the task, without surrounding blank space.
+fn read_task(said: &TaskText, stdin: Option<&mut dyn Read>) -> Result<String, Error> {
+    let text = match (said, stdin) {
+        (TaskText::Text(text), _) => text.clone(),
+        (TaskText::File(path), _) => read_file(path)?,
+        (TaskText::Stdin | TaskText::Unsaid, Some(stdin)) => bounded(stdin, "standard input")?,
+        (TaskText::Stdin | TaskText::Unsaid, None) => String::new(),
+    };
+    let task = text.trim();
+    if task.is_empty() {
+        let error = Error::new(ErrorKind::Usage, "there is no task");
+        return Err(error.hint("say what to do: mux run \"Add a --json flag to cli.py and keep the tests passing\""));
+    }
+    if task.len() as u64 > LARGEST_TASK {
+        return Err(too_large("the task"));
+    }
+    Ok(task.to_string())
+}
+
+fn read_file(path: &Path) -> Result<String, Error> {
+    let cannot = || format!("cannot read the task from `{}`", path.display());
+    let mut file = fs::File::open(path).context(ErrorKind::Usage, cannot)?;
+    bounded(&mut file, &format!("`{}`", path.display()))
+}
+
+fn bounded(input: &mut dyn Read, name: &str) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let cannot = || format!("cannot read the task from {name}");
+    input.take(LARGEST_TASK + 1).read_to_end(&mut bytes).context(ErrorKind::Io, cannot)?;
+    if bytes.len() as u64 > LARGEST_TASK {
+        return Err(too_large(name));
+    }
+    String::from_utf8(bytes).context(ErrorKind::Usage, || format!("the task from {name} is not UTF-8 text"))
+}
+
+fn too_large(name: &str) -> Error {
+    let error = Error::new(ErrorKind::Usage, format!("{name} is larger than {} MiB", LARGEST_TASK >> 20));
+    error.hint("say what to do in a few sentences; show files with `--file PATH`")
+}
+
+fn json(out: &mut dyn Write, value: &serde_json::Value) -> Result<(), Error> {
+    printed(writeln!(out, "{}", in_json(&value.to_string())))
+}
+
+/// A reader that has gone away is no failure of the run.
+fn printed(result: std::io::Result<()>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context(ErrorKind::Io, || "cannot write the result".to_string()),
+    }
+}

@@ -8,6 +8,7 @@ use crate::rules::config::{Config, PromptVia};
 use crate::rules::config_keys::{self as keys, Project, TOOLS};
 use crate::rules::config_shown::{found, printable, safe};
 use crate::rules::config_text::{self as text, Node, Value};
+use crate::rules::nearest::nearest;
 use crate::rules::config_values::{Base, Limit, Misfit};
 use crate::words::error::{Error, Kind};
 use std::cmp::Ordering;
@@ -246,7 +247,7 @@ impl Effective {
         let what = format!("{subject} is {}, expected {expected}", found(&bad.value, limit));
         let unquoted = matches!(bad.value, Value::Number(_) | Value::Bool(_)) && expected.contains("text");
         let near = match (&bad.value, expected.strip_prefix("one of ")) {
-            (Value::Text(wrong), Some(words)) => keys::nearest(wrong, words.split(", ")),
+            (Value::Text(wrong), Some(words)) => nearest(wrong, words.split(", ")),
             _ => None,
         };
         let hint = match near {

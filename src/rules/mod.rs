@@ -18,6 +18,7 @@ pub mod config_values;
 pub mod intent;
 pub mod named;
 pub mod names;
+pub mod nearest;
 pub mod policy;
 pub mod prompt;
 pub mod reply;

@@ -122,6 +122,14 @@ pub fn check(path: &str, allowed_by_user: &[String]) -> Result<RelPath, Rule> {
     judge(path, allowed_by_user).map(|(path, _)| path)
 }
 
+/// Returns a path that may be read below the work directory. What may be shown is the user's choice: only the form counts.
+///
+/// # Errors
+/// The rule of form that the path breaks.
+pub fn readable(path: &str) -> Result<RelPath, Rule> {
+    normalise(path).map(RelPath)
+}
+
 /// Checks all paths of a reply, alone and against each other. The order is kept.
 ///
 /// # Errors
@@ -241,6 +249,13 @@ pub fn refuse_workdir(place: &Place<'_>) -> Option<PlaceRule> {
         return Some(PlaceRule::VersionControl);
     }
     place.owner.is_some_and(|owner| owner != place.user).then_some(PlaceRule::NotOwned)
+}
+
+/// Returns whether an absolute path lies where the system keeps its own files.
+pub fn is_of_system(path: &Path) -> bool {
+    let mut names = path.components().skip(1).map(Component::as_os_str);
+    let top = names.next().unwrap_or_default();
+    is_system(path, &top.to_string_lossy(), names.next().is_none())
 }
 
 fn is_system(path: &Path, top: &str, only_top: bool) -> bool {

@@ -1,1 +1,229 @@
-//! (being written)
+//! A try of a `change` on the local model: ask, read, check as a whole, apply, prove. A try that fails leaves the tree as
+//! it was; what it taught goes into the [`Effort`] of the next one.
+
+use crate::engine::attempt::ask::{LocalModel, ask};
+use crate::engine::gather::Gathered;
+use crate::engine::verify::{self, Ground};
+use crate::rules::prompt::{self, ChangePrompt};
+use crate::rules::reply::{self, Expect};
+use crate::rules::{confidence, diff, names};
+use crate::sys::disk::{self, Applied, RollBack, WorkDir};
+use crate::sys::results;
+use crate::words::changes::{Change, ChangeSet, FileOp};
+use crate::words::chat::{Ask, Reply};
+use crate::words::event::{Event, Watcher};
+use crate::words::stop::Stop;
+use crate::words::task::{Attempt, Failure, Kind, Proof, Score, Verdict};
+use std::path::Path;
+
+/// What earlier tries leave for the next one.
+#[derive(Default)]
+pub struct Effort {
+    /// The failing command and the useful tail of its output.
+    pub evidence: Option<String>,
+    /// The diff, or the reply, of the try before.
+    pub previous: Option<String>,
+    /// What was wrong with the form of the reply before.
+    pub fault: Option<String>,
+}
+
+/// Everything of a run that a try needs.
+pub struct Site<'a> {
+    pub task: &'a str,
+    pub dir: &'a WorkDir,
+    /// `runs/RUN_ID`: journals and pre-images.
+    pub run_dir: &'a Path,
+    pub context: &'a mut Gathered,
+    /// A directory below which new files must lie.
+    pub prefix: Option<&'a str>,
+    pub proof: &'a verify::Plan,
+    pub ground: Ground<'a>,
+    /// Show the diff, write nothing.
+    pub preview: bool,
+}
+
+/// A usable changeset: applied unless this is a preview, and judged.
+pub struct Changed {
+    pub applied: Option<Applied>,
+    pub files: Vec<FileOp>,
+    pub proof: Proof,
+    pub score: Score,
+    pub diff: String,
+    pub changes: ChangeSet,
+}
+
+/// Tries once.
+pub fn attempt(
+    model: &LocalModel,
+    site: &mut Site<'_>,
+    effort: &mut Effort,
+    how: Ask,
+    number: u32,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> (Attempt, Result<Changed, Failure>) {
+    let messages = messages(site, effort);
+    *effort = Effort::default();
+    let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
+    let end = reply.and_then(|reply| {
+        let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
+        attempt.confidence = Some(score.value);
+        attempt.signals = signals;
+        let changed = materialise(site, &reply, score, watcher, stop);
+        if let Err(Failure::Unusable { fault } | Failure::RefusedPath { rule: fault, .. }) = &changed {
+            effort.fault = Some(fault.clone());
+            effort.previous = Some(reply.text);
+        }
+        changed
+    });
+    match &end {
+        Ok(changed) => {
+            attempt.verdict = Some(changed.proof.verdict);
+            if changed.proof.verdict == Verdict::Failed {
+                effort.evidence.clone_from(&changed.proof.evidence);
+                effort.previous = Some(changed.diff.clone());
+            }
+        }
+        Err(failure) => attempt.failure = Some(failure.clone()),
+    }
+    (attempt, end)
+}
+
+fn messages(site: &Site<'_>, effort: &Effort) -> Vec<crate::words::chat::Message> {
+    prompt::change(&ChangePrompt {
+        task: site.task,
+        shown: &site.context.shown(),
+        target: target(site.context),
+        required_prefix: site.prefix,
+        existing: &[],
+        evidence: effort.evidence.as_deref(),
+        previous: effort.previous.as_deref(),
+        fault: effort.fault.as_deref(),
+    })
+}
+
+/// The one file that the task is about, when it is known: then the model is asked for its content and nothing else.
+fn target(context: &Gathered) -> Option<&str> {
+    match (context.files.as_slice(), context.to_create.as_slice()) {
+        ([], [only]) => Some(only),
+        ([only], []) => Some(&only.path),
+        (_, _) => None,
+    }
+}
+
+/// From a reply to applied and proven files.
+fn materialise(
+    site: &mut Site<'_>,
+    reply: &Reply,
+    score: Score,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<Changed, Failure> {
+    let shown: Vec<(&str, &str)> =
+        site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
+    let expect = Expect { target: target(site.context), shown: &shown };
+    let changes = match reply::parse(&reply.text, &expect) {
+        Ok(changes) => changes,
+        Err(fault) => {
+            return Err(match reply::declined(&reply.text) {
+                Some(quote) => Failure::Declined { quote: quote.to_string() },
+                None => Failure::Unusable { fault: fault.to_string() },
+            });
+        }
+    };
+    let planned = names::check_all(&changes.changes, &site.context.allowed)
+        .map_err(|(path, rule)| Failure::RefusedPath { path, rule: rule.to_string() })?;
+    inside_prefix(site.prefix, &changes)?;
+    seen_before(site, &planned)?;
+    let before = |path: &str| before(site.dir, path);
+    reply::veto(&changes, &before).map_err(|fault| Failure::Unusable { fault: fault.to_string() })?;
+    let diff = whole_diff(&changes, &before);
+    if site.preview {
+        let proof = Proof { verdict: Verdict::Skipped, summary: "a preview".into(), commands: Vec::new(), evidence: None };
+        return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });
+    }
+    watcher.event(&Event::Writing { files: planned.len() });
+    disk_dir(site.run_dir)?;
+    let applied = disk::apply(site.dir, site.run_dir, &planned, &site.context.seen(), stop).map_err(|failed| {
+        report(&failed.rolled_back, watcher);
+        Failure::from(&failed.cause)
+    })?;
+    let files = applied.ops().to_vec();
+    if files.is_empty() {
+        let fault = "The files are the same as before. Make the change that the task asks for.".to_string();
+        return Err(Failure::Unusable { fault });
+    }
+    let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let proof = verify::verify(site.proof, &Ground { touched: &touched, ..site.ground }, stop, watcher);
+    // Red tests never keep their files: the next try, and the user, start from the tree as it was.
+    let applied = if proof.verdict == Verdict::Failed { take_back(applied, watcher) } else { Some(applied) };
+    Ok(Changed { applied, files, proof, score, diff, changes })
+}
+
+/// Rolls back and reports what could not be brought back.
+pub fn take_back(applied: Applied, watcher: &mut dyn Watcher) -> Option<Applied> {
+    report(&applied.roll_back(), watcher);
+    None
+}
+
+fn report(rolled_back: &RollBack, watcher: &mut dyn Watcher) {
+    for left in &rolled_back.left {
+        watcher.event(&Event::Note(&left.to_string()));
+    }
+}
+
+/// The run's directory, made when the first file is about to be written.
+fn disk_dir(run_dir: &Path) -> Result<(), Failure> {
+    results::make(run_dir).map_err(|error| Failure::Disk { why: error.to_string() })
+}
+
+/// "Create … in tools/report" asks for files below that directory, and nowhere else.
+fn inside_prefix(prefix: Option<&str>, changes: &ChangeSet) -> Result<(), Failure> {
+    let Some(prefix) = prefix.map(|prefix| prefix.trim_matches('/')) else { return Ok(()) };
+    let outside = changes.changes.iter().find(|change| {
+        let path = change.path().trim_start_matches("./");
+        path.strip_prefix(prefix).is_none_or(|rest| !rest.starts_with('/'))
+    });
+    match outside {
+        None => Ok(()),
+        Some(change) => Err(Failure::Unusable {
+            fault: format!("`{}` is not below `{prefix}/`. Put every new file below `{prefix}/`.", change.path()),
+        }),
+    }
+}
+
+/// A file that exists but was not shown to the model would be rewritten blindly: it is shown first, once.
+fn seen_before(site: &mut Site<'_>, planned: &[names::Planned<'_>]) -> Result<(), Failure> {
+    let mut unseen = Vec::new();
+    for plan in planned {
+        if site.context.add_rewritten(site.dir, &plan.path) {
+            unseen.push(format!("`{}`", plan.path.as_str()));
+        }
+    }
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    let names = unseen.join(", ");
+    Err(Failure::Unusable {
+        fault: format!("{names} exists already and was not shown to you. It is shown now: keep what must stay."),
+    })
+}
+
+fn before(dir: &WorkDir, path: &str) -> Option<String> {
+    let path = names::readable(path).ok()?;
+    let file = dir.read(&path, names::MAX_FILE_BYTES as u64).ok()??;
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
+
+fn whole_diff(changes: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    for change in &changes.changes {
+        let old = before(change.path());
+        let new = match change {
+            Change::Write { content, .. } => Some(content.as_str()),
+            Change::Delete { .. } => None,
+        };
+        out.push_str(&diff::unified(change.path(), old.as_deref(), new));
+    }
+    out
+}

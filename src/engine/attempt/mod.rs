@@ -1,4 +1,5 @@
 //! One file for each kind of try.
 
+pub mod ask;
 pub mod local_answer;
 pub mod local_change;

@@ -1,0 +1,167 @@
+//! One call of the local model, from the place in the queue to the record of the try.
+
+use crate::rules::prompt::estimate_tokens;
+use crate::sys::chat::{self, Progress, Waits};
+use crate::sys::http::Http;
+use crate::sys::lane;
+use crate::sys::servers;
+use crate::words::chat::{Ask, Finish, Message, Reply};
+use crate::words::event::{Event, Watcher};
+use crate::words::server::Server;
+use crate::words::stop::Stop;
+use crate::words::task::{Attempt, Failure, Phase, Refusal, Route};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Prompt and reply together below this many tokens fit every server that is worth asking: its window is not asked for.
+const SURELY_FITS: u64 = 3500;
+/// What a chat template puts around a message, in tokens.
+const PER_MESSAGE: u64 = 8;
+/// The largest reply that is asked of a server that does not tell its window.
+const LARGEST_UNKNOWN: u32 = 16_384;
+/// The shortest reply that is worth a call, in tokens.
+const SHORTEST_REPLY: u64 = 256;
+/// Fewer prompt tokens than one for so many bytes were never counted for a whole prompt: the server has cut it.
+const BYTES_PER_TOKEN_AT_MOST: u64 = 7;
+
+/// How long the server may take to say how much fits.
+const WINDOW_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The local model of a run and how it is called.
+pub struct LocalModel {
+    pub http: Http,
+    pub server: Server,
+    waits: Waits,
+    /// Where the queue's tickets are.
+    lanes: PathBuf,
+    /// Requests at a time over all mux processes (`providers.local.parallel`).
+    parallel: usize,
+    /// Asked for at most once a run.
+    window: OnceCell<Option<u64>>,
+}
+
+impl LocalModel {
+    pub fn new(http: Http, server: Server, waits: Waits, lanes: PathBuf, parallel: usize) -> LocalModel {
+        LocalModel { http, server, waits, lanes, parallel, window: OnceCell::new() }
+    }
+
+    fn window(&self, stop: &Stop) -> Option<u64> {
+        let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
+        *self.window.get_or_init(known)
+    }
+}
+
+/// Asks once. The attempt holds what is known of the call, also when it failed.
+pub fn ask(
+    model: &LocalModel,
+    messages: &[Message],
+    ask: Ask,
+    number: u32,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> (Attempt, Result<Reply, Failure>) {
+    let start = Instant::now();
+    let reply = fit(model, messages, ask, stop).and_then(|ask| call(model, messages, &ask, number, watcher, stop));
+    let reply = reply.and_then(|reply| whole(reply, messages));
+    (attempt(model, start.elapsed(), &reply), reply)
+}
+
+/// Cuts `max_tokens` to what the window leaves, or says that the prompt does not fit.
+fn fit(model: &LocalModel, messages: &[Message], ask: Ask, stop: &Stop) -> Result<Ask, Failure> {
+    let estimate: u64 = messages.iter().map(|message| estimate_tokens(&message.content) + PER_MESSAGE).sum();
+    let wanted = u64::from(ask.max_tokens);
+    if estimate.saturating_add(wanted) <= SURELY_FITS {
+        return Ok(ask);
+    }
+    let Some(window) = model.window(stop) else {
+        return Ok(Ask { max_tokens: ask.max_tokens.min(LARGEST_UNKNOWN), ..ask });
+    };
+    let mut needed = estimate;
+    if estimate.saturating_add(wanted) > window {
+        let text: String = messages.iter().map(|message| message.content.as_str()).collect();
+        let counted = servers::count_tokens(&model.http, &model.server, &text, WINDOW_TIMEOUT, stop);
+        // The estimate is meant to be high. Without the server's own count a quarter of the bytes is the likely size.
+        needed = counted.map_or(text.len() as u64 / 4, |tokens| tokens + PER_MESSAGE * messages.len() as u64);
+    }
+    if needed + SHORTEST_REPLY > window {
+        return Err(Failure::ContextOverflow { needed: needed + SHORTEST_REPLY, window });
+    }
+    Ok(Ask { max_tokens: ask.max_tokens.min(u32::try_from(window - needed).unwrap_or(u32::MAX)), ..ask })
+}
+
+fn call(
+    model: &LocalModel,
+    messages: &[Message],
+    ask: &Ask,
+    number: u32,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<Reply, Failure> {
+    let server = &model.server;
+    let mut queued = |ahead| watcher.event(&Event::Queued { ahead });
+    let _ticket = lane::take(&model.lanes, &server.base_url, model.parallel, stop, &mut queued)?;
+    watcher.event(&Event::Asking { route: Route::Local, model: &server.model, attempt: number });
+    chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut |progress| match progress {
+        Progress::Waiting { why } => watcher.event(&Event::Note(why)),
+        Progress::Tokens { tokens, elapsed, text } => watcher.event(&Event::Generating { tokens, elapsed, text }),
+    })
+}
+
+/// A reply that was cut, or whose prompt was, is not a reply.
+fn whole(reply: Reply, messages: &[Message]) -> Result<Reply, Failure> {
+    let sent: u64 = messages.iter().map(|message| message.content.len() as u64).sum();
+    let least = sent / BYTES_PER_TOKEN_AT_MOST;
+    match reply.prompt_tokens {
+        Some(counted) if counted > 0 && least > 1500 && counted < least => {
+            return Err(Failure::ContextOverflow { needed: least, window: counted });
+        }
+        Some(_) | None => {}
+    }
+    if reply.finish == Finish::Length { Err(Failure::Cut) } else { Ok(reply) }
+}
+
+fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -> Attempt {
+    let mut attempt = Attempt {
+        route: Route::Local,
+        model: model.server.model.clone(),
+        argv: Vec::new(),
+        duration_ms: millis(took),
+        ttft_ms: None,
+        prompt_tokens: None,
+        completion_tokens: None,
+        tokens_per_sec: None,
+        failure: None,
+        verdict: None,
+        confidence: None,
+        signals: BTreeMap::new(),
+        cost_usd: None,
+    };
+    match reply {
+        Ok(reply) => {
+            let generating = reply.duration.saturating_sub(reply.first_token).as_secs_f64();
+            let rate = |tokens: u64| tokens as f64 / generating.max(0.001);
+            attempt.model.clone_from(&reply.model);
+            attempt.ttft_ms = Some(millis(reply.first_token));
+            attempt.prompt_tokens = reply.prompt_tokens;
+            attempt.completion_tokens = reply.completion_tokens;
+            attempt.tokens_per_sec = reply.completion_tokens.map(|tokens| (rate(tokens) * 10.0).round() / 10.0);
+        }
+        Err(failure) => attempt.failure = Some(failure.clone()),
+    }
+    attempt
+}
+
+/// Whole milliseconds of a span.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why the run has to end, if that is what ended the call.
+pub fn is_stop(failure: &Failure) -> Option<Refusal> {
+    if let Failure::Stopped { why } = failure {
+        return Some(*why);
+    }
+    matches!(failure, Failure::Timeout { phase: Phase::Overall, .. }).then_some(Refusal::Deadline)
+}

@@ -1,0 +1,170 @@
+//! From the configuration to a local model that answers: find it, start it again if allowed, or say what is wrong.
+
+use crate::engine::attempt::ask::LocalModel;
+use crate::engine::run::House;
+use crate::rules::argv;
+use crate::rules::config::{CommandSpec, Config};
+use crate::sys::chat::Waits;
+use crate::sys::config_files::Effective;
+use crate::sys::http::{self, Http, Reach};
+use crate::sys::lane;
+use crate::sys::proc::{self, Spawn};
+use crate::sys::servers::{self, Found, IsDefault, Wanted};
+use crate::words::env::Env;
+use crate::words::event::{Event, Watcher};
+use crate::words::record::RuntimeStatus;
+use crate::words::server::Secret;
+use crate::words::stop::Stop;
+use crate::words::task::Failure;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long one question about health may take, once connected.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The local model of a run, or why there is none.
+pub struct Connected {
+    pub model: Option<LocalModel>,
+    pub status: RuntimeStatus,
+    /// The model that the configuration names, for the record of a run without one.
+    pub configured: String,
+    /// Why there is none.
+    pub why: Option<Failure>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Connected {
+    /// Returns the model that answers, else the one that was configured.
+    pub fn model_name(&self) -> &str {
+        self.model.as_ref().map_or(&self.configured, |model| &model.server.model)
+    }
+}
+
+/// Returns the one agent of a run: what it may reach is decided here, from the configuration.
+pub fn agent(config: &Config) -> Http {
+    let local = &config.providers.local;
+    Http::new(
+        Reach { allow_remote: local.allow_remote, local_only: config.privacy.local_only },
+        local.connect_timeout_sec,
+    )
+}
+
+/// Returns the key for the local server, from the variable that the configuration names.
+pub fn key(env: &Env, config: &Config) -> Option<Secret> {
+    env.text(&config.providers.local.api_key_env).and_then(Secret::new)
+}
+
+/// Returns what to look for, as plain values.
+pub fn wanted<'a>(settings: &'a Effective, key: Option<&'a Secret>) -> Wanted<'a> {
+    let local = &settings.config.providers.local;
+    Wanted {
+        base_urls: &local.base_url,
+        model: &local.model,
+        key,
+        health_url: &settings.config.local_runtime.health_url,
+        is_default: IsDefault {
+            base_url: settings.is_default("providers.local.base_url"),
+            model: settings.is_default("providers.local.model"),
+            health_url: settings.is_default("local_runtime.health_url"),
+        },
+        auto_detect: local.auto_detect,
+        timeout: HEALTH_TIMEOUT,
+        loading: local.first_token_timeout_sec,
+    }
+}
+
+/// Finds the model. A server that is down is started once, if the configuration says how.
+pub fn connect(
+    house: &House<'_>,
+    settings: &Effective,
+    run_id: &str,
+    stop: &Stop,
+    watcher: &mut dyn Watcher,
+) -> Connected {
+    let config = &settings.config;
+    let (http, key) = (agent(config), key(house.env, config));
+    let wanted = wanted(settings, key.as_ref());
+    let mut status = RuntimeStatus::Up;
+    let mut found = servers::find(&http, &wanted, stop);
+    if let (Err(Failure::Down { .. }), Some(command)) = (&found, &config.local_runtime.restart_cmd) {
+        match restart(house, command, run_id) {
+            Ok(started) => {
+                let what = if started { "starting it with" } else { "another run has just started it with" };
+                watcher.event(&Event::Note(&format!("the model server is down; {what} `local_runtime.restart_cmd`")));
+                found = wait_for(&http, &wanted, config, stop);
+                status = RuntimeStatus::Restarted;
+            }
+            Err(why) => watcher.event(&Event::Note(&format!("the model server is down and was not restarted: {why}"))),
+        }
+    }
+    let configured = config.providers.local.model.clone();
+    match found {
+        Ok(found) => {
+            let server = found.server;
+            if found.is_adopted {
+                watcher.event(&Event::Note(&format!("found {} with the model {}", server.base_url, server.model)));
+            }
+            if http::is_remote(&server.base_url) {
+                watcher.event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
+            }
+            let local = &config.providers.local;
+            let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
+            let model = LocalModel::new(http, server, waits, house.state.lanes(), local.parallel as usize);
+            Connected { model: Some(model), status, configured, why: None, hint: None }
+        }
+        Err(why) => {
+            let elsewhere = servers::detect(&http, &servers::PORTS, stop);
+            let elsewhere = elsewhere.iter().find(|server| !config.providers.local.base_url.contains(&server.base_url));
+            let hint = match elsewhere {
+                Some(server) => {
+                    format!("a server answers at {}: export MUX_PROVIDERS_LOCAL_BASE_URL={}", server.base_url, server.base_url)
+                }
+                None => format!("{why}; `mux doctor` says how to start one"),
+            };
+            Connected { model: None, status: RuntimeStatus::Down, configured, why: Some(why), hint: Some(hint) }
+        }
+    }
+}
+
+/// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.
+fn wait_for(http: &Http, wanted: &Wanted<'_>, config: &Config, stop: &Stop) -> Result<Found, Failure> {
+    let mut found = Err(Failure::Down { why: "it was not asked again".into() });
+    for _ in 0..config.local_runtime.health_retries.max(1) {
+        let called_off = stop.sleep(config.local_runtime.health_retry_delay_sec).is_some();
+        found = servers::find(http, wanted, stop);
+        if found.is_ok() || called_off {
+            break;
+        }
+    }
+    found
+}
+
+/// Starts the server, at most once in five minutes over all processes. `Ok(false)`: another process has just done it.
+fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<bool, String> {
+    let argv = match command {
+        CommandSpec::Argv(argv) => argv.clone(),
+        CommandSpec::Line(line) => argv::split(line).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?,
+    };
+    // A name with a slash is meant from the home: where mux is called from must not decide what is run.
+    let home = house.env.home().unwrap_or(Path::new("/"));
+    let name = argv.first().map_or("", String::as_str);
+    let Some(program) = proc::which(OsStr::new(name), house.env.var("PATH"), home) else {
+        return Err(format!("`{name}` is not a program"));
+    };
+    if !lane::claim_restart(&house.state.lanes(), house.env.now).map_err(|error| error.to_string())? {
+        return Ok(false);
+    }
+    let spawn = Spawn {
+        program,
+        args: argv.into_iter().skip(1).map(OsString::from).collect(),
+        cwd: home.to_path_buf(),
+        env: proc::environment(&house.env.vars, &|_| true),
+        stdin: None,
+        keep: 0,
+        silence: None,
+        marker: run_id.to_string(),
+    };
+    proc::launch(&spawn, None).map(|_| true).map_err(|error| format!("cannot start `{name}`: {error}"))
+}

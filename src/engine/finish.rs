@@ -1,0 +1,214 @@
+//! The end of a run: keep or take back, write the record, make the outcome.
+
+use crate::engine::attempt::ask::millis;
+use crate::engine::attempt::local_change::{Changed, take_back};
+use crate::engine::connect::Connected;
+use crate::engine::outcome::{Outcome, exit_code};
+use crate::engine::run::Course;
+use crate::rules::config::Config;
+use crate::sys::ledger::{Ledger, Limits};
+use crate::sys::results;
+use crate::sys::state::State;
+use crate::words::error::Error;
+use crate::words::event::{Event, Watcher};
+use crate::words::record::{CloudUse, RunRecord, SCHEMA};
+use crate::words::stop::StopReason;
+use crate::words::task::{Cloud, Decision, Failure, Kind, Reason, Refusal, Route, Tier, Verdict};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// Turns the last decision into what stays on disk, in the ledger and before the user.
+pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected, watcher: &mut dyn Watcher) -> Outcome {
+    let (mut accepted, reason, wanted, refused) = match decision {
+        Decision::Accept { reason, wanted, refused } => (true, reason, wanted, refused),
+        Decision::GiveUp { reason, refused } => (false, reason, None, refused),
+        // `follow` ends with one of the two above.
+        Decision::Try { reason, .. } => (false, reason, None, None),
+        Decision::AskHands { .. } => (false, Reason::VerifyFailed, None, None),
+    };
+    let mut changed = course.changed.take();
+    let kept = accepted && course.prepared.kind == Kind::Change;
+    let applied = changed.as_mut().and_then(|changed| changed.applied.take());
+    match applied {
+        Some(applied) if kept => match applied.keep() {
+            Ok(_) => {}
+            Err(failed) => {
+                // The journal could not be closed, so the files went back: the work is not done after all.
+                watcher.event(&Event::Note(&format!("the files were taken back: {}", failed.cause)));
+                accepted = false;
+            }
+        },
+        Some(applied) => drop(take_back(applied, watcher)),
+        None => {}
+    }
+    let answer = course.answer.take().filter(|_| accepted);
+    let output = output(&course, changed.as_ref(), answer, accepted);
+    let mut record = record(&course, changed.as_ref(), connected, accepted);
+    (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
+    record.output_length = output.chars().count() as u64;
+    if course.prepared.settings.config.ledger.store_text {
+        // The ledger redacts every text that it writes.
+        record.task = Some(course.job.task.to_string());
+        record.output = Some(output.clone());
+    }
+    let diff = changed.as_ref().map(|changed| changed.diff.clone()).filter(|diff| !diff.is_empty());
+    let signal = course.stop.reason().and_then(|why| match why {
+        StopReason::Signal(signal) => Some(signal),
+        StopReason::Canceled | StopReason::Deadline => None,
+    });
+    let exit = match signal {
+        Some(signal) if !accepted => 128 + signal,
+        Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, course.attempts.len()),
+    };
+    let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
+    let hints = if exit == 0 { Vec::new() } else { hints(&course, connected, &reason, refused) };
+    let (proof, changes) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
+    let changes = changes.unwrap_or_default();
+    let show_diff = course.job.preview || !accepted;
+    Outcome {
+        record,
+        proof,
+        output,
+        notes: changes.notes,
+        proposed: changes.commands,
+        diff: diff.filter(|_| show_diff),
+        hints,
+        exit,
+        unlogged,
+    }
+}
+
+/// The free text of the result.
+fn output(course: &Course<'_>, changed: Option<&Changed>, answer: Option<String>, accepted: bool) -> String {
+    if let Some(text) = answer {
+        return text;
+    }
+    let mut lines: Vec<String> = Vec::new();
+    match changed {
+        Some(changed) if accepted => {
+            if changed.proof.verdict == Verdict::Skipped && !course.job.preview {
+                lines.push("Nothing has checked these files.".to_string());
+            }
+            lines.extend(changed.changes.notes.iter().map(|note| format!("Note: {note}.")));
+            lines.extend(Some(changed.changes.summary.clone()).filter(|summary| !summary.is_empty()));
+        }
+        Some(_) | None => {
+            for (number, attempt) in course.attempts.iter().enumerate() {
+                let why = match (&attempt.failure, attempt.verdict) {
+                    (Some(failure), _) => failure.to_string(),
+                    (None, Some(verdict)) => format!("verification {}", verdict.name()),
+                    (None, None) => "a usable reply".to_string(),
+                };
+                lines.push(format!("Try {} ({}): {why}.", number + 1, attempt.route.name()));
+            }
+            let evidence = changed.and_then(|changed| changed.proof.evidence.as_ref());
+            lines.extend(evidence.map(|evidence| format!("The last check that failed:\n{evidence}")));
+        }
+    }
+    lines.join("\n")
+}
+
+fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected, accepted: bool) -> RunRecord {
+    let (timestamp, ts) = RunRecord::stamps(course.house.env.now);
+    let last = course.attempts.last();
+    let proof = changed.map(|changed| &changed.proof);
+    let route = match (accepted, course.facts.tier, course.facts.cloud) {
+        (false, _, _) => Route::None,
+        (true, Tier::Local | Tier::Advice, _) => Route::Local,
+        (true, Tier::CloudAnswer | Tier::Hands, Cloud::Open(provider)) => provider.route(),
+        (true, Tier::CloudAnswer | Tier::Hands, Cloud::Refused(_)) => Route::Local,
+    };
+    RunRecord {
+        schema: SCHEMA,
+        run_id: course.run_id.clone(),
+        seq: 0,
+        timestamp,
+        ts,
+        source: course.job.source,
+        kind: course.prepared.kind,
+        route,
+        reason: Reason::Unverified,
+        wanted: None,
+        refused: None,
+        model: last.map_or_else(|| connected.model_name().to_string(), |attempt| attempt.model.clone()),
+        confidence: last.and_then(|attempt| attempt.confidence),
+        task_length: course.job.task.chars().count() as u64,
+        output_length: 0,
+        task_sha256: sha256(course.job.task),
+        workdir: course.prepared.place.dir.to_string_lossy().into_owned(),
+        runtime_status: connected.status,
+        retries: u32::try_from(course.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        verify_ok: proof.and_then(|proof| match proof.verdict {
+            Verdict::Passed => Some(true),
+            Verdict::Failed => Some(false),
+            Verdict::Unproven | Verdict::Skipped => None,
+        }),
+        verify_summary: proof.map(|proof| proof.summary.clone()).unwrap_or_default(),
+        files: changed.map(|changed| changed.files.clone()).filter(|_| accepted).unwrap_or_default(),
+        facts: Some(course.facts.clone()),
+        policy: Some(course.policy.clone()),
+        attempts: course.attempts.clone(),
+        commands: proof.map(|proof| proof.commands.clone()).unwrap_or_default(),
+        cloud: CloudUse::default(),
+        local_impl_ratio: None,
+        duration_ms: millis(course.start.elapsed()),
+        task: None,
+        output: None,
+    }
+}
+
+/// Appends the record and keeps the diff. What cannot be recorded is said, and never undoes the work.
+fn log(course: &Course<'_>, record: &mut RunRecord, diff: Option<&str>, watcher: &mut dyn Watcher) -> Result<(), Error> {
+    let config = &course.prepared.settings.config;
+    if let Some(diff) = diff {
+        results::make(&course.run_dir)?;
+        results::save(&course.run_dir, "diff.patch", diff.as_bytes())?;
+    }
+    let ledger = ledger(course.house.state, config);
+    let key = course.house.env.text(&config.providers.local.api_key_env).map(str::to_string);
+    let keys: Vec<String> = key.into_iter().collect();
+    let window = config.ledger.summary_window as usize;
+    ledger.append(record, window, &keys, course.stop, &mut |line| watcher.event(&Event::Note(line)))
+}
+
+/// The ledger of the configuration.
+pub fn ledger(state: &State, config: &Config) -> Ledger {
+    let path = &config.ledger.file_path;
+    let path = if path.as_os_str().is_empty() { state.ledger() } else { path.clone() };
+    let limits = Limits {
+        max_bytes: config.ledger.max_bytes,
+        max_rotated_files: config.ledger.max_rotated_files,
+        sync: config.ledger.sync,
+    };
+    Ledger::open(path, limits)
+}
+
+/// What to do about a run that was not done: one line for each thing that stood in the way.
+fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: Option<Refusal>) -> Vec<String> {
+    let mut hints: Vec<String> = Vec::new();
+    hints.extend(connected.hint.clone());
+    if matches!(reason, Reason::VerifyFailed) {
+        hints.push(format!("the best try is kept as a diff in {}", course.run_dir.join("diff.patch").display()));
+    }
+    let overflow = course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
+    if overflow {
+        hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
+    }
+    match refused {
+        Some(Refusal::NoProvider) => hints.push("no cloud provider is available; `mux doctor` shows what is".to_string()),
+        Some(Refusal::LocalOnly) => hints.push("local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`".to_string()),
+        Some(Refusal::Deadline) => hints.push("the deadline passed; `--deadline SECONDS` gives more time".to_string()),
+        Some(Refusal::Canceled | Refusal::Budget | Refusal::Secret | Refusal::Recursion | Refusal::Scope | Refusal::NoSnapshot)
+        | None => {}
+    }
+    hints
+}
+
+/// The hash of a text in hex.
+fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,203 @@
+//! Where a task works: the work-directory rule. Reads the file system, changes nothing.
+//!
+//! `--workdir` › `work_dir` in the configuration › an absolute path named in a change task › git root of the current
+//! directory › current directory. The longest `/…` string in a text never decides: an absolute path counts as the place
+//! only where the task points at it, and an absolute target outside a given work directory is refused, never redirected.
+
+use crate::rules::intent::Intent;
+use crate::rules::names;
+use crate::sys::git;
+use crate::words::env::Env;
+use crate::words::error::{Context, Error, Kind as ErrorKind};
+use crate::words::task::Kind;
+use fs_err as fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A work directory and what the rule found out about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Absolute; canonical when it exists.
+    pub dir: PathBuf,
+    /// Whether it has to be made when a changeset is accepted.
+    pub missing: bool,
+    /// Files that the task named by absolute path, relative to `dir`.
+    pub named: Vec<String>,
+    /// The current directory relative to `dir`, empty at its top or outside: relative names are tried here first.
+    pub here: String,
+}
+
+/// What the user said about the place, outside the task.
+pub struct Said<'a> {
+    pub workdir: Option<&'a Path>,
+    /// `work_dir` of the configuration, if it is not empty.
+    pub configured: Option<&'a Path>,
+    pub state: &'a Path,
+}
+
+/// Decides the work directory.
+///
+/// # Errors
+/// `Usage` for a directory that does not exist although it was given, and for two unrelated paths in the task; `Refused`
+/// for a directory that mux does not work in, and for a target outside a given one.
+pub fn choose(env: &Env, said: &Said<'_>, intent: &Intent, kind: Kind, task: &str) -> Result<Place, Error> {
+    let targets: Vec<&str> = match kind {
+        Kind::Change => intent.absolute.iter().map(String::as_str).filter(|path| is_target(task, path)).collect(),
+        Kind::Answer | Kind::Undo => Vec::new(),
+    };
+    let given = said.workdir.or(said.configured);
+    let mut place = match given {
+        Some(dir) => in_given(env, dir, kind, &targets)?,
+        None if !targets.is_empty() => named(&targets)?,
+        None => here(env)?,
+    };
+    check(env, &place.dir, said.state)?;
+    let below = env.cwd.as_deref().and_then(|cwd| cwd.strip_prefix(&place.dir).ok());
+    place.here = below.filter(|_| given.is_none()).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(place)
+}
+
+/// A directory that was given: it may be missing only for a change, and only below one that exists.
+fn in_given(env: &Env, dir: &Path, kind: Kind, targets: &[&str]) -> Result<Place, Error> {
+    let dir = match (dir.is_absolute(), &env.cwd) {
+        (false, Some(cwd)) => cwd.join(dir),
+        (_, _) => dir.to_path_buf(),
+    };
+    let (dir, missing) = resolve(&dir)?;
+    if missing && kind != Kind::Change {
+        let what = format!("the work directory `{}` does not exist", dir.display());
+        return Err(Error::new(ErrorKind::Usage, what).hint("name one that exists with `--workdir`"));
+    }
+    let mut named = Vec::new();
+    for target in targets {
+        let (path, _) = resolve(Path::new(target))?;
+        let Ok(inside) = path.strip_prefix(&dir) else {
+            let what = format!("the task names `{target}`, outside the work directory `{}`", dir.display());
+            let hint = "give the directory that holds both with `--workdir`, or leave the path out of the task";
+            return Err(Error::new(ErrorKind::Refused, what).hint(hint));
+        };
+        if !inside.as_os_str().is_empty() {
+            named.push(inside.to_string_lossy().into_owned());
+        }
+    }
+    Ok(Place { dir, missing, named, here: String::new() })
+}
+
+/// A place from the paths that the task points at.
+fn named(targets: &[&str]) -> Result<Place, Error> {
+    let mut place: Option<Place> = None;
+    for target in targets {
+        let next = one_named(Path::new(target))?;
+        place = Some(match place {
+            None => next,
+            Some(before) => merge(before, next)?,
+        });
+    }
+    place.ok_or_else(|| Error::new(ErrorKind::Usage, "the task names no path"))
+}
+
+/// Two paths of one task: the outer directory, if one holds the other.
+fn merge(a: Place, b: Place) -> Result<Place, Error> {
+    let (mut outer, inner) = if b.dir.starts_with(&a.dir) { (a, b) } else { (b, a) };
+    let Ok(below) = inner.dir.strip_prefix(&outer.dir) else {
+        let (one, two) = (outer.dir.display(), inner.dir.display());
+        let what = format!("the task names two unrelated directories, `{one}` and `{two}`");
+        return Err(Error::new(ErrorKind::Usage, what).hint("say which one is meant with `--workdir DIR`"));
+    };
+    outer.named.extend(inner.named.iter().map(|name| below.join(name).to_string_lossy().into_owned()));
+    Ok(outer)
+}
+
+/// A path inside a repository gives that repository's root; an existing file gives its directory; else the path is
+/// itself the directory, unless its last part looks like a file's name.
+fn one_named(target: &Path) -> Result<Place, Error> {
+    let (path, missing) = resolve(target)?;
+    let is_file = if missing { path.extension().is_some() } else { path.is_file() };
+    let dir = if is_file { path.parent().unwrap_or(&path) } else { &path };
+    let dir = git::root(dir).unwrap_or_else(|| dir.to_path_buf());
+    let inside = path.strip_prefix(&dir).unwrap_or(Path::new(""));
+    let named = if inside.as_os_str().is_empty() { Vec::new() } else { vec![inside.to_string_lossy().into_owned()] };
+    let missing = !dir.is_dir();
+    Ok(Place { dir, missing, named, here: String::new() })
+}
+
+/// The git root of the current directory, else the current directory.
+fn here(env: &Env) -> Result<Place, Error> {
+    let Some(cwd) = &env.cwd else {
+        let error = Error::new(ErrorKind::Usage, "the current directory does not exist any more");
+        return Err(error.hint("change to another one, or give `--workdir DIR`"));
+    };
+    let dir = git::root(cwd).unwrap_or_else(|| cwd.clone());
+    Ok(Place { dir, missing: false, named: Vec::new(), here: String::new() })
+}
+
+/// Makes a path absolute and real as far as it exists; returns whether its end is missing. Links are resolved here, once:
+/// from then on the directory is held by descriptor.
+fn resolve(path: &Path) -> Result<(PathBuf, bool), Error> {
+    let mut missing = Vec::new();
+    let mut existing = path;
+    loop {
+        match fs::canonicalize(existing) {
+            Ok(mut real) => {
+                real.extend(missing.iter().rev());
+                return Ok((real, !missing.is_empty()));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let plain = existing.components().next_back();
+                let (Some(Component::Normal(name)), Some(parent)) = (plain, existing.parent()) else {
+                    let what = format!("cannot use the path `{}`", path.display());
+                    return Err(Error::new(ErrorKind::Refused, what).hint("write it without `..`"));
+                };
+                missing.push(name);
+                existing = parent;
+            }
+            Err(error) => return Err(error).context(ErrorKind::Usage, || format!("cannot use `{}`", path.display())),
+        }
+    }
+}
+
+/// Refuses what mux does not work in: the rules are in [`names::refuse_workdir`].
+fn check(env: &Env, dir: &Path, state: &Path) -> Result<(), Error> {
+    let found = match fs::metadata(dir) {
+        Ok(found) if !found.is_dir() => {
+            let what = format!("the work directory `{}` is not a directory", dir.display());
+            return Err(Error::new(ErrorKind::Usage, what).hint("name its directory with `--workdir`"));
+        }
+        found => found.ok(),
+    };
+    let home = env.home().and_then(|home| fs::canonicalize(home).ok());
+    let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_path_buf());
+    let rule = names::refuse_workdir(&names::Place {
+        path: dir,
+        home: home.as_deref(),
+        state: &state,
+        owner: found.map(|found| found.uid()),
+        user: rustix::process::geteuid().as_raw(),
+    });
+    match rule {
+        None => Ok(()),
+        Some(rule) => {
+            let what = format!("mux does not work in `{}`: {rule}", dir.display());
+            Err(Error::new(ErrorKind::Refused, what).hint("give a project's directory with `--workdir DIR`"))
+        }
+    }
+}
+
+/// Whether the task points at `path` as its place ("in /tmp/app", "Fix /srv/x/a.py") rather than mentions it ("parses
+/// /etc/passwd", "a /health endpoint"). A path whose first directory does not exist is not a path on this machine.
+fn is_target(task: &str, path: &str) -> bool {
+    let first = Path::new(path).components().take(2).collect::<PathBuf>();
+    let single = Path::new(path).components().count() < 3;
+    if !first.is_dir() || (single && !Path::new(path).exists()) {
+        return false;
+    }
+    let pointing = [
+        "in", "into", "at", "under", "inside", "to", "within", "directory", "folder", "file", "project", "repo",
+        "repository", "create", "make", "write", "edit", "fix", "update", "change", "delete", "remove", "add", "rename",
+        "move", "refactor", "port", "build", "scaffold", "implement", "of",
+    ];
+    let before = task.split(path).next().unwrap_or_default();
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+    let pointed = word.is_empty() || pointing.contains(&word.to_ascii_lowercase().as_str());
+    pointed || !names::is_of_system(Path::new(path)) && !Path::new(path).is_file()
+}

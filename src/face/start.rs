@@ -1,0 +1,68 @@
+//! Which command calls what. The streams and the surroundings come from `main`.
+
+use crate::engine::connect;
+use crate::engine::run::House;
+use crate::face::args::{Command, HELP};
+use crate::face::watch::{Lines, Silent, Terminal};
+use crate::face::{config, doctor, log, run, status, trust};
+use crate::sys::git;
+use crate::sys::state::State;
+use crate::words::env::Env;
+use crate::words::error::{Context, Error, Kind};
+use crate::words::event::Watcher;
+use crate::words::stop::Stop;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The streams of the process.
+pub struct Streams<'a> {
+    /// `None` when standard input is a terminal.
+    pub input: Option<&'a mut dyn Read>,
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    /// Whether standard error is a terminal.
+    pub is_terminal: bool,
+}
+
+/// Does what the command says and returns the exit code.
+///
+/// # Errors
+/// Those of the command.
+pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
+    let Streams { input, out, err, is_terminal } = streams;
+    let print = |out: &mut dyn Write, text: &str| {
+        out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
+    };
+    match command {
+        Command::Help => print(out, HELP),
+        Command::Version => print(out, concat!("mux ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Run(args) => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: args.config.as_deref() };
+            let mut watcher: Box<dyn Watcher + '_> = match (args.quiet, is_terminal) {
+                (true, _) => Box::new(Silent),
+                (false, true) => Box::new(Terminal::new(err)),
+                (false, false) => Box::new(Lines::new(err)),
+            };
+            run::run(args, &house, input, watcher.as_mut(), out, stop)
+        }
+        Command::Config { action, config } => {
+            let (state, project) = (State::locate(env)?, project(env));
+            config::run(*action, env, config.as_deref(), project.as_deref(), state.dir(), out)
+        }
+        Command::Trust { dir, remove } => {
+            let here = || Error::new(Kind::Usage, "the current directory does not exist any more");
+            let dir = dir.clone().or_else(|| project(env)).ok_or_else(here)?;
+            trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
+        }
+        Command::Doctor { json, config } => doctor::run(env, config.as_deref(), *json, out, stop),
+        Command::Status { json, check, config } => status::run(env, config.as_deref(), *json, *check, out, stop),
+        Command::Log { args, config } => log::run(env, config.as_deref(), args, out),
+    }
+}
+
+/// The directory whose `mux.yaml` counts when no task names one: the git root of the current directory, or that itself.
+fn project(env: &Env) -> Option<PathBuf> {
+    let cwd = env.cwd.as_deref()?;
+    Some(git::root(cwd).unwrap_or_else(|| cwd.to_path_buf()))
+}
