@@ -1,4 +1,5 @@
-//! What works, what does not, and the command that fixes it. Looks, never repairs: no process is started, no file written.
+//! What works, what does not, and the command that fixes it. Looks, never repairs: no process is started, no file
+//! written.
 
 use crate::rules::argv;
 use crate::sys::proc;
@@ -85,8 +86,8 @@ pub struct Patient<'a> {
     pub cwd: &'a Path,
 }
 
-/// Examines everything. `connect` opens and closes one TCP connection; it is called once for each host, and never when only
-/// this machine may be used.
+/// Examines everything. `connect` opens and closes one TCP connection; it is called once for each host, and never when
+/// only this machine may be used.
 pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Result<(), String>) -> Report {
     let mut checks = vec![server(patient), restart(patient), state_dir(patient.state_dir), ledger(patient.ledger)];
     checks.push(match patient.unfinished {

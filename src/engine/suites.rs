@@ -14,8 +14,8 @@ pub struct Found {
     pub signs: Vec<&'static str>,
 }
 
-/// Looks for the project's own test suites, by the files at the top of the work directory. `touched` chooses among several:
-/// in a repository of two languages a missing `node_modules` should not fail a change to Rust code.
+/// Looks for the project's own test suites, by the files at the top of the work directory. `touched` chooses among
+/// several: in a repository of two languages a missing `node_modules` should not fail a change to Rust code.
 pub fn detect(workdir: &Path, touched: &[String]) -> Found {
     /// What to run, the sign of it, the endings of the files it tests.
     type Suite = (&'static [&'static str], &'static str, &'static [&'static str]);
@@ -74,8 +74,8 @@ fn sign_of_pytest(workdir: &Path, touched: &[String]) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a directory holds Python test files; of `tests` and `test` also one level below (`tests/unit/`). Looks
-/// at no more than a thousand names of a directory.
+/// Returns whether a directory holds Python test files; of `tests` and `test` also one level below (`tests/unit/`).
+/// Looks at no more than a thousand names of a directory.
 pub fn has_python_tests(folder: &Path) -> bool {
     let names = |folder: &Path| fs_err::read_dir(folder).into_iter().flatten().flatten().take(1000);
     let is_tests = folder.file_name().is_some_and(|name| name == "tests" || name == "test");

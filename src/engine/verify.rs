@@ -1,8 +1,8 @@
 //! Runs the commands that prove a change, and says what they proved. Not the choice of what happens next.
 //!
-//! **Invariants:** a command comes from the user (flag, configuration) or from the table of well-known test runners (`suites.rs`),
-//! never from a model. Nothing is called proven that did not run: a missing program is a failure, a suite without a test
-//! proves nothing, and nothing to run is `skipped`.
+//! **Invariants:** a command comes from the user (flag, configuration) or from the table of well-known test runners
+//! (`suites.rs`), never from a model. Nothing is called proven that did not run: a missing program is a failure, a
+//! suite without a test proves nothing, and nothing to run is `skipped`.
 
 use crate::engine::suites::{self, Found};
 use crate::rules::argv;
@@ -75,7 +75,8 @@ pub struct Ground<'a> {
     /// `verification.strict`: skipped counts as failed.
     pub strict: bool,
     pub run_id: &'a str,
-    /// Paths that the change touches, relative to the work directory: of several test suites those of their languages run.
+    /// Paths that the change touches, relative to the work directory: of several test suites those of their languages
+    /// run.
     pub touched: &'a [String],
 }
 
@@ -93,8 +94,8 @@ enum Went {
 /// Settles which commands will run.
 ///
 /// # Errors
-/// [`Kind::Usage`] for a `--verify` that is no command or whose program does not exist; [`Kind::Config`] for a configured
-/// command that is no command. A configured program that does not exist is no error but [`Plan::missing`].
+/// [`Kind::Usage`] for a `--verify` that is no command or whose program does not exist; [`Kind::Config`] for a
+/// configured command that is no command. A configured program that does not exist is no error but [`Plan::missing`].
 pub fn plan(wanted: &Wanted<'_>, workdir: &Path, env: &Env) -> Result<Plan, Error> {
     let mut plan = Plan { origin: Origin::Nowhere, commands: Vec::new(), missing: None };
     if !wanted.flags.is_empty() {
@@ -282,8 +283,8 @@ fn run(
     (name, went, ran.duration, output)
 }
 
-/// The user's environment minus what tests have no business with. Python writes no bytecode: a `.pyc` counts as fresh while
-/// second and size of its source stay the same, and two tries within a second are what mux does.
+/// The user's environment minus what tests have no business with. Python writes no bytecode: a `.pyc` counts as fresh
+/// while second and size of its source stay the same, and two tries within a second are what mux does.
 fn environment(ground: &Ground<'_>) -> Vec<(OsString, OsString)> {
     let passes = |name: &str| ground.pass.iter().any(|pass| pass == name) || !is_private(name);
     let mut env = proc::environment(&ground.env.vars, &passes);

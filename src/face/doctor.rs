@@ -8,7 +8,8 @@ use std::io::{self, Write};
 /// # Errors
 /// When `out` can't be written.
 pub fn doctor(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<u8> {
-    // Names of models and words of servers are in there: nothing of it may steer a terminal, nor whatever reads the JSON.
+    // Names of models and words of servers are in there: nothing of it may steer a terminal, nor whatever reads the
+    // JSON.
     let mut report = report.clone();
     for check in &mut report.checks {
         check.text = check.text.replace(steers, "?");

@@ -1,7 +1,7 @@
 //! Output of a test command → what the next try should see of it, and how many tests it says it ran.
 //!
-//! Test runners are known by the lines they print, since a command (`make test`, `npm test`) does not tell which runner is
-//! behind it. What none of them printed falls back to the last lines, which every tool uses for its verdict.
+//! Test runners are known by the lines they print, since a command (`make test`, `npm test`) does not tell which runner
+//! is behind it. What none of them printed falls back to the last lines, which every tool uses for its verdict.
 
 /// Longest evidence, in bytes: a small model's window is small, and the first failure explains most.
 pub const LIMIT: usize = 2048;
@@ -9,8 +9,8 @@ pub const LIMIT: usize = 2048;
 const TOTALS: usize = 500;
 const LONGEST_LINE: usize = 300;
 
-/// Returns the useful part of a failed command's output: the first failure and the totals, at most [`LIMIT`] bytes, without
-/// escape sequences and the work directory's own path.
+/// Returns the useful part of a failed command's output: the first failure and the totals, at most [`LIMIT`] bytes,
+/// without escape sequences and the work directory's own path.
 pub fn useful(output: &str, workdir: &str) -> String {
     let text = clean(output);
     // Paths of the machine mean nothing to a model, and to a cloud they tell too much.
@@ -32,7 +32,8 @@ pub fn useful(output: &str, workdir: &str) -> String {
 }
 
 /// Returns how many tests passed according to the runners that are known (pytest, unittest, cargo, node, mocha, jest,
-/// vitest, go: packages), or `None` when none of them speaks. Skipped tests don't count. Of a cut output, 0 means nothing.
+/// vitest, go: packages), or `None` when none of them speaks. Skipped tests don't count. Of a cut output, 0 means
+/// nothing.
 pub fn passed_tests(output: &str) -> Option<u64> {
     let text = clean(output);
     let mut passed: Option<u64> = None;
@@ -399,7 +400,7 @@ warning: build failed, waiting for other jobs to finish...
 error: could not compile `calc` (lib) due to 2 previous errors"#;
 
     /// node 20.20.2 behind npm
-    const TAP: &str = r#"npm warn Unknown user config "nodedir". This will stop working in the next major version of npm. See `npm help npmrc` for supported config options.
+    const TAP: &str = r#"npm warn Unknown user config "nodedir".
 
 > calc@1.0.0 test
 > node --test
@@ -512,7 +513,8 @@ test at calc.test.js:5:1
 
     #[test]
     fn the_first_failure_and_the_totals_are_chosen() {
-        let first = "___________________________________ test_add ___________________________________\n\n    def test_add():\n\
+        let first = "___________________________________ test_add ___________________________________\n\
+                     \n    def test_add():\n\
                      >       assert add(2, 3) == 5\nE       assert -1 == 5\nE        +  where -1 = add(2, 3)\n\n\
                      test_calc.py:5: AssertionError\n…\n";
         chooses(PYTEST, "/tmp/rec/py", first, "\n2 failed, 1 passed in 0.04s");

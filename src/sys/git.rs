@@ -1,8 +1,9 @@
 //! Git: where a repository begins and what HEAD names, read by hand; everything else through `proc`, disarmed.
 //!
-//! **Invariants:** finding the root and HEAD starts no process and obeys no byte of the repository. A git that is started
-//! runs no monitor, hook or pager that a repository names, asks nothing and fetches nothing. What can't be switched off are
-//! filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`) would run them.
+//! **Invariants:** finding the root and HEAD starts no process and obeys no byte of the repository. A git that is
+//! started runs no monitor, hook or pager that a repository names, asks nothing and fetches nothing. What can't be
+//! switched off are filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`)
+//! would run them.
 
 use crate::sys::proc::{self, Exit, Spawn};
 use crate::words::stop::Stop;
@@ -29,8 +30,8 @@ pub struct Head {
     pub commit: Option<String>,
 }
 
-/// Returns the top of the work tree that holds `path`, itself included. Works for linked worktrees and submodules; a bare
-/// repository has none. A `.git` that does not lead to a HEAD is passed over, as git does.
+/// Returns the top of the work tree that holds `path`, itself included. Works for linked worktrees and submodules; a
+/// bare repository has none. A `.git` that does not lead to a HEAD is passed over, as git does.
 pub fn root(path: &Path) -> Option<PathBuf> {
     path.ancestors().take(DEEPEST).find(|folder| git_dir(folder).is_some()).map(Path::to_path_buf)
 }
@@ -74,7 +75,8 @@ pub fn head(root: &Path) -> Option<Head> {
     None
 }
 
-/// Returns a git that is ready for [`proc::run`], for commands that list and don't read contents. `env` comes from [`proc::environment`]; `git` from [`proc::which`].
+/// Returns a git that is ready for [`proc::run`], for commands that list and don't read contents. `env` comes from
+/// [`proc::environment`]; `git` from [`proc::which`].
 pub fn command(git: &Path, cwd: &Path, env: &[(OsString, OsString)], args: &[&str], marker: &str) -> Spawn {
     // Not `--git-dir`: naming it would switch off git's own check that the repository belongs to the user.
     let disarmed = [
