@@ -5,8 +5,8 @@
 //!
 //! Code is judged by `seq_lp`, the sum of the log-probabilities of the tokens inside its worst block. On the record
 //! `humaneval-0.5b` (Qwen2.5-Coder-0.5B, greedy, 164 problems, tests executed) that sum gives AUROC .773 and, through
-//! `sigmoid(2.0 + 0.23·seq_lp)`, Brier .200 against .250 for the base rate; `sigmoid(2.2 − 0.0097·tokens)`, the fallback
-//! without log-probabilities, gives .728 and .209. The weights were fitted on that model and a 1.5B together.
+//! `sigmoid(2.0 + 0.23·seq_lp)`, Brier .200 against .250 for the base rate; `sigmoid(2.2 − 0.0097·tokens)`, the
+//! fallback without log-probabilities, gives .728 and .209. The weights were fitted on that model and a 1.5B together.
 //! For prose nothing has been measured: its terms are guesses, pulled to the middle and labelled weak.
 
 use crate::words::chat::{Finish, Reply, Token};
@@ -61,11 +61,11 @@ fn code(reply: &Reply, blocks: &[Block<'_>], signals: &mut Signals) -> bool {
     false
 }
 
-/// The least that a complete, plain prose answer scores: unknown is not evidence, and local-first means that an ordinary
-/// good answer stays home.
+/// The least that a complete, plain prose answer scores: unknown is not evidence, and local-first means that an
+/// ordinary good answer stays home.
 const PLAIN_PROSE: f64 = 0.65;
-/// A mean below this over the weakest tenth is unusual for greedy or near-greedy decoding, where the chosen token is the
-/// likeliest: one in ten words was a guess among more than twenty. Not measured.
+/// A mean below this over the weakest tenth is unusual for greedy or near-greedy decoding, where the chosen token is
+/// the likeliest: one in ten words was a guess among more than twenty. Not measured.
 const LOW_TAIL: f64 = -3.0;
 
 /// Terms of prose, always weak. Per token, since a sum would punish length; small weights pull to the middle.
@@ -161,8 +161,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Returns the lowest sum of log-probabilities over the blocks that are code, or over the whole reply where it has none.
-/// `None` without usable log-probabilities.
+/// Returns the lowest sum of log-probabilities over the blocks that are code, or over the whole reply where it has
+/// none. `None` without usable log-probabilities.
 fn worst_block(reply: &Reply, blocks: &[Block<'_>]) -> Option<f64> {
     let is_code = |block: &&Block<'_>| {
         let transcript = "sh bash zsh shell console terminal text txt plaintext output";
@@ -447,7 +447,7 @@ mod tests {
             "It says \"sorry\" when the page is missing.",
             "- a\n- b\n- c",
             "The answer is 4",
-            "Use `git rebase`. See:\n\n```\ngit rebase -i\n```\nThen push the branch again to the remote, and it is done.",
+            "Use `rebase`. See:\n\n```\ngit rebase -i\n```\nThen push the branch to the remote again, and be done.",
             "因为锁在打开文件之前被获取。",
         ] {
             check(&reply(text), Kind::Answer, 0.65, true);

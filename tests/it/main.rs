@@ -1,0 +1,15 @@
+//! One test binary: the bench that runs the real `mux` in a world of its own, the scenarios under `fixtures/run`, and
+//! the tests of the repository itself. Nothing is mocked: real files, a real loopback server, real children.
+
+#![expect(clippy::disallowed_methods, reason = "tests start mux and read the environment they shield it from")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic where it stands"
+)]
+
+mod bench;
+mod mask;
+mod replay;
+mod scenarios;
+mod tidy;

@@ -1,0 +1,33 @@
+//! One test for each folder of `fixtures/run`; `tidy` fails on a folder that is missing here. To add one, copy a
+//! folder, add its name, run `BLESS=1 cargo test --test it NAME`, and read the diff: that is the review.
+
+use crate::bench;
+
+macro_rules! scenarios {
+    ($($(#[$mark:meta])* $name:ident),* $(,)?) => {
+        /// For `tidy`. A name begins with `_`, because no function may begin with a digit.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            $(#[$mark])*
+            fn $name() {
+                bench::scenario(stringify!($name).trim_start_matches('_'));
+            }
+        )*
+    };
+}
+
+scenarios! {
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _001_version,
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _002_unknown_option_is_exit_2,
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _003_plain_answer_stays_home,
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _004_change_is_proved,
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _005_failed_proof_leaves_the_tree_as_it_was,
+    #[ignore = "expected/ is blessed when `mux run` lands"]
+    _006_no_server_no_success,
+}
