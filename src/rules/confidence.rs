@@ -90,10 +90,10 @@ fn prose(reply: &Reply, faults: u32, signals: &mut Signals) -> bool {
 /// Adds a term for everything observed that speaks against a reply; returns how many.
 fn faults(reply: &Reply, blocks: &[Block<'_>], task: &str, is_code: bool, signals: &mut Signals) -> u32 {
     let prose = lower_prose(&reply.text, blocks);
-    let words: Vec<&str> = prose.split_whitespace().collect();
+    // Around code a "sorry" or a "probably" says little; a reply that is prose is what it says.
+    let words: Vec<&str> = if is_code { Vec::new() } else { prose.split_whitespace().collect() };
+    let (hedges, repetition) = if is_code { (0.0, 0.0) } else { (hedges(&prose, words.len()), repetition(&words)) };
     let is_cut = reply.finish != Finish::Stop || blocks.iter().any(|block| !block.closed) || trails_off(&reply.text);
-    let hedges = hedges(&prose, words.len());
-    let repetition = repetition(&words);
     let is_echo = !task.trim().is_empty() && reply.text.trim() == task.trim();
     let mut count = 0;
     let mut fault = |name: &'static str, holds: bool, weight: f64| {
@@ -104,13 +104,14 @@ fn faults(reply: &Reply, blocks: &[Block<'_>], task: &str, is_code: bool, signal
     };
     fault("empty", reply.text.trim().is_empty(), -4.0);
     fault("cut", is_cut, -2.0);
-    // Around code a "sorry" or a "probably" says little; a reply that is prose is what it says.
     fault("refusal", (!is_code || blocks.is_empty()) && declines(&prose), -3.0);
-    fault("hedges", !is_code && hedges >= 1.0, -1.5);
-    fault("repetition", !is_code && repetition > 0.3, -2.5);
+    fault("hedges", hedges >= 1.0, -1.5);
+    fault("repetition", repetition > 0.3, -2.5);
     fault("echo", is_echo, -3.0);
-    signals.measure("hedges", hedges);
-    signals.measure("repetition", repetition);
+    if !is_code {
+        signals.measure("hedges", hedges);
+        signals.measure("repetition", repetition);
+    }
     count
 }
 
