@@ -13,7 +13,8 @@ const FLOORS: [&str; 5] = ["words", "rules", "sys", "engine", "face"];
 const SYS_ARROWS: [(&str, &str); 4] = [("git", "proc"), ("snapshot", "git"), ("chat", "http"), ("servers", "http")];
 const LONGEST_FILE: usize = 450;
 const LONGEST_MAIN: usize = 80;
-const LONGEST_LINE: usize = 120;
+/// rustfmt keeps code at 120; what it cannot break, a comment or a string, may be a little longer.
+const LONGEST_LINE: usize = 140;
 
 /// Fails with all faults at once.
 #[track_caller]
@@ -97,20 +98,14 @@ fn imports_only_go_down() {
 }
 
 fn sideways(source: &Source, file: &str) -> Vec<String> {
+    // In a file right below `sys/`, `super` is `sys`; in a folder of its own (`sys/disk/tree.rs`) it takes two of them.
+    let is_nested = source.path.matches('/').count() > 2;
+    let up = if is_nested { "super::super::" } else { "super::" };
     let mut faults = Vec::new();
     for (n, line) in source.code() {
-        let mut targets: Vec<String> =
-            crate_paths(line).into_iter().filter(|(floor, _)| floor == "sys").map(|(_, target)| target).collect();
-        targets.extend(
-            crate_paths(&line.replace("super::", "crate::sys::"))
-                .into_iter()
-                .filter(|(floor, _)| floor == "sys")
-                .map(|(_, target)| target),
-        );
-        targets.sort();
-        targets.dedup();
-        for target in targets.iter().filter(|target| *target != file && file != "mod") {
-            if !SYS_ARROWS.contains(&(file, target)) {
+        let targets = crate_paths(&line.replace(up, "crate::sys::")).into_iter().filter(|(floor, _)| floor == "sys");
+        for (_, target) in targets.filter(|(_, target)| target != file && file != "mod") {
+            if !SYS_ARROWS.contains(&(file, &target)) {
                 faults.push(format!("{}:{n}: {file} → {target} is not one of the arrows inside sys", source.path));
             }
         }
@@ -131,6 +126,9 @@ fn an_arrow_is_read_from_every_form_of_use() {
     let source =
         Source { path: "src/sys/disk.rs".into(), text: "use super::proc::run;\nuse crate::sys::http;\n".into() };
     assert_eq!(sideways(&source, "disk").len(), 2);
+    let nested = "use super::cause;\nuse crate::sys::disk::tree;\nuse super::super::proc;\n";
+    let source = Source { path: "src/sys/disk/tree.rs".into(), text: nested.into() };
+    assert_eq!(sideways(&source, "disk").len(), 1);
     let source = Source {
         path: "src/sys/git.rs".into(),
         text: "use crate::sys::proc;\n#[cfg(test)]\nuse crate::sys::disk;".into(),
@@ -166,7 +164,7 @@ fn files_and_lines_are_of_a_size_to_read() {
 #[test]
 fn nothing_is_left_undone_in_silence() {
     // Written in two halves, so that this file does not find itself.
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("being ", "written")];
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("(being ", "written)")];
     let mut faults = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
         for (n, line) in (1..).zip(source.text.lines()) {
