@@ -4,6 +4,7 @@ pub mod argv;
 pub mod assembly;
 pub mod chunk;
 pub mod complaint;
+pub mod backwards;
 pub mod confidence;
 pub mod config;
 pub mod config_keys;

@@ -1,1 +1,236 @@
-//! (being written)
+//! Ledger lines → what `status` and `log` say about them. Pure. A [`Row`] is the part of a line that they need; texts
+//! are borrowed from the line and kept as text, so that a line of a later version (a new route, a new reason) still
+//! counts. Not here: reading the file (`sys/ledger.rs`).
+
+use crate::words::record::CloudUse;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// What summaries and listings need of a ledger line. Unknown fields are skipped; those with a default may be absent.
+#[derive(Debug, Deserialize)]
+pub struct Row<'a> {
+    #[serde(borrow)]
+    pub run_id: Cow<'a, str>,
+    #[serde(default)]
+    pub seq: u64,
+    #[serde(borrow)]
+    pub timestamp: Cow<'a, str>,
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub route: Cow<'a, str>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub refused: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub workdir: Cow<'a, str>,
+    #[serde(default)]
+    pub verify_ok: Option<bool>,
+    #[serde(default)]
+    files: Vec<IgnoredAny>,
+    #[serde(default)]
+    pub cloud: CloudUse,
+    #[serde(default)]
+    pub duration_ms: u64,
+    /// The line itself.
+    #[serde(skip)]
+    pub line: &'a str,
+}
+
+/// Counts over a window of records.
+#[derive(Debug, Default, PartialEq)]
+pub struct Summary {
+    pub runs: u64,
+    /// Of all kinds of record: `answer`, `change`, `undo`.
+    pub kinds: BTreeMap<String, u64>,
+    pub routes: BTreeMap<String, u64>,
+    /// Why local was not enough: the reasons of all runs that did not end on the route `local`.
+    pub failures: BTreeMap<String, u64>,
+    /// Escalations that were wanted and refused, by what refused them.
+    pub refused: BTreeMap<String, u64>,
+    pub share: Share,
+    pub cloud: CloudUse,
+    /// The newest failed runs, newest first, at most as many as [`Summary::add`] is told.
+    pub recent_failures: Vec<Failed>,
+}
+
+/// A failed run, to be looked up with `mux why`.
+#[derive(Debug, PartialEq)]
+pub struct Failed {
+    pub run_id: String,
+    pub timestamp: String,
+    pub reason: String,
+}
+
+/// Locally verified changes among all changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    pub changes: u64,
+    pub verified: u64,
+}
+
+impl<'a> Row<'a> {
+    /// Reads a ledger line. Returns `None` for one that is not a whole record.
+    pub fn parse(line: &'a str) -> Option<Row<'a>> {
+        let row: Row<'a> = serde_json::from_str(line).ok()?;
+        Some(Row { line, ..row })
+    }
+
+    pub fn n_files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Returns whether the run gave nothing that holds: no route succeeded, or its proof failed.
+    pub fn is_failed(&self) -> bool {
+        self.kind != "undo" && (self.route == "none" || self.verify_ok == Some(false))
+    }
+}
+
+impl Summary {
+    /// Counts one record. Records come newest first.
+    pub fn add(&mut self, row: &Row, max_recent_failures: usize) {
+        self.runs += 1;
+        count(&mut self.kinds, &row.kind);
+        count(&mut self.routes, &row.route);
+        if row.route != "local" && row.kind != "undo" {
+            count(&mut self.failures, &row.reason);
+        }
+        if let Some(refusal) = &row.refused {
+            count(&mut self.refused, refusal);
+        }
+        self.share.add(&row.kind, &row.route, row.verify_ok);
+        self.cloud.calls = self.cloud.calls.saturating_add(row.cloud.calls);
+        self.cloud.bytes = self.cloud.bytes.saturating_add(row.cloud.bytes);
+        self.cloud.usd += row.cloud.usd;
+        if row.is_failed() && self.recent_failures.len() < max_recent_failures {
+            let (run_id, timestamp) = (row.run_id.to_string(), row.timestamp.to_string());
+            self.recent_failures.push(Failed { run_id, timestamp, reason: row.reason.to_string() });
+        }
+    }
+}
+
+impl Share {
+    /// Counts one record by its fields as they stand in the ledger. Only changes count.
+    pub fn add(&mut self, kind: &str, route: &str, verify_ok: Option<bool>) {
+        if kind == "change" {
+            self.changes += 1;
+            self.verified += u64::from(route == "local" && verify_ok == Some(true));
+        }
+    }
+
+    /// Counts a ledger line without parsing all of it: an append looks at a whole window of them. It relies on what
+    /// the ledger itself writes: compact JSON, `kind` and `route` before `verify_ok`, quotes in texts escaped.
+    pub fn add_line(&mut self, line: &str) {
+        let Some((head, tail)) = line.split_once("\"verify_ok\":") else { return };
+        let field = |name: &str| head.split_once(name).and_then(|(_, value)| value.split('"').next()).unwrap_or("");
+        self.add(field("\"kind\":\""), field("\"route\":\""), tail.starts_with("true").then_some(true));
+    }
+
+    /// Returns verified ÷ changes, 0 to 1; `None` before the first change.
+    #[expect(clippy::cast_precision_loss, reason = "counts of runs stay far below 2^52")]
+    pub fn ratio(self) -> Option<f64> {
+        (self.changes > 0).then(|| self.verified as f64 / self.changes as f64)
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_string(), 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(id: &str, kind: &str, route: &str, reason: &str, rest: &str) -> String {
+        format!(
+            "{{\"schema\":1,\"run_id\":\"{id}\",\"seq\":7,\"timestamp\":\"2026-11-23T02:54:00.123Z\",\"kind\":\"{kind}\",\
+             \"route\":\"{route}\",\"reason\":\"{reason}\",{rest}}}"
+        )
+    }
+
+    #[test]
+    fn a_window_is_counted() {
+        let lines = [
+            line("D", "undo", "none", "requested", "\"verify_ok\":null"),
+            line("C", "change", "none", "verify_failed", "\"refused\":\"no_provider\",\"verify_ok\":false"),
+            line("B", "change", "local", "verified", "\"verify_ok\":true,\"files\":[{\"path\":\"a\"},{}]"),
+            line("A", "answer", "claude", "complexity:migration", "\"cloud\":{\"calls\":1,\"bytes\":900,\"usd\":0.25}"),
+            line("9", "answer", "local", "confident", "\"later\":{\"deep\":[1]}"),
+            line(
+                "8",
+                "change",
+                "codex",
+                "verify_failed",
+                "\"verify_ok\":true,\"cloud\":{\"calls\":2,\"bytes\":100,\"usd\":0.5}",
+            ),
+        ];
+        let mut summary = Summary::default();
+        for line in &lines {
+            summary.add(&Row::parse(line).unwrap(), 1);
+        }
+        let counts = |pairs: &[(&str, u64)]| pairs.iter().map(|(name, n)| (name.to_string(), *n)).collect();
+        let failed = Failed {
+            run_id: "C".to_string(),
+            timestamp: "2026-11-23T02:54:00.123Z".to_string(),
+            reason: "verify_failed".to_string(),
+        };
+        let expected = Summary {
+            runs: 6,
+            kinds: counts(&[("answer", 2), ("change", 3), ("undo", 1)]),
+            routes: counts(&[("claude", 1), ("codex", 1), ("local", 2), ("none", 2)]),
+            failures: counts(&[("complexity:migration", 1), ("verify_failed", 2)]),
+            refused: counts(&[("no_provider", 1)]),
+            share: Share { changes: 3, verified: 1 },
+            cloud: CloudUse { calls: 3, bytes: 1000, usd: 0.75 },
+            recent_failures: vec![failed],
+        };
+        assert_eq!(summary, expected);
+        assert_eq!(Row::parse(&lines[2]).unwrap().n_files(), 2);
+    }
+
+    #[test]
+    fn half_lines_are_no_rows() {
+        let whole = line("A", "answer", "local", "confident", "\"verify_ok\":null");
+        assert!(Row::parse(&whole).is_some());
+        assert!(Row::parse(&format!("{whole}{whole}")).is_none(), "two records on one line");
+        for end in 0..whole.len() {
+            assert!(Row::parse(&whole[..end]).is_none(), "cut at {end}");
+        }
+        for other in ["[]", "null", "{}", "{\"run_id\":\"x\"}", "\0\0\0", "{\"run_id\":1}"] {
+            assert!(Row::parse(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn scanning_agrees_with_parsing() {
+        let evil = "\"model\":\"\\\"kind\\\":\\\"change\\\",\\\"verify_ok\\\":true\",\"verify_ok\":null";
+        for (line, expected) in [
+            (line("A", "change", "local", "verified", "\"verify_ok\":true"), (1, 1)),
+            (line("A", "change", "local", "unverified", "\"verify_ok\":null"), (1, 0)),
+            (line("A", "change", "claude", "verify_failed", "\"verify_ok\":true"), (1, 0)),
+            (line("A", "answer", "local", "confident", "\"verify_ok\":true"), (0, 0)),
+            (line("A", "answer", "local", "confident", evil), (0, 0)),
+            (line("A", "undo", "none", "requested", "\"verify_ok\":null"), (0, 0)),
+        ] {
+            let (mut scanned, mut parsed) = (Share::default(), Summary::default());
+            scanned.add_line(&line);
+            parsed.add(&Row::parse(&line).unwrap(), 0);
+            assert_eq!((scanned.changes, scanned.verified), expected, "{line}");
+            assert_eq!(scanned, parsed.share, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_change_has_no_ratio() {
+        assert_eq!(Share::default().ratio(), None);
+        assert_eq!(Share { changes: 4, verified: 3 }.ratio(), Some(0.75));
+    }
+}

@@ -1,1 +1,238 @@
-//! (being written)
+//! Where mux keeps things: `$XDG_STATE_HOME/mux`, 0700. Names of files, ids of runs, and the lock on a work directory.
+//! What stands in the files is the business of `ledger.rs`, `results.rs`, `lane.rs` and `config_files.rs`.
+//!
+//! **Invariants:** [`State::locate`] and the path functions touch nothing; [`State::make`] is called by commands that
+//! write. A state directory that someone else could write to is refused, never repaired: what stands in it may already
+//! be theirs.
+
+use crate::rules::run_id;
+use crate::words::env::Env;
+use crate::words::error::{Context, Error, Kind};
+use crate::words::stop::{Stop, StopReason};
+use crate::words::time::Utc;
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub struct State {
+    dir: PathBuf,
+}
+
+/// How a work directory is asked for when another run holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until it is free or the work has to end.
+    Wait,
+    /// `--no-wait`.
+    None,
+}
+
+/// What came of asking for a work directory.
+#[derive(Debug)]
+pub enum DirLock {
+    /// It is ours until the value is dropped or the process dies.
+    Held(Held),
+    /// Another run holds it: its id and process, or as much as it said.
+    Busy { holder: String },
+    /// The work has to end before the directory came free.
+    Stopped(StopReason),
+}
+
+/// A lock that is held. The kernel frees it with the descriptor, so a killed run leaves no stale lock.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
+}
+
+impl State {
+    /// Finds the state directory; it need not exist.
+    ///
+    /// # Errors
+    /// `Config` without a usable `XDG_STATE_HOME` or `HOME`; `Io` when the directory is a symbolic link, not a
+    /// directory, another user's, or writable for others.
+    pub fn locate(env: &Env) -> Result<State, Error> {
+        let base = env.absolute("XDG_STATE_HOME").map(Path::to_path_buf);
+        let base = base.or_else(|| Some(env.home()?.join(".local/state"))).ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                "cannot find a place for the ledger: no absolute path in `XDG_STATE_HOME` or `HOME`",
+            )
+            .hint("export HOME=/path/to/your/home")
+        })?;
+        let state = State { dir: base.join("mux") };
+        state.check()?;
+        Ok(state)
+    }
+
+    /// Makes the directory and its inner ones, all 0700 whatever the umask.
+    ///
+    /// # Errors
+    /// `Io` when that fails or [`State::locate`] would refuse what stands there.
+    pub fn make(&self) -> Result<(), Error> {
+        self.check()?;
+        for dir in [self.dir.clone(), self.runs(), self.locks(), self.lanes()] {
+            private_dir(&dir).context(Kind::Io, || format!("cannot make the state directory `{}`", dir.display()))?;
+        }
+        self.check()
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The ledger, unless `ledger.file_path` names another.
+    pub fn ledger(&self) -> PathBuf {
+        self.dir.join("run_ledger.jsonl")
+    }
+
+    /// Results of all runs (`results.rs`).
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
+    /// Results and journal of one run. `id` must be a run id.
+    pub fn run(&self, id: &str) -> PathBuf {
+        self.runs().join(id)
+    }
+
+    /// Locks on work directories.
+    pub fn locks(&self) -> PathBuf {
+        self.dir.join("locks")
+    }
+
+    /// Queues in front of local model servers (`lane.rs`).
+    pub fn lanes(&self) -> PathBuf {
+        self.dir.join("lanes")
+    }
+
+    /// What `mux trust` remembers (`config_files.rs`).
+    pub fn trust(&self) -> PathBuf {
+        self.dir.join("trust")
+    }
+
+    /// Takes the lock on a work directory, so that two runs never interleave in one tree. `workdir` is canonical.
+    /// While it waits, `on_wait` is told the holder, once for each.
+    ///
+    /// # Errors
+    /// `Io` when the lock file cannot be made or locked.
+    pub fn lock_workdir(
+        &self,
+        workdir: &Path,
+        run_id: &str,
+        stop: &Stop,
+        patience: Patience,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<DirLock, Error> {
+        let digest = Sha256::digest(workdir.as_os_str().as_bytes());
+        let name = digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
+        let path = self.locks().join(format!("{name:032x}.lock"));
+        let context = || format!("cannot lock the work directory `{}` with `{}`", workdir.display(), path.display());
+        let mut told = String::new();
+        loop {
+            if let Some(reason) = stop.reason() {
+                return Ok(DirLock::Stopped(reason));
+            }
+            let mut file = open_lock(&path).context(Kind::Io, context)?;
+            match file.try_lock() {
+                // The file that was locked may have been removed in between (a user tidying up): then it locks nothing.
+                Ok(()) if is_at(&file, &path) => {
+                    let line = format!("{run_id} (process {})\n", std::process::id());
+                    file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).context(Kind::Io, context)?;
+                    return Ok(DirLock::Held(Held { _file: file }));
+                }
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error).context(Kind::Io, context),
+            }
+            let holder = holder(&mut file);
+            if patience == Patience::None {
+                return Ok(DirLock::Busy { holder });
+            }
+            if told != holder {
+                on_wait(&holder);
+                told = holder;
+            }
+            std::thread::sleep(stop.tick());
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let dir = self.dir.display();
+        let meta = match fs_err::symlink_metadata(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            meta => meta.context(Kind::Io, || "cannot use the state directory".to_string())?,
+        };
+        let refuse = |why: &str, hint: String| {
+            Err(Error::new(Kind::Io, format!("refused the state directory `{dir}`: {why}")).hint(hint))
+        };
+        if meta.is_symlink() {
+            return refuse("it is a symbolic link", "set XDG_STATE_HOME to the real place".to_string());
+        }
+        if !meta.is_dir() {
+            return refuse("it is not a directory", format!("move it away: mv '{dir}' '{dir}.old'"));
+        }
+        if meta.uid() != rustix::process::geteuid().as_raw() {
+            return refuse("it belongs to another user", "set XDG_STATE_HOME to a directory of your own".to_string());
+        }
+        if meta.mode() & 0o022 != 0 {
+            return refuse("others can write to it", format!("look at what is in it, then: chmod 700 '{dir}'"));
+        }
+        Ok(())
+    }
+}
+
+/// Returns a new run id. Ids differ even when the clock stands still or jumps: 80 bits are random. They come from the
+/// keys that std draws from the system for its hash maps (`/dev/urandom` or `getrandom`), mixed with a counter, so that
+/// no file has to be opened and nothing can fail.
+pub fn new_run_id(now: Utc) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let keys = RandomState::new();
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let half = |salt: u8| u128::from(keys.hash_one((salt, count, std::process::id())));
+    run_id::encode(now, half(0) << 64 | half(1))
+}
+
+/// Makes a directory and its parents, or takes one that is ours; it is 0700 afterwards. Parents that exist are left
+/// alone, new ones are 0700 as the XDG specification asks.
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let meta = fs_err::symlink_metadata(path)?;
+    if !meta.is_dir() {
+        return Err(io::Error::other("a symbolic link stands there"));
+    }
+    if meta.mode() & 0o777 != 0o700 {
+        fs_err::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Opens a lock file without following a link and without blocking on a FIFO.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+/// Whether an open file is the one that stands at a path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(named)) = (file.metadata(), fs_err::symlink_metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+/// Reads who holds a lock; the holder may be just about to write it.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.take(128).read_to_string(&mut text);
+    match text.trim_end() {
+        "" => "another run".to_string(),
+        text => text.to_string(),
+    }
+}
