@@ -236,3 +236,181 @@ fn holder(file: &mut File) -> String {
         text => text.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::{Duration, Instant};
+
+    /// A directory of its own for each test, gone afterwards.
+    struct Temp(PathBuf);
+
+    impl Temp {
+        fn new() -> Temp {
+            let dir = std::env::temp_dir().join(format!("mux-state-{}", new_run_id(Utc(0))));
+            fs_err::create_dir_all(&dir).unwrap();
+            Temp(dir)
+        }
+
+        fn locate(&self) -> Result<State, Error> {
+            State::locate(&env(&[("XDG_STATE_HOME", self.0.to_str().unwrap())]))
+        }
+
+        fn mode(&self, path: &str) -> u32 {
+            fs_err::symlink_metadata(self.0.join(path)).unwrap().mode() & 0o777
+        }
+    }
+
+    impl Drop for Temp {
+        fn drop(&mut self) {
+            let _ = fs_err::remove_dir_all(&self.0);
+        }
+    }
+
+    fn env(vars: &[(&str, &str)]) -> Env {
+        let vars: BTreeMap<_, _> = vars.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Env { vars, cwd: None, now: Utc(0) }
+    }
+
+    fn soon() -> Stop {
+        Stop::at(Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn the_place_follows_the_environment() {
+        let dir = |vars: &[(&str, &str)]| State::locate(&env(vars)).unwrap().dir().to_str().unwrap().to_string();
+        assert_eq!(dir(&[("XDG_STATE_HOME", "/nowhere/s"), ("HOME", "/nowhere/h")]), "/nowhere/s/mux");
+        assert_eq!(dir(&[("XDG_STATE_HOME", "relative"), ("HOME", "/nowhere/h")]), "/nowhere/h/.local/state/mux");
+        assert_eq!(dir(&[("XDG_STATE_HOME", ""), ("HOME", "/nowhere/h")]), "/nowhere/h/.local/state/mux");
+        assert_eq!(State::locate(&env(&[("HOME", "")])).unwrap_err().kind, Kind::Config);
+        let state = State::locate(&env(&[("HOME", "/nowhere")])).unwrap();
+        let below = |path: PathBuf| path.strip_prefix(state.dir()).unwrap().to_str().unwrap().to_string();
+        assert_eq!(below(state.ledger()), "run_ledger.jsonl");
+        assert_eq!(below(state.run("01ARYZ6S410000000000000000")), "runs/01ARYZ6S410000000000000000");
+        assert_eq!([below(state.locks()), below(state.lanes()), below(state.trust())], ["locks", "lanes", "trust"]);
+    }
+
+    #[test]
+    fn looking_makes_nothing_and_making_is_private() {
+        let temp = Temp::new();
+        let state = temp.locate().unwrap();
+        assert!(!state.dir().exists());
+        state.make().unwrap();
+        for dir in ["mux", "mux/runs", "mux/locks", "mux/lanes"] {
+            assert_eq!(temp.mode(dir), 0o700, "{dir}");
+        }
+        fs_err::set_permissions(state.runs(), Permissions::from_mode(0o755)).unwrap();
+        state.make().unwrap();
+        assert_eq!(temp.mode("mux/runs"), 0o700);
+        // Parents that do not exist are private too.
+        let deep = State::locate(&env(&[("HOME", temp.0.join("home").to_str().unwrap())])).unwrap();
+        deep.make().unwrap();
+        assert_eq!([temp.mode("home/.local"), temp.mode("home/.local/state/mux")], [0o700, 0o700]);
+    }
+
+    #[track_caller]
+    fn check(temp: &Temp, why: &str) {
+        let error = temp.locate().unwrap_err();
+        assert!(error.kind == Kind::Io && error.hint.is_some() && error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_ours_alone_is_refused() {
+        let temp = Temp::new();
+        let dir = temp.0.join("mux");
+        let other = temp.0.join("other");
+        fs_err::create_dir(&other).unwrap();
+        fs_err::os::unix::fs::symlink(&other, &dir).unwrap();
+        check(&temp, "it is a symbolic link");
+        fs_err::remove_file(&dir).unwrap();
+        fs_err::write(&dir, "").unwrap();
+        check(&temp, "it is not a directory");
+        fs_err::remove_file(&dir).unwrap();
+        fs_err::create_dir(&dir).unwrap();
+        for mode in [0o770, 0o720, 0o702, 0o777] {
+            fs_err::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
+            check(&temp, "others can write to it");
+        }
+        fs_err::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+        let state = temp.locate().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&dir, Some(12_345), None).unwrap();
+            check(&temp, "it belongs to another user");
+            std::os::unix::fs::chown(&dir, Some(0), None).unwrap();
+        }
+        // What came between looking and making is seen.
+        fs_err::remove_dir(&dir).unwrap();
+        fs_err::os::unix::fs::symlink(&other, &dir).unwrap();
+        assert!(state.make().is_err());
+        assert_eq!(fs_err::read_dir(&other).unwrap().count(), 0, "a link is not followed");
+    }
+
+    #[test]
+    fn run_ids_differ_whatever_the_clock_says() {
+        let ids = || (0..2000_u64).map(|n| new_run_id(Utc(1_795_402_440_123 - n % 3))).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(ids)).collect();
+        let all: BTreeSet<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(all.len(), 8000);
+        assert!(all.iter().all(|id| run_id::is_run_id(id)));
+        assert_eq!(run_id::time(&new_run_id(Utc(77))), Some(Utc(77)));
+    }
+
+    #[test]
+    fn a_work_directory_has_one_run_at_a_time() {
+        let temp = Temp::new();
+        let state = temp.locate().unwrap();
+        state.make().unwrap();
+        let lock = |dir: &str, stop: &Stop, patience, said: &mut Vec<String>| {
+            let on_wait = &mut |holder: &str| said.push(holder.to_string());
+            state.lock_workdir(Path::new(dir), "RUN", stop, patience, on_wait).unwrap()
+        };
+        let mut said = Vec::new();
+        let first = lock("/a", &soon(), Patience::Wait, &mut said);
+        assert!(matches!(first, DirLock::Held(_)));
+        assert!(
+            matches!(lock("/b", &soon(), Patience::None, &mut said), DirLock::Held(_)),
+            "another directory is free"
+        );
+        let holder = format!("RUN (process {})", std::process::id());
+        let busy = lock("/a", &soon(), Patience::None, &mut said);
+        assert!(matches!(busy, DirLock::Busy { holder: named } if named == holder));
+        assert_eq!(said, Vec::<String>::new());
+        // Waiting names the holder once and ends with the deadline …
+        let brief = soon().until(Instant::now() + Duration::from_millis(120));
+        assert!(matches!(lock("/a", &brief, Patience::Wait, &mut said), DirLock::Stopped(StopReason::Deadline)));
+        assert_eq!(said, [holder.as_str()]);
+        // … with a signal …
+        let called = soon();
+        called.cancel();
+        assert!(matches!(lock("/a", &called, Patience::Wait, &mut said), DirLock::Stopped(StopReason::Canceled)));
+        // … or when the directory comes free: the callback says that the wait has begun, then the holder lets go.
+        let mut first = Some(first);
+        let on_wait = &mut |_: &str| drop(first.take());
+        let second = state.lock_workdir(Path::new("/a"), "NEXT", &soon(), Patience::Wait, on_wait).unwrap();
+        assert!(matches!(second, DirLock::Held(_)));
+        assert!(first.is_none());
+        // A lock file that was removed under its holder locks nothing any more, but nothing breaks.
+        fs_err::remove_dir_all(state.locks()).unwrap();
+        assert!(state.lock_workdir(Path::new("/a"), "X", &soon(), Patience::None, &mut |_| {}).is_err());
+        state.make().unwrap();
+        assert!(matches!(lock("/a", &soon(), Patience::None, &mut said), DirLock::Held(_)));
+    }
+
+    #[test]
+    fn a_lock_file_that_is_no_file_is_refused() {
+        let temp = Temp::new();
+        let state = temp.locate().unwrap();
+        state.make().unwrap();
+        let lock = || state.lock_workdir(Path::new("/a"), "RUN", &soon(), Patience::None, &mut |_| {});
+        drop(lock().unwrap());
+        let entry = fs_err::read_dir(state.locks()).unwrap().next().unwrap().unwrap().path();
+        fs_err::remove_file(&entry).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &entry, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(lock().unwrap_err().to_string().contains("not a regular file"));
+        fs_err::remove_file(&entry).unwrap();
+        fs_err::os::unix::fs::symlink(temp.0.join("target"), &entry).unwrap();
+        assert_eq!(lock().unwrap_err().kind, Kind::Io);
+        assert!(!temp.0.join("target").exists());
+    }
+}
