@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn show_masks_secrets() {
         let text = "local_runtime: {restart_cmd: serve --api-key hunter2000}\n\
-                    providers: {local: {model: in-hunter3000-it}, sota_cli: {tools: {claude: {exec_args: [--token, hunter4000]}}}}\n";
+                    providers: {local: {model: in-hunter3000-it},\n  \
+                    sota_cli: {tools: {claude: {exec_args: [--token, hunter4000]}}}}\n";
         let place = Place::new("mask", text, &[("LOCAL_OPENAI_API_KEY", "hunter3000")]);
         for json in [false, true] {
             let page = place.run(Action::Show { json }, 0);
@@ -238,7 +239,8 @@ error: cannot read config: unknown key `router.shadw`
 error: cannot read config: `budget` is `5`, expected a section of `key: value` lines
   at: /mux/mux.yaml:2:9
   hint: valid here: max_cloud_calls_per_day, max_cloud_usd_per_day, max_cloud_usd_per_run, unknown_call_usd
-note: ignored `ledger.sync` in /mux.yaml:1:16: only your own configuration may set it; `mux trust` allows a project `verification.commands` and nothing else
+note: ignored `ledger.sync` in /mux.yaml:1:16: only your own configuration may set it; \
+`mux trust` allows a project `verification.commands` and nothing else
 note: the variable `MUX_ROUTER_SHADW` sets nothing; did you mean `MUX_ROUTER_SHADOW`?
 note: the variable `MUX_ZZZ` sets nothing
 2 errors

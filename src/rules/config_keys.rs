@@ -1,6 +1,6 @@
-//! The table of keys: for each its path, its limits, what a project may do with it, and its slot in [`Config`]. Setting,
-//! showing, the names of environment variables and hints for misspelt keys are all driven by it. Not which value wins:
-//! see `config_layers.rs`.
+//! The table of keys: for each its path, its limits, what a project may do with it, and its slot in [`Config`].
+//! Setting, showing, the names of environment variables and hints for misspelt keys are all driven by it. Not which
+//! value wins: see `config_layers.rs`.
 
 use crate::rules::config::{Config, Tool};
 use crate::rules::config_text::Value;
@@ -198,8 +198,8 @@ pub fn children(section: &str) -> Vec<&'static str> {
     names
 }
 
-/// Says what to write instead of a key that does not exist: the nearest in its section, a key of that name elsewhere, one
-/// that begins like it, else what the section may hold.
+/// Says what to write instead of a key that does not exist: the nearest in its section, a key of that name elsewhere,
+/// one that begins like it, else what the section may hold.
 pub fn suggest(section: &str, wrong: &str) -> String {
     let names = children(section);
     let elsewhere = || {

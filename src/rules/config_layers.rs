@@ -1,8 +1,8 @@
 //! Layers of settings, later wins: default › user › project › `--config` › environment › flags; and where each value
 //! comes from. Not how the layers are found and read: see `sys/config_files.rs`.
 //!
-//! **Invariants:** a project's file changes nothing but what its [`Project`] rule allows. `privacy.local_only` never goes
-//! back to false.
+//! **Invariants:** a project's file changes nothing but what its [`Project`] rule allows. `privacy.local_only` never
+//! goes back to false.
 
 use crate::rules::config::{Config, PromptVia};
 use crate::rules::config_keys::{self as keys, Project, TOOLS};
@@ -374,7 +374,8 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_place() {
-        let text = "router:\n  shadow: 0.5\n  escalate_on:\n    - low_confidence\nprivacy: {never_send: [a],\n  secrets: redact}\n";
+        let text = "router:\n  shadow: 0.5\n  escalate_on:\n    - low_confidence\n\
+                    privacy: {never_send: [a],\n  secrets: redact}\n";
         let effective = own(text);
         let places = ["router.shadow", "router.escalate_on", "privacy.never_send", "privacy.secrets", "work_dir"]
             .map(|path| effective.origin(path));
@@ -411,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_tool_can_be_declared() {
-        let text = "providers:\n  sota_cli:\n    preferred_order: [agy]\n    tools:\n      agy: {reply: gemini, prompt_via: arg}\n";
+        let text = "providers: {sota_cli: {preferred_order: [agy], tools: {agy: {reply: gemini, prompt_via: arg}}}}\n";
         let mut effective = own(text);
         assert_eq!(effective.check_whole().len(), 0);
         assert_eq!(
@@ -480,7 +481,8 @@ mod tests {
                 assert_eq!(row, Project::Never, "{path}");
             }
         }
-        let text = "providers: {local: {base_url: http://evil.invalid}, sota_cli: {tools: {claude: {binary: ./x}, new: {}}}}\n\
+        let text = "providers: {local: {base_url: http://evil.invalid},\n\
+            \x20 sota_cli: {tools: {claude: {binary: ./x}, new: {}}}}\n\
             local_runtime: {restart_cmd: ./x}\nledger: {file_path: x}";
         let notes = [
             "`providers.local.base_url` in mux.yaml:1:31: only your own",
@@ -513,9 +515,8 @@ mod tests {
         let errors = lay(&mut effective, "privacy: {never_sent: [a]}", Standing::Project);
         assert_eq!(
             errors,
-            [
-                "cannot read config: unknown key `privacy.never_sent`\n  at: mux.yaml:1:11\n  hint: did you mean `never_send`?"
-            ]
+            ["cannot read config: unknown key `privacy.never_sent`\n  at: mux.yaml:1:11\n  \
+                 hint: did you mean `never_send`?"]
         );
         let errors = lay(&mut effective, "privacy: {never_send: [a, 1]}", Standing::Project);
         assert!(errors.concat().contains("`privacy.never_send[1]` is `1`"), "{errors:?}");

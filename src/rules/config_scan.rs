@@ -1,7 +1,7 @@
 //! A look at a configuration file before the YAML parser sees it: what mux refuses there, and where.
 //!
-//! The scan knows where a node may begin: not in quotes, comments, block scalars or inside a plain scalar. A continuation
-//! line of a plain scalar counts as a new beginning, so it is a little stricter than YAML there.
+//! The scan knows where a node may begin: not in quotes, comments, block scalars or inside a plain scalar. A
+//! continuation line of a plain scalar counts as a new beginning, so it is a little stricter than YAML there.
 
 use crate::rules::config_text::{Fault, Place};
 
@@ -212,7 +212,7 @@ impl Scan<'_> {
     }
 }
 
-/// Makes a fault at a byte; the place counts characters and takes `\n`, `\r\n` and `\r` as line ends, as the parser does.
+/// Makes a fault at a byte. The place counts characters, and `\n`, `\r\n` and `\r` end a line, as for the parser.
 pub fn fault_at(text: &[u8], at: usize, what: &str, hint: Option<&'static str>) -> Fault {
     let mut place = Place { line: 1, column: 1 };
     let mut bytes = text.iter().take(at).peekable();

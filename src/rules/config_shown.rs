@@ -1,5 +1,5 @@
-//! How values are shown: as a line that reads back, without secrets, and so that neither a terminal nor an editor can be
-//! led astray by what a file holds.
+//! How values are shown: as a line that reads back, without secrets, and so that neither a terminal nor an editor can
+//! be led astray by what a file holds.
 
 use crate::rules::config_text::{Node, Value};
 use crate::rules::config_values::Limit;

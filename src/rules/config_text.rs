@@ -6,7 +6,8 @@
 //! **Invariant:** whatever `inspect` may overlook, a tree holds at most [`MAX_NODES`] nodes and twice the file's bytes.
 //!
 //! The parser tells a place only with an error. So a node is a number, in document order, and [`place`] reads the text
-//! again and fails on purpose at that node. That happens for errors and for `mux config show`, never on the way to work.
+//! again and fails on purpose at that node. That happens for errors and for `mux config show`, never on the way to
+//! work; better would be a parser that hands out its marks.
 
 use crate::rules::config_scan::{MAX_DEPTH, fault_at, inspect};
 use crate::rules::config_shown::{is_invisible, printable};
@@ -290,7 +291,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Returns whether an invisible character has its place in ordinary text: line ends, tabs, joiners of scripts and emoji.
+/// Returns whether an invisible character has its place in ordinary text: line ends, tabs, joiners of letters and emoji.
 fn is_harmless(char: char) -> bool {
     matches!(char, '\t' | '\n' | '\r' | '\u{200b}'..='\u{200f}')
 }

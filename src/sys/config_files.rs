@@ -1,8 +1,8 @@
 //! The files behind the configuration: which layers there are, whether a file may be believed, and the trust records of
 //! projects. What the values mean is `rules/`'s business.
 //!
-//! **Invariants:** a file that another user could have written is not read. Reading never blocks (a FIFO is refused) and
-//! is bounded. Nothing from a project is believed by its name or place: a trust record is the file's path and its bytes.
+//! **Invariants:** a file that another user could have written is not read. Reading never blocks (a FIFO is refused)
+//! and is bounded. Nothing from a project is believed by its name or place: a trust record is path and bytes.
 
 use crate::rules::config::{CommandSpec, DEFAULT_YAML};
 use crate::rules::config_keys::{self as keys, OTHER_VARIABLES};
@@ -316,7 +316,7 @@ fn variables(effective: &mut Effective, env: &Env) -> Vec<Error> {
 /// The default page with every key switched off by a `#`. Comments begin with `# `, so the two can be told apart.
 fn switched_off(page: &str) -> String {
     let mut off = String::from(
-        "# A `#` right before a key switches it off, and what is off follows mux's default. Take it away to set the key.\n#\n",
+        "# A `#` right before a key switches it off; what is off follows mux's default. Take it away to set the key.\n#\n",
     );
     for line in page.lines() {
         let key = line.trim_start();
@@ -546,7 +546,8 @@ mod tests {
         let check = |text: String, message: &str| assert_eq!(Place::new().user(&text).load().unwrap_err(), message);
         let at = "\n  at: /home/.config/mux/mux.yaml";
         let large = format!(
-            "cannot read config: the file is larger than 65536 bytes{at}:1:1\n  hint: keep only the keys that you change"
+            "cannot read config: the file is larger than 65536 bytes{at}:1:1\n  \
+             hint: keep only the keys that you change"
         );
         let steps = (0..850).fold(String::new(), |text, depth| text + &" ".repeat(2 * depth) + "k:\n");
         assert!(steps.len() > 360_000);
@@ -555,7 +556,8 @@ mod tests {
         check(
             format!("b: &b \"{}\"\nc: [{}]\n", "x".repeat(30_000), "*b,".repeat(10_000)),
             &format!(
-                "cannot read config: anchors (`&`) are not used here{at}:1:4\n  hint: put text that begins with `&` in quotes"
+                "cannot read config: anchors (`&`) are not used here{at}:1:4\n  \
+                 hint: put text that begins with `&` in quotes"
             ),
         );
         check(
@@ -567,7 +569,10 @@ mod tests {
     #[test]
     fn later_layers_win_and_every_value_names_its_own() {
         let place = Place::new()
-            .user("router: {shadow: 0.1, max_local_retries: 2, complexity_threshold: 2}\nlocal_executor: {max_attempts: 3}\n")
+            .user(
+                "router: {shadow: 0.1, max_local_retries: 2, complexity_threshold: 2}\n\
+                 local_executor: {max_attempts: 3}\n",
+            )
             .project("local_executor: {max_attempts: 2}\n")
             .var("MUX_ROUTER_COMPLEXITY_THRESHOLD", "4")
             .var("MUX_ROUTER_ESCALATE_ON", "[low_confidence]")
@@ -648,9 +653,8 @@ mod tests {
         assert!(place.load().unwrap().config.privacy.local_only);
         assert_eq!(
             place.notes(),
-            [
-                "ignored `privacy.local_only` in variable MUX_PRIVACY_LOCAL_ONLY: another layer says true, and that only tightens"
-            ]
+            ["ignored `privacy.local_only` in variable MUX_PRIVACY_LOCAL_ONLY: \
+                 another layer says true, and that only tightens"]
         );
     }
 
@@ -714,7 +718,8 @@ mod tests {
         let ignored = "ignored `verification.commands` in /project/mux.yaml:1:26: \
             the file is not trusted; read it, then `mux trust` allows it";
         let never = "ignored `providers.local.base_url` in /project/mux.yaml:2:31: \
-            only your own configuration may set it; `mux trust` allows a project `verification.commands` and nothing else";
+            only your own configuration may set it; \
+            `mux trust` allows a project `verification.commands` and nothing else";
         let check = CommandSpec::Line("./check".to_string());
         assert_eq!((commands(), place.notes()), (vec![], vec![ignored.to_string(), never.to_string()]));
 
