@@ -59,7 +59,7 @@ impl Mask {
             Value::String(text) if has_places && key == "task_sha256" => *text = "{{sha256}}".into(),
             Value::String(text) => *text = self.text(text),
             Value::Number(_) if key.ends_with("_ms") || key == "tokens_per_sec" || key == "pid" => {
-                *value = "{{n}}".into()
+                *value = Value::from("{{n}}");
             }
             Value::Number(number) => {
                 // The last digits of exp() differ between C libraries.
