@@ -23,6 +23,9 @@ use std::time::Duration;
 /// How long one question about health may take, once connected.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long looking at the known ports may take, all together.
+pub const DETECT: Duration = Duration::from_millis(200);
+
 /// The local model of a run, or why there is none.
 pub struct Connected {
     pub model: Option<LocalModel>,
@@ -115,7 +118,7 @@ pub fn connect(
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
-            let elsewhere = servers::detect(&http, &servers::PORTS, stop);
+            let elsewhere = servers::detect(&http, &servers::PORTS, DETECT, stop);
             let elsewhere = elsewhere.iter().find(|server| !config.providers.local.base_url.contains(&server.base_url));
             let hint = match elsewhere {
                 Some(server) => {
@@ -143,22 +146,19 @@ fn wait_for(http: &Http, wanted: &Wanted<'_>, config: &Config, stop: &Stop) -> R
 
 /// Starts the server, at most once in five minutes over all processes. `Ok(false)`: another process has just done it.
 fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<bool, String> {
-    let argv = match command {
-        CommandSpec::Argv(argv) => argv.clone(),
-        CommandSpec::Line(line) => argv::split(line).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?,
-    };
+    let argv = argv::of(command).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?;
     // A name with a slash is meant from the home: where mux is called from must not decide what is run.
     let home = house.env.home().unwrap_or(Path::new("/"));
     let name = argv.first().map_or("", String::as_str);
     let Some(program) = proc::which(OsStr::new(name), house.env.var("PATH"), home) else {
         return Err(format!("`{name}` is not a program"));
     };
-    if !lane::claim_restart(&house.state.lanes(), house.env.now).map_err(|error| error.to_string())? {
+    if !lane::claim_restart(&house.state.lanes(), house.env.now.0) {
         return Ok(false);
     }
     let spawn = Spawn {
         program,
-        args: argv.into_iter().skip(1).map(OsString::from).collect(),
+        args: argv.iter().skip(1).map(OsString::from).collect(),
         cwd: home.to_path_buf(),
         env: proc::environment(&house.env.vars, &|_| true),
         stdin: None,

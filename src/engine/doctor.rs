@@ -2,6 +2,7 @@
 //! written.
 
 use crate::rules::argv;
+use crate::rules::config::CommandSpec;
 use crate::sys::proc;
 use rustix::fs::Access;
 use serde::Serialize;
@@ -66,8 +67,8 @@ pub enum Server {
 #[derive(Clone, Copy, Debug)]
 pub struct Patient<'a> {
     pub server: &'a Server,
-    /// `local_runtime.restart_cmd`; empty when not set. Its words are looked at, it is never run.
-    pub restart_cmd: &'a str,
+    /// `local_runtime.restart_cmd`. Its words are looked at, it is never run.
+    pub restart_cmd: Option<&'a CommandSpec>,
     /// The file in which the user changes settings, existing or not.
     pub config_file: &'a Path,
     /// What was noticed while the configuration was read ("ignored `mux.yaml`: not trusted").
@@ -103,10 +104,9 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         Some(git) => fine("git", git.display().to_string()),
         None => warn("git", "not found: needed before a cloud CLI may write files".into(), install("git")),
     });
-    let mut usable = matches!(patient.server, Server::Up { .. });
+    let usable = matches!(patient.server, Server::Up { .. });
     for (name, binary) in patient.providers {
         let found = proc::which(OsStr::new(binary), patient.path, patient.cwd);
-        usable |= found.is_some() && !patient.local_only;
         checks.push(provider(name, binary, found.as_deref(), patient.local_only));
     }
     for (host, port) in patient.hosts {
@@ -144,7 +144,7 @@ fn server(patient: &Patient<'_>) -> Check {
             let is_there = |program: &str| proc::which(OsStr::new(program), patient.path, patient.cwd).is_some();
             let (found, fix) = match elsewhere.first() {
                 Some(other) => (format!("; found `{other}`"), set("BASE_URL", other)),
-                None if !patient.restart_cmd.is_empty() => (String::new(), patient.restart_cmd.to_string()),
+                None if patient.restart_cmd.is_some() => (String::new(), patient.restart_cmd.map(spelled).unwrap_or_default()),
                 None if is_there("ollama") => (String::new(), "ollama serve".into()),
                 None if is_there("llama-server") => (String::new(), "llama-server -m MODEL.gguf --port 18473".into()),
                 None => (String::new(), "./setup.sh --try".into()),
@@ -156,12 +156,11 @@ fn server(patient: &Patient<'_>) -> Check {
 
 /// A restart that can't work is found out now, not when the server is down.
 fn restart(patient: &Patient<'_>) -> Check {
-    let text = patient.restart_cmd;
-    if text.is_empty() {
+    let Some(command) = patient.restart_cmd else {
         return fine("restart", "no `restart_cmd`: a server that is down stays down");
-    }
+    };
     let edit = edit(patient.config_file);
-    match argv::split(text) {
+    match argv::of(command) {
         Err(fault) => fail("restart", format!("`restart_cmd` is no command: {fault}"), edit),
         Ok(argv) => {
             let program = argv.first().map_or("", String::as_str);
@@ -254,6 +253,14 @@ fn install(package: &str) -> String {
     if cfg!(target_os = "macos") { format!("brew install {package}") } else { format!("sudo apt install {package}") }
 }
 
+/// A command as a shell takes it.
+fn spelled(command: &CommandSpec) -> String {
+    match command {
+        CommandSpec::Line(line) => line.clone(),
+        CommandSpec::Argv(argv) => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+    }
+}
+
 /// Quotes for a shell what needs it.
 fn quoted(text: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+,=".contains(char);
@@ -310,6 +317,10 @@ mod tests {
         Server::Down { base_url: "http://127.0.0.1:1/v1".into(), why: "refused".into(), elsewhere }
     }
 
+    fn line(text: &str) -> Option<&'static CommandSpec> {
+        Some(Box::leak(Box::new(CommandSpec::Line(text.into()))))
+    }
+
     /// A patient without a fault, changed by `ill`, and what is said of the check `name`.
     #[track_caller]
     fn check(name: &str, ill: impl FnOnce(&mut Patient<'_>), state: State, text: &str, fix: Option<&str>) -> bool {
@@ -317,7 +328,7 @@ mod tests {
         let (server, state_dir, ledger) = (up(), home.0.join("state"), home.0.join("state/ledger"));
         let mut patient = Patient {
             server: &server,
-            restart_cmd: "",
+            restart_cmd: None,
             config_file: Path::new("/home/u/.config/mux/mux.yaml"),
             config_notes: &[],
             ledger: &ledger,
@@ -362,7 +373,7 @@ mod tests {
             Some(fix)
         ));
         let restart =
-            |ill: &mut Patient<'_>| (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), "sh up.sh");
+            |ill: &mut Patient<'_>| (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), line("sh up.sh"));
         assert!(!check("server", restart, State::Fail, text, Some("sh up.sh")));
         assert!(!check(
             "server",
@@ -391,12 +402,12 @@ mod tests {
         let pwned = std::env::temp_dir().join(format!("mux-doctor-pwned-{}", std::process::id()));
         let touch: &str = Box::leak(format!("touch {}", pwned.display()).into());
         let edit = Some("${EDITOR:-vi} /home/u/.config/mux/mux.yaml");
-        check("restart", |ill| ill.restart_cmd = touch, State::Ok, "/bin/touch is there; not run", None);
+        check("restart", |ill| ill.restart_cmd = line(touch), State::Ok, "/bin/touch is there; not run", None);
         assert!(!pwned.exists());
         let text = "`restart_cmd` is no command: `&` needs a shell";
-        check("restart", |ill| ill.restart_cmd = "serve &", State::Fail, text, edit);
+        check("restart", |ill| ill.restart_cmd = line("serve &"), State::Fail, text, edit);
         let text = "`restart_cmd`: `mux-none` is not a program";
-        check("restart", |ill| ill.restart_cmd = "mux-none", State::Fail, text, edit);
+        check("restart", |ill| ill.restart_cmd = line("mux-none"), State::Fail, text, edit);
         check("restart", |_| {}, State::Ok, "no `restart_cmd`: a server that is down stays down", None);
     }
 

@@ -7,7 +7,7 @@ use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::Course;
 use crate::rules::config::Config;
 use crate::sys::ledger::{Ledger, Limits};
-use crate::sys::results;
+use crate::sys::results::Part;
 use crate::sys::state::State;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
@@ -161,8 +161,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
 fn log(course: &Course<'_>, record: &mut RunRecord, diff: Option<&str>, watcher: &mut dyn Watcher) -> Result<(), Error> {
     let config = &course.prepared.settings.config;
     if let Some(diff) = diff {
-        results::make(&course.run_dir)?;
-        results::save(&course.run_dir, "diff.patch", diff.as_bytes())?;
+        course.results.save(&course.run_id, Part::Diff, diff.as_bytes())?;
     }
     let ledger = ledger(course.house.state, config);
     let key = course.house.env.text(&config.providers.local.api_key_env).map(str::to_string);
@@ -188,7 +187,7 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     let mut hints: Vec<String> = Vec::new();
     hints.extend(connected.hint.clone());
     if matches!(reason, Reason::VerifyFailed) {
-        hints.push(format!("the best try is kept as a diff in {}", course.run_dir.join("diff.patch").display()));
+        hints.push(format!("the best try is kept as a diff in {}", course.house.state.run(&course.run_id).join(Part::Diff.file_name()).display()));
     }
     let overflow = course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {

@@ -8,13 +8,14 @@ use crate::engine::connect::{self, Connected};
 use crate::engine::gather::{self, Gathered};
 use crate::engine::outcome::{Outcome, Plan, PlannedFile};
 use crate::engine::place::{self, Place, Said};
-use crate::engine::verify::{self, Written};
+use crate::engine::verify;
 use crate::engine::{finish, heal};
-use crate::rules::config::{CommandSpec, Config, Trigger};
+use crate::rules::config::{Config, Trigger};
 use crate::rules::intent::{self, Intent};
 use crate::rules::policy::decide;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::disk::{Cause, WorkDir};
+use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
 use crate::words::chat::Ask;
 use crate::words::env::Env;
@@ -24,7 +25,7 @@ use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
     Asked, Attempt, Cloud, Decision, Facts, Failure, Hands, Kind, Last, Policy, Refusal, Route, Source, Tier, Verdict,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// How much warmer each further try is sampled, and the warmest.
@@ -85,7 +86,7 @@ pub struct Course<'a> {
     pub job: &'a Job<'a>,
     pub prepared: Prepared,
     pub run_id: String,
-    pub run_dir: PathBuf,
+    pub results: Results,
     pub start: Instant,
     pub policy: Policy,
     pub facts: Facts,
@@ -141,7 +142,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         house: *house,
         job,
         prepared,
-        run_dir: house.state.run(&run_id),
+        results: Results::at(house.state.runs()),
         run_id,
         start,
         policy,
@@ -230,7 +231,8 @@ impl Course<'_> {
         let mut site = Site {
             task: self.job.task,
             dir: &self.prepared.dir,
-            run_dir: &self.run_dir,
+            results: &self.results,
+            run_id: &self.run_id,
             context: &mut self.prepared.context,
             prefix: self.prepared.intent.prefix.as_deref(),
             proof: &self.prepared.proof,
@@ -298,22 +300,14 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
     let context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
     let verification = &settings.config.verification;
-    let commands: Vec<Written> = verification.commands.iter().map(written).collect();
     let wanted = verify::Wanted {
         flags: job.verify,
         enabled: verification.enabled && !job.no_verify,
-        commands: &commands,
+        commands: &verification.commands,
         auto_detect: verification.auto_detect,
     };
     let proof = verify::plan(&wanted, dir.path(), house.env)?;
     Ok(Prepared { settings, kind, intent, place, dir, context, proof })
-}
-
-fn written(command: &CommandSpec) -> Written {
-    match command {
-        CommandSpec::Line(line) => Written::Line(line.clone()),
-        CommandSpec::Argv(argv) => Written::Argv(argv.clone()),
-    }
 }
 
 /// All layers, with the flags of the job on top.

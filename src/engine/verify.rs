@@ -6,6 +6,7 @@
 
 use crate::engine::suites::{self, Found};
 use crate::rules::argv;
+use crate::rules::config::CommandSpec;
 use crate::rules::evidence;
 use crate::sys::proc::{self, Chunk, Exit, Spawn, Tail};
 use crate::words::env::Env;
@@ -19,13 +20,6 @@ use std::time::{Duration, Instant};
 
 /// Output kept of one command, in bytes: enough for the first failure of a large suite.
 const KEEP: usize = 512 * 1024;
-
-/// A command as the user or the configuration wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    Line(String),
-    Argv(Vec<String>),
-}
 
 /// Where commands come from. Decides what a missing program and an empty suite mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +52,7 @@ pub struct Wanted<'a> {
     /// False after `--no-verify` and with `verification.enabled: false`. `--verify` wins over the latter.
     pub enabled: bool,
     /// `verification.commands`.
-    pub commands: &'a [Written],
+    pub commands: &'a [CommandSpec],
     pub auto_detect: bool,
 }
 
@@ -112,15 +106,11 @@ pub fn plan(wanted: &Wanted<'_>, workdir: &Path, env: &Env) -> Result<Plan, Erro
     } else if wanted.enabled && !wanted.commands.is_empty() {
         plan.origin = Origin::Config;
         for written in wanted.commands {
-            let command = match written {
-                Written::Argv(argv) if argv.first().is_none_or(String::is_empty) => {
-                    return Err(fault_in(Kind::Config, "verification.commands", "[]", argv::Fault::Empty));
-                }
-                Written::Argv(argv) => argv.clone(),
-                Written::Line(text) => {
-                    argv::split(text).map_err(|fault| fault_in(Kind::Config, "verification.commands", text, fault))?
-                }
+            let text = match written {
+                CommandSpec::Line(text) => text.as_str(),
+                CommandSpec::Argv(_) => "[]",
             };
+            let command = argv::of(written).map_err(|fault| fault_in(Kind::Config, "verification.commands", text, fault))?;
             plan.missing = plan.missing.or_else(|| missing_program(&command, workdir, env));
             plan.commands.push(command);
         }
@@ -389,7 +379,7 @@ mod tests {
 
     struct Case<'a> {
         flags: &'a [&'a str],
-        commands: &'a [Written],
+        commands: &'a [CommandSpec],
         strict: bool,
         files: &'a [(&'a str, &'a str)],
         vars: &'a [(&'a str, &'a str)],
@@ -462,7 +452,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_missing_fails_what_was_configured_only() {
-        let commands = [Written::Line("mux-no-such-program -q".into())];
+        let commands = [CommandSpec::Line("mux-no-such-program -q".into())];
         let summary = "`mux-no-such-program` was not found";
         check(&Case { commands: &commands, ..CASE }, Verdict::Failed, summary, false);
         let files = &[("go.mod", "module x")];
@@ -477,10 +467,10 @@ mod tests {
         let name = "sh -c echo \"test result: ok. 0 passed; 0 failed\"";
         let summary = format!("{name} ran no test, T s");
         check(&Case { flags: &[empty], ..CASE }, Verdict::Failed, &summary, true);
-        let commands = [Written::Line(empty.into())];
+        let commands = [CommandSpec::Line(empty.into())];
         check(&Case { commands: &commands, ..CASE }, Verdict::Skipped, &summary, false);
         check(&Case { commands: &commands, strict: true, ..CASE }, Verdict::Failed, &summary, true);
-        let commands = [Written::Line(empty.into()), Written::Argv(vec!["true".into()])];
+        let commands = [CommandSpec::Line(empty.into()), CommandSpec::Argv(vec!["true".into()])];
         check(&Case { commands: &commands, ..CASE }, Verdict::Passed, &format!("{summary}; true, T s"), false);
     }
 
@@ -615,11 +605,11 @@ mod tests {
         refuses(&Wanted { flags: &flag(""), ..WANTED }, "Usage: cannot use `` of `--verify`: the command is empty");
         refuses(&Wanted { flags: &flag("[]"), ..WANTED }, "Usage: cannot use `[]` of `--verify`: the command is empty");
         refuses(
-            &Wanted { commands: &[Written::Argv(Vec::new())], ..WANTED },
+            &Wanted { commands: &[CommandSpec::Argv(Vec::new())], ..WANTED },
             "Config: cannot use `[]` of `verification.commands`: the command is empty",
         );
         refuses(
-            &Wanted { commands: &[Written::Line("a 'b".into())], ..WANTED },
+            &Wanted { commands: &[CommandSpec::Line("a 'b".into())], ..WANTED },
             "Config: cannot use `a 'b` of `verification.commands`: a ' is not closed",
         );
     }
@@ -634,7 +624,7 @@ mod tests {
     #[test]
     fn flags_come_before_configuration_before_the_project() {
         let flags = ["true".to_string(), "[ -e x ]".into()];
-        let commands = [Written::Line("false 'a b'".into()), Written::Argv(vec!["mux-none".into(), "*".into()])];
+        let commands = [CommandSpec::Line("false 'a b'".into()), CommandSpec::Argv(vec!["mux-none".into(), "*".into()])];
         let all = Wanted { flags: &flags, commands: &commands, ..WANTED };
         plans(&all, Origin::Flag, &[&["true"], &["[", "-e", "x", "]"]], None);
         plans(&Wanted { enabled: false, ..all }, Origin::Flag, &[&["true"], &["[", "-e", "x", "]"]], None);

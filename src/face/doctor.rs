@@ -1,7 +1,21 @@
 //! `mux doctor`: the checks as lines or as JSON. Decides nothing.
 
 use crate::engine::doctor::{Report, State};
+use crate::engine::look;
+use crate::engine::run::House;
+use crate::words::error::{Context, Error, Kind};
+use crate::words::stop::Stop;
 use std::io::{self, Write};
+use std::path::Path;
+
+/// Examines and prints. Returns the exit code.
+///
+/// # Errors
+/// A configuration or a state directory that cannot be read; output that cannot be written.
+pub fn run(house: &House<'_>, project: Option<&Path>, json: bool, out: &mut dyn Write, stop: &Stop) -> Result<u8, Error> {
+    let report = look::examine(house, project, stop)?;
+    doctor(&report, json, out).context(Kind::Io, || "cannot write the report".to_string())
+}
 
 /// Prints the report and returns the exit code: 0 if some route can work, else 1.
 ///

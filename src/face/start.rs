@@ -1,6 +1,5 @@
 //! Which command calls what. The streams and the surroundings come from `main`.
 
-use crate::engine::connect;
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::watch::{Lines, Silent, Terminal};
@@ -12,7 +11,7 @@ use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The streams of the process.
 pub struct Streams<'a> {
@@ -33,6 +32,8 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
+    let project = project(env);
+    let project = project.as_deref();
     match command {
         Command::Help => print(out, HELP),
         Command::Version => print(out, concat!("mux ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -47,17 +48,25 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
         Command::Config { action, config } => {
-            let (state, project) = (State::locate(env)?, project(env));
-            config::run(*action, env, config.as_deref(), project.as_deref(), state.dir(), out)
+            config::run(*action, env, config.as_deref(), project, State::locate(env)?.dir(), out)
         }
         Command::Trust { dir, remove } => {
             let here = || Error::new(Kind::Usage, "the current directory does not exist any more");
-            let dir = dir.clone().or_else(|| project(env)).ok_or_else(here)?;
-            trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
+            let dir = dir.as_deref().or(project).ok_or_else(here)?;
+            trust::run(env, dir, *remove, State::locate(env)?.dir(), out)
         }
-        Command::Doctor { json, config } => doctor::run(env, config.as_deref(), *json, out, stop),
-        Command::Status { json, check, config } => status::run(env, config.as_deref(), *json, *check, out, stop),
-        Command::Log { args, config } => log::run(env, config.as_deref(), args, out),
+        Command::Doctor { json, config } => {
+            let state = State::locate(env)?;
+            doctor::run(&House { env, state: &state, config_file: config.as_deref() }, project, *json, out, stop)
+        }
+        Command::Status { form, config } => {
+            let state = State::locate(env)?;
+            status::run(&House { env, state: &state, config_file: config.as_deref() }, project, *form, out, stop)
+        }
+        Command::Log { args, config } => {
+            let state = State::locate(env)?;
+            log::run(&House { env, state: &state, config_file: config.as_deref() }, project, args, out)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A command line in one string → a list of arguments, by the quoting rules of POSIX sh (§2.2). Not a shell: nothing is
 //! expanded, and what a shell would expand or obey is an error instead of a surprise.
 
+use crate::rules::config::CommandSpec;
 use std::fmt;
 
 /// What a shell would act upon where it is not quoted.
@@ -43,6 +44,18 @@ impl Fault {
             }
             Fault::Empty | Fault::Unclosed(_) | Fault::Dangling | Fault::Nul => None,
         }
+    }
+}
+
+/// Returns the arguments of a command of the configuration.
+///
+/// # Errors
+/// As [`split`]; `Empty` for a list without a program.
+pub fn of(command: &CommandSpec) -> Result<Vec<String>, Fault> {
+    match command {
+        CommandSpec::Argv(argv) if argv.first().is_none_or(String::is_empty) => Err(Fault::Empty),
+        CommandSpec::Argv(argv) => Ok(argv.clone()),
+        CommandSpec::Line(text) => split(text),
     }
 }
 

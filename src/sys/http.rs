@@ -9,7 +9,7 @@ use crate::words::server::Secret;
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Failure, Phase, Refusal};
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{TcpStream, ToSocketAddrs, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,6 +118,13 @@ pub fn is_remote(url: &str) -> bool {
     Reach { allow_remote: false, local_only: true }.check(url).is_err()
 }
 
+/// Returns host and port of a URL, for the doctor.
+pub fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let uri = parse(url).ok()?;
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Some((uri.host()?.to_string(), uri.port_u16().unwrap_or(default)))
+}
+
 impl Http {
     pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
         Http { reach, connect_timeout, agent: Mutex::new(None) }
@@ -125,6 +132,17 @@ impl Http {
 
     pub fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// Opens and closes one connection, for the doctor; nothing is sent.
+    ///
+    /// # Errors
+    /// Why the host may not be contacted, or does not answer.
+    pub fn touch(&self, host: &str, port: u16) -> Result<(), String> {
+        self.reach.check(&format!("http://{host}:{port}/"))?;
+        let found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.next();
+        let address = found.ok_or("the name has no address")?;
+        TcpStream::connect_timeout(&address, self.connect_timeout).map(drop).map_err(|error| error.to_string())
     }
 
     /// Ends every call of this client at once. Calls that are made later work again, on new connections.
@@ -414,7 +432,7 @@ pub mod tests {
     use super::*;
     use std::collections::VecDeque;
     use std::io::Write as _;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     pub const LOCAL: Reach = Reach { allow_remote: false, local_only: false };
 

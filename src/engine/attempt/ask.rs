@@ -101,7 +101,7 @@ fn call(
 ) -> Result<Reply, Failure> {
     let server = &model.server;
     let mut queued = |ahead| watcher.event(&Event::Queued { ahead });
-    let _ticket = lane::take(&model.lanes, &server.base_url, model.parallel, stop, &mut queued)?;
+    let _ticket = lane::enter(&model.lanes, &server.base_url, model.parallel, stop, &mut queued)?;
     watcher.event(&Event::Asking { route: Route::Local, model: &server.model, attempt: number });
     chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut |progress| match progress {
         Progress::Waiting { why } => watcher.event(&Event::Note(why)),

@@ -32,7 +32,7 @@ pub fn attempt(
         }
         let (score, signals) = confidence::score(&reply, Kind::Answer, task);
         attempt.confidence = Some(score.value);
-        attempt.signals = signals;
+        attempt.signals = signals.into();
         Ok(Answer { text: reply.text, score })
     });
     if let Err(failure) = &answer {

@@ -8,13 +8,12 @@ use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect};
 use crate::rules::{confidence, diff, names};
 use crate::sys::disk::{self, Applied, RollBack, WorkDir};
-use crate::sys::results;
+use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::chat::{Ask, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Kind, Proof, Score, Verdict};
-use std::path::Path;
 
 /// What earlier tries leave for the next one.
 #[derive(Default)]
@@ -31,8 +30,9 @@ pub struct Effort {
 pub struct Site<'a> {
     pub task: &'a str,
     pub dir: &'a WorkDir,
-    /// `runs/RUN_ID`: journals and pre-images.
-    pub run_dir: &'a Path,
+    /// Journals and pre-images of the run lie there.
+    pub results: &'a Results,
+    pub run_id: &'a str,
     pub context: &'a mut Gathered,
     /// A directory below which new files must lie.
     pub prefix: Option<&'a str>,
@@ -68,7 +68,7 @@ pub fn attempt(
     let end = reply.and_then(|reply| {
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
         attempt.confidence = Some(score.value);
-        attempt.signals = signals;
+        attempt.signals = signals.into();
         let changed = materialise(site, &reply, score, watcher, stop);
         if let Err(Failure::Unusable { fault } | Failure::RefusedPath { rule: fault, .. }) = &changed {
             effort.fault = Some(fault.clone());
@@ -143,8 +143,9 @@ fn materialise(
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });
     }
     watcher.event(&Event::Writing { files: planned.len() });
-    disk_dir(site.run_dir)?;
-    let applied = disk::apply(site.dir, site.run_dir, &planned, &site.context.seen(), stop).map_err(|failed| {
+    let made = site.results.make(site.run_id).map_err(|error| Failure::Disk { why: error.to_string() });
+    let run_dir = made?;
+    let applied = disk::apply(site.dir, &run_dir, &planned, &site.context.seen(), stop).map_err(|failed| {
         report(&failed.rolled_back, watcher);
         Failure::from(&failed.cause)
     })?;
@@ -170,11 +171,6 @@ fn report(rolled_back: &RollBack, watcher: &mut dyn Watcher) {
     for left in &rolled_back.left {
         watcher.event(&Event::Note(&left.to_string()));
     }
-}
-
-/// The run's directory, made when the first file is about to be written.
-fn disk_dir(run_dir: &Path) -> Result<(), Failure> {
-    results::make(run_dir).map_err(|error| Failure::Disk { why: error.to_string() })
 }
 
 /// "Create … in tools/report" asks for files below that directory, and nowhere else.

@@ -1,0 +1,100 @@
+//! A look at the house without touching it: what `status` and `doctor` say about the model server, the ledger and what
+//! killed runs have left. No child process, no file made or changed.
+
+use crate::engine::doctor::{self, Patient, Report, Server};
+use crate::engine::run::House;
+use crate::engine::{connect, finish, heal};
+use crate::sys::config_files::{self, Effective};
+use crate::sys::http;
+use crate::sys::ledger::Ledger;
+use crate::sys::servers::{self, Wanted};
+use crate::words::error::Error;
+use crate::words::stop::Stop;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long each question of a look may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Settings, ledger and what was left unfinished.
+pub struct Look {
+    pub settings: Effective,
+    pub ledger: Ledger,
+    /// Ids of runs whose journal was left open by a kill.
+    pub unfinished: Vec<String>,
+}
+
+/// Reads settings and state.
+///
+/// # Errors
+/// `Config`; `Io` where the journals cannot be read.
+pub fn look(house: &House<'_>, project: Option<&Path>) -> Result<Look, Error> {
+    let settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
+    let ledger = finish::ledger(house.state, &settings.config);
+    let unfinished = heal::report(&house.state.runs())?.into_iter().map(|left| left.run_id).collect();
+    Ok(Look { settings, ledger, unfinished })
+}
+
+/// Asks the model server how it is. `window`: also how much fits.
+pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop) -> Server {
+    let config = &settings.config;
+    let (http, key) = (connect::agent(config), connect::key(house.env, config));
+    // A look does not wait for a model to load.
+    let wanted = Wanted { loading: Duration::ZERO, timeout: PATIENCE, ..connect::wanted(settings, key.as_ref()) };
+    match servers::find(&http, &wanted, stop) {
+        Ok(found) => {
+            let server = found.server;
+            let models = servers::models(&http, &server, PATIENCE, stop);
+            let why = match models.as_deref() {
+                Some([]) => "it lists no model".to_string(),
+                // A server with one model answers whatever name it is asked by.
+                Some(many @ [_, _, ..]) if !many.contains(&server.model) => format!("it has no `{}`", server.model),
+                Some(_) | None => String::new(),
+            };
+            if !why.is_empty() {
+                return Server::NoModel { base_url: server.base_url, why, models: models.unwrap_or_default() };
+            }
+            let only = models.and_then(|models| <[String; 1]>::try_from(models).ok()).map(|[only]| only);
+            let window = if window { servers::window(&http, &server, PATIENCE, stop) } else { None };
+            Server::Up { base_url: server.base_url, model: only.unwrap_or(server.model), window }
+        }
+        Err(failure) => {
+            let elsewhere = servers::detect(&http, &servers::PORTS, connect::DETECT, stop);
+            let known = &config.providers.local.base_url;
+            let elsewhere = elsewhere.into_iter().map(|server| server.base_url).filter(|url| !known.contains(url));
+            Server::Down { base_url: known.join(", "), why: failure.to_string(), elsewhere: elsewhere.collect() }
+        }
+    }
+}
+
+/// Examines everything for `mux doctor`.
+///
+/// # Errors
+/// As [`look`].
+pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result<Report, Error> {
+    let Look { settings, ledger, unfinished } = look(house, project)?;
+    let config = &settings.config;
+    let server = server(house, &settings, true, stop);
+    let candidates = config_files::candidates(house.env, house.config_file, project);
+    let config_file = candidates.first().map(|candidate| candidate.path.clone()).unwrap_or_default();
+    let tools = config.providers.sota_cli.tools.0.iter();
+    let providers: Vec<(&str, &str)> = tools.map(|(name, tool)| (name.as_str(), tool.binary.as_str())).collect();
+    let hosts: Vec<(String, u16)> =
+        config.providers.local.base_url.iter().filter(|url| http::is_remote(url)).filter_map(|url| http::host_and_port(url)).collect();
+    let patient = Patient {
+        server: &server,
+        restart_cmd: config.local_runtime.restart_cmd.as_ref(),
+        config_file: &config_file,
+        config_notes: &settings.notes,
+        ledger: ledger.path(),
+        state_dir: house.state.dir(),
+        unfinished: &unfinished,
+        providers: &providers,
+        hosts: &hosts,
+        local_only: config.privacy.local_only,
+        path: house.env.var("PATH"),
+        cwd: house.env.cwd.as_deref().unwrap_or(Path::new("/")),
+    };
+    let http = connect::agent(config);
+    Ok(doctor::examine(&patient, &mut |host, port| http.touch(host, port)))
+}
