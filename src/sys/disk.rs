@@ -59,7 +59,12 @@ pub struct Applied {
     plan: Plan,
     /// `None` once the changeset is ended, and where there was nothing to do.
     journal: Option<Journal>,
+    /// Descriptors that a roll-back will need, so that running out of them never prevents one.
+    reserve: Vec<OwnedFd>,
 }
+
+/// A directory, the next one or the files of a copy.
+const N_RESERVED: usize = 3;
 
 /// Applies a checked reply to the directory, as a whole or not at all.
 ///
@@ -78,7 +83,8 @@ pub fn apply(
     stop: &Stop,
 ) -> Result<Applied, Failed> {
     let targets = look_at(dir, planned, expected, stop)?;
-    let base = dir.base.try_clone().map_err(|error| Cause::os("hold", ".")(tree::errno(&error)))?;
+    let hold = || dir.base.try_clone().map_err(|error| Cause::os("hold", ".")(tree::errno(&error)));
+    let base = hold()?;
     let mut plan = Plan {
         schema: SCHEMA,
         base: dir.base_path.clone().into_os_string(),
@@ -88,8 +94,9 @@ pub fn apply(
         steps: targets.steps,
     };
     if plan.steps.is_empty() {
-        return Ok(Applied { base, plan, journal: None });
+        return Ok(Applied { base, plan, journal: None, reserve: Vec::new() });
     }
+    let reserve = (0..N_RESERVED).map(|_| hold()).collect::<Result<_, _>>()?;
     let mut journal = Journal::create(run_dir)?;
     plan.temp = journal.temp();
     if let Err(cause) = journal.write(&plan) {
@@ -97,7 +104,7 @@ pub fn apply(
         let _ = journal.remove(0);
         return Err(cause.into());
     }
-    let applied = Applied { base, plan, journal: Some(journal) };
+    let applied = Applied { base, plan, journal: Some(journal), reserve };
     match applied.stage(&targets.contents, stop).and_then(|()| applied.exchange(stop)) {
         Ok(()) => Ok(applied),
         Err(cause) => Err(Failed { cause, rolled_back: applied.roll_back() }),
@@ -266,6 +273,7 @@ impl Applied {
     }
 
     fn take_back(&mut self) -> RollBack {
+        self.reserve.clear();
         let journal = self.journal.take();
         journal.map_or_else(RollBack::default, |journal| recover::roll_back(self.base.as_fd(), &self.plan, &journal))
     }

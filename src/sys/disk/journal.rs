@@ -145,7 +145,9 @@ impl Journal {
     /// Ends a changeset of `n_steps` that left no trace.
     pub(super) fn remove(&self, n_steps: usize) -> Result<(), Cause> {
         for index in 0..n_steps {
-            let _ = tree::remove(self.run.as_fd(), &self.image(index));
+            let image = self.image(index);
+            let _ = tree::remove(self.run.as_fd(), &image);
+            let _ = tree::remove(self.run.as_fd(), &format!("{image}.part"));
         }
         tree::remove(self.runs.as_fd(), &self.name).map_err(Cause::os("remove", &self.name))
     }

@@ -283,7 +283,8 @@ fn remove_dir(walk: &mut Walk<'_>, dir: &str) -> Result<(), Why> {
     }
     walk.touch();
     match rustix::fs::unlinkat(walk.fd(), name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(_) if !tree::exists(walk.fd(), name) => Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Err(Why::NotEmpty),
         Err(Errno::NOTDIR) => Err(Why::ChangedSince),
         Err(errno) => Err(Why::Failed(Cause::os("remove directory", dir)(errno))),

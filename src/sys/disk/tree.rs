@@ -262,24 +262,20 @@ fn keep_owner(new: &File, old: &Stat) -> Result<(), Errno> {
 
 /// Copies what users put there, and access lists; labels of the system (`security.`) belong to the new file's place.
 fn copy_attributes(new: &File, old: &File) {
-    let Ok(mut names) = read_all(|buffer: &mut [u8]| rustix::fs::flistxattr(old, buffer)) else { return };
-    names.push(0);
+    // An empty buffer is not a question about the size in rustix; these are.
+    let Ok(mut names) = rustix::fs::flistxattr_query(old).map(|size| vec![0; size]) else { return };
+    if names.is_empty() || rustix::fs::flistxattr(old, names.as_mut_slice()).is_err() {
+        return;
+    }
     for name in names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()) {
-        let is_copied = name.starts_with("user.") || name == "system.posix_acl_access" || cfg!(target_vendor = "apple");
-        if is_copied && !name.is_empty() {
-            let value = read_all(|buffer: &mut [u8]| rustix::fs::fgetxattr(old, name, buffer));
+        if name.starts_with("user.") || name == "system.posix_acl_access" || cfg!(target_vendor = "apple") {
+            let value = rustix::fs::fgetxattr_query(old, name).and_then(|size| {
+                let mut value = vec![0; size];
+                rustix::fs::fgetxattr(old, name, value.as_mut_slice()).map(|_| value)
+            });
             let _ = value.map(|value| rustix::fs::fsetxattr(new, name, &value, rustix::fs::XattrFlags::empty()));
         }
     }
-}
-
-fn read_all(mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    // 64 KiB is the most that Linux allows for the list, and for a value.
-    let size = read(&mut [])?;
-    let mut buffer = vec![0; size.min(64 << 10)];
-    let size = if buffer.is_empty() { 0 } else { read(&mut buffer)? };
-    buffer.truncate(size);
-    Ok(buffer)
 }
 
 /// Exchanges two names of one directory in one step, or in three where the file system cannot.
@@ -342,7 +338,8 @@ fn is_unsupported(errno: Errno) -> bool {
 /// Removes a name that may be absent.
 pub(super) fn remove(dir: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
+        // A read-only disk says so even where there is nothing to remove.
+        Err(_) if !exists(dir, name) => Ok(()),
         done => done,
     }
 }
