@@ -189,8 +189,8 @@ fn fences(text: &str) -> Vec<Fence<'_>> {
 /// Returns the number of the fence that closes the block opened by fence `open`.
 ///
 /// A fence with an info string cannot close anything, so it opens an inner block and the next bare one closes that;
-/// the outer block goes on. In Markdown a bare fence may open an inner block too ([`opens_inside`]). Shorter fences, the
-/// other kind and deeper indented ones are content.
+/// the outer block goes on. In Markdown a bare fence may open an inner block too ([`opens_inside`]). Shorter fences,
+/// the other kind and deeper indented ones are content.
 fn closing(text: &str, fences: &[Fence<'_>], open: usize, is_markdown: bool) -> (Option<usize>, Ending) {
     let Some(outer) = fences.get(open) else { return (None, Ending::Open) };
     let mut inner: Option<&Fence<'_>> = None;
@@ -378,7 +378,7 @@ fn is_path(word: &str) -> bool {
         && (is_dotted(file_name(word)) || is_plain_name(word) || word.contains('/'))
 }
 
-/// Whether a word is a path also where nothing marks it as one: not `self.value`, `and/or` or `Node.js`.
+/// Whether a word is a path also where nothing marks it as one: `.git/HEAD`, but not `x.value`, `and/or`, `Node.js`.
 fn is_file(word: &str) -> bool {
     const FRAMEWORKS: [&str; 8] = ["node", "next", "vue", "nuxt", "react", "express", "three", "d3"];
     let name = file_name(word);
@@ -386,7 +386,8 @@ fn is_file(word: &str) -> bool {
         stem.starts_with(char::is_uppercase) && FRAMEWORKS.iter().any(|known| known.eq_ignore_ascii_case(stem))
     });
     let is_known = language(name).is_some() || name.starts_with('.') || word.contains('/');
-    is_path(word) && !is_framework && (is_plain_name(name) || (is_dotted(name) && is_known))
+    let is_rooted = word.contains('/') && word.starts_with(['.', '/']);
+    is_path(word) && !is_framework && (is_plain_name(name) || is_rooted || (is_dotted(name) && is_known))
 }
 
 fn is_plain_name(word: &str) -> bool {
@@ -404,4 +405,35 @@ fn is_dotted(name: &str) -> bool {
 
 fn has_word(words: &str, word: &str) -> bool {
     words.split(' ').any(|other| !other.is_empty() && other == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_is_known_by_its_extension_and_by_its_other_names() {
+        for (path, name, expected) in [
+            ("src/a.py", "py", "python"),
+            ("a.mjs", "JavaScript", "javascript"),
+            ("bin/run.sh", "sh", "bash"),
+            ("Makefile", "make", "makefile"),
+            ("x/Dockerfile", "docker", "dockerfile"),
+            ("README.MD", "md", "markdown"),
+            ("c.yml", "yaml", "yaml"),
+        ] {
+            assert_eq!((language(path), canonical(name)), (Some(expected), expected));
+        }
+        assert_eq!((language("LICENSE"), language("a.b/c"), canonical("brainf")), (None, None, "brainf"));
+    }
+
+    #[test]
+    fn every_line_is_in_one_piece() {
+        let text = "a\n```py\nb\n```\nc\n  ~~~\n  d\n ~~~\ne";
+        let (blocks, tail) = scan(text, None);
+        let pieces: Vec<_> =
+            blocks.iter().map(|block| (block.lead, block.language, &*block.body, block.ending)).collect();
+        let expected = [("a\n", "py", "b\n", Ending::Closed), ("c\n", "", "d\n", Ending::Closed)];
+        assert_eq!((pieces.as_slice(), tail), (expected.as_slice(), "e"));
+    }
 }

@@ -51,9 +51,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Empty => f.write_str("It was empty. Send the complete file in a fenced block."),
-            Fault::NoFile => f.write_str(
-                "There is no fenced block with a file in it. Send the complete file in a fenced block.",
-            ),
+            Fault::NoFile => {
+                f.write_str("There is no fenced block with a file in it. Send the complete file in a fenced block.")
+            }
             Fault::NoChange => f.write_str("It holds no files. Send each new or changed file, complete."),
             Fault::NoPath { quote } => write!(
                 f,
@@ -62,21 +62,21 @@ impl fmt::Display for Fault {
             ),
             Fault::OtherFile { asked, wrote } => write!(
                 f,
-                "It writes `{wrote}`, but the file to write is `{asked}`. Send the complete `{asked}` in one fenced block.",
+                "It writes `{wrote}`, but the file to write is `{asked}`. Send all of `{asked}` in one fenced block.",
             ),
             Fault::Tangled => f.write_str(
                 "It cannot be told where the file ends, because fences inside it do not pair up. Put the file between \
                  two lines of four backticks.",
             ),
-            Fault::Edits => f.write_str(
-                "It holds edits or a diff, which cannot be applied. Send the complete file, from its first line to its last.",
-            ),
+            Fault::Edits => {
+                f.write_str("It holds edits or a diff. Send the complete file, from its first line to its last.")
+            }
             Fault::Payload { what } => {
-                write!(f, "It is JSON that cannot be used: {what}. Do not use JSON: send the complete file in a fenced block.")
+                write!(f, "It is unusable JSON: {what}. Send the complete file in a fenced block, not in JSON.")
             }
             Fault::Placeholder { path, quote } => write!(
                 f,
-                "In `{path}` the line `{quote}` stands for code that was left out. Send the complete file with all its code.",
+                "In `{path}` the line `{quote}` stands for code that was left out. Send the file with all its code.",
             ),
             Fault::Excerpt { path } => write!(
                 f,
@@ -86,11 +86,11 @@ impl fmt::Display for Fault {
             Fault::Emptied { path } => write!(f, "It leaves `{path}` empty. Send the complete file."),
             Fault::Conflict { path } => write!(
                 f,
-                "`{path}` holds conflict markers (`<<<<<<<`, `=======`, `>>>>>>>`). Send the complete file without them.",
+                "`{path}` holds conflict markers (`<<<<<<<`, `=======`, `>>>>>>>`). Send the file without them.",
             ),
-            Fault::Unchanged => f.write_str(
-                "Every file in it is the same as before. Make the change that the task asks for, and send the complete file.",
-            ),
+            Fault::Unchanged => {
+                f.write_str("Every file in it is the same as before. Make the change that the task asks for.")
+            }
         }
     }
 }

@@ -7,8 +7,8 @@
 //! json    := the original's {"files":[{"path","content"}],"commands":[],"summary":""}, see `payload.rs`
 //! block   := fence info NEWLINE body ( fence | end of the reply )              see `blocks.rs` for fences in fences
 //! path    := from the first of these that names one:
-//!              info         ```python p   ```python:p   ```p:python   ```p   ```python title="p" (file=, filename=, path=)
-//!              own line     FILE: p   **p**   ### p   `p`:   **File: `p`** (new)   p:     also some lines above the block
+//!              info         ```python p   ```python:p   ```p:python   ```p   ```python title="p" (file=, path= …)
+//!              own line     FILE: p   **p**   ### p   `p`:   **File: `p`** (new)   p:    also some lines above
 //!              sentence     "Create `p`:"  "### 2. Update p"       one path, right before the block, not about usage
 //!              comment      # p   // File: p   <!-- p -->   /* p */     first line of the body, which keeps it
 //!            then the file that was asked for, if there is just one
@@ -160,11 +160,11 @@ fn choose(drafts: Vec<Draft<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> R
         let Some(draft) = last.map(|last| same.swap_remove(last)) else { return Err(Fault::Tangled) };
         let path = draft.path.unwrap_or_default().into_owned();
         if count > 1 {
-            set.notes.push(format!("took the last complete one of {count} blocks for `{path}`"));
+            set.notes.push(format!("took the last complete one of {count} blocks for `{}`", quote(&path)));
         }
         let mut content = draft.content.into_owned();
         if draft.ending == Ending::Open {
-            set.notes.push(format!("the block of `{path}` was not closed"));
+            set.notes.push(format!("the block of `{}` was not closed", quote(&path)));
             if !content.ends_with('\n') {
                 content.push('\n');
             }
@@ -213,7 +213,7 @@ fn settle<'a>(mut drafts: Vec<Draft<'a>>, expect: &Expect<'_>, set: &mut ChangeS
                 }
             }
         };
-        set.notes.push(format!("the reply says `{wrong}`; taken as `{target}`, which was asked for"));
+        set.notes.push(format!("the reply says `{}`; taken as `{target}`, which was asked for", quote(&wrong)));
         for draft in drafts.iter_mut().filter(|draft| draft.path.as_deref() == Some(&wrong)) {
             draft.path = None;
         }
@@ -234,10 +234,10 @@ fn could_be(path: &str, target: &str, expect: &Expect<'_>) -> bool {
     !is_shown && language(path) == language(target) && is_test(path) == is_test(target)
 }
 
-/// Absolute, from home, upwards, in a `.git` or with backslashes.
+/// Absolute, a URL, from home, upwards, in a `.git` or with backslashes.
 fn is_odd(path: &str) -> bool {
     let is_odd_part = |part: &str| part == ".." || part.eq_ignore_ascii_case(".git");
-    path.starts_with(['/', '~', '$']) || path.contains('\\') || clean(path).split('/').any(is_odd_part)
+    path.starts_with(['/', '~', '$']) || path.contains(['\\', ':']) || clean(path).split('/').any(is_odd_part)
 }
 
 #[cfg(test)]
@@ -365,13 +365,22 @@ mod tests {
 
     #[test]
     fn hostile_paths_are_passed_on_to_be_refused_by_their_rule() {
-        for path in
-            ["../escape.txt", "/etc/passwd.txt", "~/evil.txt", ".git/config", "a/../.git/config", r"..\x.txt", ".git"]
-        {
+        for path in [
+            "../escape.txt",
+            "/etc/passwd.txt",
+            "~/evil.txt",
+            ".git/config",
+            "a/../.git/config",
+            r"..\x.txt",
+            ".git",
+            "file:///x.txt",
+        ] {
             let json = format!(r#"{{"files":[{{"path":"{}","content":"x"}}]}}"#, path.replace('\\', r"\\"));
             check("ok.txt", &json, &format!("{path}=\"x\""));
         }
-        check("", "## ../escape.txt\n```\nx\n```", r#"../escape.txt="x\n""#);
+        for path in ["../escape.txt", ".git/hooks/pre-commit", "/etc/passwd"] {
+            check("ok.txt", &format!("## {path}\n```\nx\n```"), &format!("{path}=\"x\\n\""));
+        }
     }
 
     #[test]
@@ -538,8 +547,8 @@ mod tests {
             assert!(parse(&text, &Expect { target: None, shown: &shown }).is_err());
             let _ = parse(&text, &Expect { target: Some("a.md"), shown: &shown });
         }
-        let blocks: String = (0..20_000).map(|number| format!("FILE: f{number}.py\n```python\nx\n```\n")).collect();
-        assert_eq!(parse(&blocks, &Expect::default()).map(|set| set.changes.len()), Ok(20_000));
+        let blocks: Vec<_> = (0..20_000).map(|number| format!("FILE: f{number}.py\n```python\nx\n```\n")).collect();
+        assert_eq!(parse(&blocks.concat(), &Expect::default()).map(|set| set.changes.len()), Ok(20_000));
     }
 
     /// What a recorded reply must be read as: `expect.json` of its folder.
@@ -548,7 +557,7 @@ mod tests {
     struct Recorded {
         target: Option<String>,
         /// Path and content of the files that the prompt showed.
-        shown: std::collections::BTreeMap<String, String>,
+        shown: BTreeMap<String, String>,
         /// Path, operation, SHA-256 of the content, in order.
         changes: Vec<(String, String, String)>,
         notes: Vec<String>,
@@ -583,7 +592,7 @@ mod tests {
 
     fn hex(content: &str) -> String {
         use sha2::Digest;
-        sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
     #[test]

@@ -96,10 +96,11 @@ const LEFT_OUT: &[&str] = &[
 ];
 
 /// The words of a placeholder; any other word makes the line a sentence about something.
-const FILLER: &str = " add above and are as before below body brevity cases changes class classes code content contents \
-    document existing file for function functions goes here implementation imports in is it keep logic method methods \
-    module needed no not of omitted original page previous program remain remaining remains rest rules same script \
-    section shown stay stays styles test tests the this to todo unchanged was with your ";
+const FILLER: &str = " add above and are as before below body brevity cases changes class classes code content \
+    contents document existing file for function functions goes here implementation imports in \
+    is it keep logic method methods module needed no not of omitted original page previous \
+    program remain remaining remains rest rules same script section shown stay stays styles test \
+    tests the this to todo unchanged was with your ";
 
 /// Whether a line stands for code that was left out. In prose only HTML comments, and lines in dots or brackets, can.
 fn is_placeholder(line: &str, is_prose: bool) -> bool {
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_file_is_refused() {
-        let old: String = (1..=12).map(|number| format!("line {number}\n")).collect();
+        let old = (1..=12).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
         assert_eq!(judge("a", Some(&old), "line 7\nline seven\n"), Err(Fault::Excerpt { path: "a".to_owned() }));
         assert_eq!(judge("a", Some(&old), "line 1\nline seven\n"), Ok(()));
         assert_eq!(judge("a", Some("one\ntwo\nthree\n"), "four\n"), Ok(()));
