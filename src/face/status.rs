@@ -1,1 +1,437 @@
-//! (being written)
+//! `mux status`: is the model there, what did the last runs do, how is the ledger. Reads only: no child process, no
+//! file made or changed; the one look at the model server is the caller's, and comes as a [`Health`].
+
+use crate::rules::escape::{in_json, one_line};
+use crate::rules::stats::{Failed, Summary};
+use crate::sys::ledger::{Ledger, Size, Tally};
+use crate::words::record::CloudUse;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+
+/// What a look at the model server gave.
+#[derive(Clone, Debug)]
+pub struct Health<'a> {
+    pub base_url: &'a str,
+    pub seen: Seen<'a>,
+}
+
+/// Whether it is there.
+#[derive(Clone, Debug)]
+pub enum Seen<'a> {
+    Up {
+        model: &'a str,
+        /// In tokens, where the server says it.
+        window: Option<u64>,
+    },
+    Down {
+        why: &'a str,
+        /// Servers on other ports, each as one text: address and model.
+        found_elsewhere: &'a [String],
+    },
+}
+
+/// The ledger as `status` shows it.
+#[derive(Clone, Debug)]
+pub struct LedgerState {
+    pub path: PathBuf,
+    pub size: Size,
+    /// Why it cannot be read, otherwise what reading the window came across.
+    pub tally: Result<Tally, String>,
+}
+
+/// All that `status` shows.
+#[derive(Clone, Debug)]
+pub struct Status<'a> {
+    pub health: Health<'a>,
+    pub summary: &'a Summary,
+    pub ledger: &'a LedgerState,
+    /// `ledger.summary_window`, in records.
+    pub window: usize,
+    /// `workflow.target_local_implementation_ratio`.
+    pub target: f64,
+    /// Runs whose journal was left open by a kill.
+    pub unfinished: usize,
+}
+
+/// Reads the window of the ledger. A ledger that cannot be read is part of the answer, not its end.
+pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summary, LedgerState) {
+    let mut summary = Summary::default();
+    let tally = ledger.recent(window, &mut |row| {
+        summary.add(row, max_recent_failures);
+        true
+    });
+    let tally = tally.map_err(|error| error.to_string());
+    (summary, LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
+}
+
+/// Writes one line: `UP` or `DOWN`, and where. Returns whether the server is up.
+///
+/// # Errors
+/// Those of `out`.
+pub fn check(out: &mut dyn Write, health: &Health) -> io::Result<bool> {
+    let (is_up, text) = model(health);
+    emit(out, &format!("{text}\n"))?;
+    Ok(is_up)
+}
+
+/// Writes the page for people, a `name: value` on each line.
+///
+/// # Errors
+/// Those of `out`.
+pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    let summary = status.summary;
+    let mut page = format!("model: {}\n", model(&status.health).1);
+    if let Seen::Down { found_elsewhere, .. } = status.health.seen {
+        for server in found_elsewhere {
+            line(&mut page, "found elsewhere", &one_line(server));
+        }
+    }
+    let kinds = if summary.runs == 0 { String::new() } else { format!(" ({})", counts(&summary.kinds)) };
+    line(&mut page, "runs", &format!("{} in a window of {}{kinds}", summary.runs, status.window));
+    line(&mut page, "routes", &counts(&summary.routes));
+    line(&mut page, "failures", &counts(&summary.failures));
+    if !summary.refused.is_empty() {
+        line(&mut page, "refused", &counts(&summary.refused));
+    }
+    let target = percent(status.target);
+    let share = match summary.share.ratio() {
+        Some(ratio) => {
+            let share = summary.share;
+            format!("{} ({} of {} changes, target {target})", percent(ratio), share.verified, share.changes)
+        }
+        None => format!("no change yet (target {target})"),
+    };
+    line(&mut page, "verified locally", &share);
+    let cloud = summary.cloud;
+    line(&mut page, "cloud", &format!("{} calls, {}, {:.2} USD", cloud.calls, bytes(cloud.bytes), cloud.usd));
+    for Failed { run_id, timestamp, reason } in &summary.recent_failures {
+        line(&mut page, "failed", &one_line(&format!("{run_id} {timestamp} {reason}")));
+    }
+    line(&mut page, "ledger", &ledger(status.ledger));
+    if status.unfinished > 0 {
+        line(
+            &mut page,
+            "unfinished",
+            &format!("{} (the next `mux run` takes back what was cut off)", status.unfinished),
+        );
+    }
+    emit(out, &page)
+}
+
+/// Writes one JSON object.
+///
+/// # Errors
+/// Those of `out`.
+pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    let (is_up, model, window, why, found_elsewhere) = match status.health.seen {
+        Seen::Up { model, window } => (true, Some(model), window, None, [].as_slice()),
+        Seen::Down { why, found_elsewhere } => (false, None, None, Some(why), found_elsewhere),
+    };
+    let summary = status.summary;
+    let tally = status.ledger.tally.as_ref();
+    let document = Document {
+        local: Local { up: is_up, base_url: status.health.base_url, model, window, why, found_elsewhere },
+        window: status.window,
+        runs: summary.runs,
+        kinds: &summary.kinds,
+        routes: &summary.routes,
+        failures: &summary.failures,
+        refused: &summary.refused,
+        recent_failures: &summary.recent_failures,
+        local_impl_ratio: summary.share.ratio(),
+        target_local_implementation_ratio: status.target,
+        changes: summary.share.changes,
+        verified_local_changes: summary.share.verified,
+        cloud: summary.cloud,
+        ledger: LedgerDocument {
+            path: status.ledger.path.to_string_lossy().into_owned(),
+            bytes: status.ledger.size.bytes,
+            rotated_files: status.ledger.size.rotated_files,
+            torn_bytes: status.ledger.size.torn_bytes,
+            bad_lines: tally.map_or(0, |tally| tally.bad),
+            is_cut: tally.is_ok_and(|tally| tally.is_cut),
+            error: tally.err().map(String::as_str),
+        },
+        unfinished: status.unfinished,
+    };
+    let text = serde_json::to_string(&document)?;
+    emit(out, &format!("{}\n", in_json(&text)))
+}
+
+/// Writes a whole text and flushes it. A reader that has seen enough and closed its end (`mux log | head -1`) is no
+/// error: nobody is left who could be told.
+///
+/// # Errors
+/// Those of `out`, but for a broken pipe.
+pub fn emit(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// The object of `status --json`; the order of its fields is that of the output.
+#[derive(Serialize)]
+struct Document<'a> {
+    local: Local<'a>,
+    window: usize,
+    runs: u64,
+    kinds: &'a BTreeMap<String, u64>,
+    routes: &'a BTreeMap<String, u64>,
+    failures: &'a BTreeMap<String, u64>,
+    refused: &'a BTreeMap<String, u64>,
+    recent_failures: &'a [Failed],
+    local_impl_ratio: Option<f64>,
+    target_local_implementation_ratio: f64,
+    changes: u64,
+    verified_local_changes: u64,
+    cloud: CloudUse,
+    ledger: LedgerDocument<'a>,
+    unfinished: usize,
+}
+
+#[derive(Serialize)]
+struct Local<'a> {
+    up: bool,
+    base_url: &'a str,
+    model: Option<&'a str>,
+    window: Option<u64>,
+    why: Option<&'a str>,
+    found_elsewhere: &'a [String],
+}
+
+#[derive(Serialize)]
+struct LedgerDocument<'a> {
+    path: String,
+    bytes: u64,
+    rotated_files: u32,
+    torn_bytes: u64,
+    bad_lines: usize,
+    is_cut: bool,
+    error: Option<&'a str>,
+}
+
+/// Returns whether the model is up, and one line that says so.
+fn model(health: &Health) -> (bool, String) {
+    let url = health.base_url;
+    let (is_up, text) = match health.seen {
+        Seen::Up { model, window: Some(window) } => (true, format!("UP {model} at {url}, window {window} tokens")),
+        Seen::Up { model, window: None } => (true, format!("UP {model} at {url}")),
+        Seen::Down { why, .. } => (false, format!("DOWN {url}: {why}")),
+    };
+    (is_up, one_line(&text).into_owned())
+}
+
+fn ledger(state: &LedgerState) -> String {
+    let path = state.path.to_string_lossy();
+    let mut text = format!("{} ({}, {} rotated", one_line(&path), bytes(state.size.bytes), state.size.rotated_files);
+    match &state.tally {
+        Ok(tally) => {
+            let _ = write!(text, ", {} bad lines", tally.bad);
+            if state.size.torn_bytes > 0 {
+                let _ = write!(text, ", {} of torn ends moved aside", bytes(state.size.torn_bytes));
+            }
+            if tally.is_cut {
+                text.push_str(", older records too long to be read");
+            }
+        }
+        Err(error) => {
+            let _ = write!(text, ", {}", one_line(error.lines().next().unwrap_or("cannot be read")));
+        }
+    }
+    text + ")"
+}
+
+/// Returns `local 180, claude 15`: the largest first.
+fn counts(counts: &BTreeMap<String, u64>) -> String {
+    let mut pairs: Vec<_> = counts.iter().collect();
+    pairs.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let mut text = String::new();
+    for (name, count) in pairs {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}{} {count}", one_line(name));
+    }
+    if text.is_empty() { "none".to_string() } else { text }
+}
+
+fn line(page: &mut String, name: &str, value: &str) {
+    let _ = writeln!(page, "{name}: {value}");
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+/// Returns a size for people, in powers of 1000.
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::stats::{Row, Share};
+    use crate::sys::ledger::Limits;
+
+    const UP: Health = Health {
+        base_url: "http://127.0.0.1:18473/v1",
+        seen: Seen::Up { model: "qwen2.5-coder-1.5b", window: Some(32_768) },
+    };
+
+    fn summary(lines: &[(&str, &str, &str, &str)]) -> Summary {
+        let mut summary = Summary::default();
+        for (n, (kind, route, reason, rest)) in lines.iter().enumerate() {
+            let line = format!(
+                "{{\"run_id\":\"RUN{n}\",\"timestamp\":\"2026-11-23T02:54:0{n}.000Z\",\"kind\":\"{kind}\",\
+                 \"route\":\"{route}\",\"reason\":\"{reason}\",{rest}}}"
+            );
+            summary.add(&Row::parse(&line).unwrap(), 5);
+        }
+        summary
+    }
+
+    fn some() -> Summary {
+        summary(&[
+            ("change", "local", "verified", "\"verify_ok\":true"),
+            ("change", "none", "verify_failed", "\"verify_ok\":false,\"refused\":\"no_provider\""),
+            ("answer", "local", "confident", "\"verify_ok\":null"),
+            ("answer", "claude", "complexity:migration", "\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25}"),
+            ("change", "local", "verified", "\"verify_ok\":true"),
+        ])
+    }
+
+    fn state() -> LedgerState {
+        LedgerState {
+            path: "/s/mux/run_ledger.jsonl".into(),
+            size: Size { bytes: 1_900_000, rotated_files: 2, torn_bytes: 0 },
+            tally: Ok(Tally { records: 5, bad: 1, is_cut: false }),
+        }
+    }
+
+    fn status<'a>(health: Health<'a>, summary: &'a Summary, ledger: &'a LedgerState) -> Status<'a> {
+        Status { health, summary, ledger, window: 200, target: 0.95, unfinished: 0 }
+    }
+
+    fn shown(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_page_says_all() {
+        let (summary, state) = (some(), state());
+        let expected = "\
+model: UP qwen2.5-coder-1.5b at http://127.0.0.1:18473/v1, window 32768 tokens
+runs: 5 in a window of 200 (change 3, answer 2)
+routes: local 3, claude 1, none 1
+failures: complexity:migration 1, verify_failed 1
+refused: no_provider 1
+verified locally: 66.7 % (2 of 3 changes, target 95.0 %)
+cloud: 1 calls, 12.3 kB, 0.25 USD
+failed: RUN1 2026-11-23T02:54:01.000Z verify_failed
+ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad lines)
+";
+        assert_eq!(shown(|out| text(out, &status(UP, &summary, &state))), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let found = ["http://127.0.0.1:11434/v1 (llama3.2)".to_string()];
+        let seen = Seen::Down { why: "connection\nrefused\x1b[2J", found_elsewhere: &found };
+        let health = Health { base_url: "http://127.0.0.1:18473/v1", seen };
+        let broken = LedgerState {
+            tally: Err("cannot read the ledger `/s`: it is a symbolic link\n  hint: x".to_string()),
+            size: Size::default(),
+            ..state()
+        };
+        let empty = Summary::default();
+        let status = Status { unfinished: 1, ..status(health, &empty, &broken) };
+        let expected = "\
+model: DOWN http://127.0.0.1:18473/v1: connection\\nrefused\\x1b[2J
+found elsewhere: http://127.0.0.1:11434/v1 (llama3.2)
+runs: 0 in a window of 200
+routes: none
+failures: none
+verified locally: no change yet (target 95.0 %)
+cloud: 0 calls, 0 B, 0.00 USD
+ledger: /s/mux/run_ledger.jsonl (0 B, 0 rotated, cannot read the ledger `/s`: it is a symbolic link)
+unfinished: 1 (the next `mux run` takes back what was cut off)
+";
+        assert_eq!(shown(|out| text(out, &status)), expected);
+        let torn = LedgerState {
+            size: Size { torn_bytes: 700, ..Size::default() },
+            tally: Ok(Tally { is_cut: true, ..Tally::default() }),
+            ..state()
+        };
+        let expected = "/s/mux/run_ledger.jsonl (0 B, 0 rotated, 0 bad lines, 700 B of torn ends moved aside, older records too long to be read)";
+        assert_eq!(ledger(&torn), expected);
+    }
+
+    #[test]
+    fn check_is_one_line() {
+        let mut out = Vec::new();
+        assert!(check(&mut out, &UP).unwrap());
+        let health = Health {
+            base_url: "http://127.0.0.1:1/v1",
+            seen: Seen::Down { why: "connection refused", found_elsewhere: &[] },
+        };
+        assert!(!check(&mut out, &health).unwrap());
+        let expected = "UP qwen2.5-coder-1.5b at http://127.0.0.1:18473/v1, window 32768 tokens\n\
+                        DOWN http://127.0.0.1:1/v1: connection refused\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_is_complete() {
+        let (summary, state) = (some(), state());
+        let expected = "{\"local\":{\"up\":true,\"base_url\":\"http://127.0.0.1:18473/v1\",\"model\":\"qwen2.5-coder-1.5b\",\
+            \"window\":32768,\"why\":null,\"found_elsewhere\":[]},\"window\":200,\"runs\":5,\
+            \"kinds\":{\"answer\":2,\"change\":3},\"routes\":{\"claude\":1,\"local\":3,\"none\":1},\
+            \"failures\":{\"complexity:migration\":1,\"verify_failed\":1},\"refused\":{\"no_provider\":1},\
+            \"recent_failures\":[{\"run_id\":\"RUN1\",\"timestamp\":\"2026-11-23T02:54:01.000Z\",\"reason\":\"verify_failed\"}],\
+            \"local_impl_ratio\":0.6666666666666666,\"target_local_implementation_ratio\":0.95,\"changes\":3,\
+            \"verified_local_changes\":2,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
+            \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\
+            \"bad_lines\":1,\"is_cut\":false,\"error\":null},\"unfinished\":0}\n";
+        assert_eq!(shown(|out| json(out, &status(UP, &summary, &state))), expected);
+        let health = Health { base_url: "u", seen: Seen::Down { why: "x\u{9b}\x7f", found_elsewhere: &[] } };
+        let text = shown(|out| json(out, &status(health.clone(), &summary, &state)));
+        assert!(
+            text.contains("\"up\":false,\"base_url\":\"u\",\"model\":null,\"window\":null,\"why\":\"x\\u009b\\u007f\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_missing_ledger_is_empty_and_stays_missing() {
+        let path = PathBuf::from("/nowhere/at/all/run_ledger.jsonl");
+        let (summary, state) =
+            read(&Ledger::open(path.clone(), Limits { max_bytes: 1, max_rotated_files: 1, sync: false }), 200, 5);
+        assert_eq!((summary.share, summary.runs), (Share::default(), 0));
+        assert_eq!((state.tally, state.size, path.exists()), (Ok(Tally::default()), Size::default(), false));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+        struct Fails(ErrorKind);
+        impl Write for Fails {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(emit(&mut Fails(ErrorKind::BrokenPipe), "x").is_ok());
+        assert_eq!(emit(&mut Fails(ErrorKind::StorageFull), "x").unwrap_err().kind(), ErrorKind::StorageFull);
+    }
+}

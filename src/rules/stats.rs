@@ -3,8 +3,8 @@
 //! counts. Not here: reading the file (`sys/ledger.rs`).
 
 use crate::words::record::CloudUse;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ pub struct Summary {
 }
 
 /// A failed run, to be looked up with `mux why`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub struct Failed {
     pub run_id: String,
     pub timestamp: String,

@@ -981,6 +981,7 @@ mod tests {
         let ledger = Ledger::open(Path::new(&dir).join("run_ledger.jsonl"), limits);
         for _ in 0..n {
             let id = new_id();
+            println!("begin {id}");
             append(&ledger, &id).unwrap_or_else(|error| panic!("{error}"));
             println!("ack {id}");
         }

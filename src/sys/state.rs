@@ -113,9 +113,9 @@ impl State {
         self.dir.join("lanes")
     }
 
-    /// What `mux trust` remembers (`config_files.rs`).
+    /// What `mux trust` remembers (`config_files.rs`, which is handed the directory).
     pub fn trust(&self) -> PathBuf {
-        self.dir.join("trust")
+        self.dir.join("trust.json")
     }
 
     /// Takes the lock on a work directory, so that two runs never interleave in one tree. `workdir` is canonical.
@@ -288,7 +288,10 @@ mod tests {
         let below = |path: PathBuf| path.strip_prefix(state.dir()).unwrap().to_str().unwrap().to_string();
         assert_eq!(below(state.ledger()), "run_ledger.jsonl");
         assert_eq!(below(state.run("01ARYZ6S410000000000000000")), "runs/01ARYZ6S410000000000000000");
-        assert_eq!([below(state.locks()), below(state.lanes()), below(state.trust())], ["locks", "lanes", "trust"]);
+        assert_eq!(
+            [below(state.locks()), below(state.lanes()), below(state.trust())],
+            ["locks", "lanes", "trust.json"]
+        );
     }
 
     #[test]
