@@ -1,6 +1,7 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
 use crate::face::config::Action;
+use crate::face::status::Form;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::task::{Asked, Kind};
@@ -71,7 +72,7 @@ pub enum Command {
     Version,
     Run(Box<RunArgs>),
     Doctor { json: bool, config: Option<PathBuf> },
-    Status { json: bool, check: bool, config: Option<PathBuf> },
+    Status { form: Form, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
@@ -212,7 +213,8 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     }
     Ok(match name {
         "doctor" => Command::Doctor { json, config },
-        "status" => Command::Status { json, check, config },
+        "status" if check => Command::Status { form: Form::Check, config },
+        "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
         "log" => Command::Log { args: LogArgs { json, ..log }, config },
         "config" => Command::Config { action: action(value, json)?, config },
         _ => Command::Trust { dir: value.map(PathBuf::from), remove },
@@ -388,7 +390,7 @@ mod tests {
         assert_eq!(read(&[]), Ok(Command::Help));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
         assert_eq!(read(&["run", "--help"]), Ok(Command::Help));
-        assert_eq!(read(&["status", "--check"]), Ok(Command::Status { json: false, check: true, config: None }));
+        assert_eq!(read(&["status", "--check"]), Ok(Command::Status { form: Form::Check, config: None }));
         let args =
             LogArgs { n: 3, route: Some("local".into()), failed: true, since_ms: Some(604_800_000), json: false };
         let line = ["log", "-n3", "--route", "local", "--failed", "--since", "7d"];

@@ -1,5 +1,8 @@
 //! `mux log`: recent runs, newest first, as a table or as JSON. Reads only.
 
+use crate::engine::look;
+use crate::engine::run::House;
+use crate::face::args::LogArgs;
 use crate::face::status::emit;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::stats::Row;
@@ -8,6 +11,7 @@ use crate::words::error::{Context, Error, Kind};
 use crate::words::time::Utc;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::Path;
 
 /// Which runs are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,18 @@ pub struct Query<'a> {
 }
 
 const HEADER: [&str; 9] = ["run_id", "time (UTC)", "kind", "route", "reason", "proof", "files", "seconds", "workdir"];
+
+/// Selects and prints. Returns the exit code.
+///
+/// # Errors
+/// A configuration or a ledger that cannot be read; output that cannot be written.
+pub fn run(house: &House<'_>, project: Option<&Path>, args: &LogArgs, out: &mut dyn Write) -> Result<u8, Error> {
+    let ledger = look::look(house, project)?.ledger;
+    let since = args.since_ms.map(|span| Utc(house.env.now.0.saturating_sub(span)));
+    let query = Query { n: args.n, route: args.route.as_deref(), failed: args.failed, since };
+    if args.json { json(out, &ledger, &query)? } else { text(out, &ledger, &query)? }
+    Ok(0)
+}
 
 /// Writes a table. A last line tells what was not read, if anything.
 ///

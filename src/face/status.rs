@@ -1,15 +1,20 @@
 //! `mux status`: is the model there, what did the last runs do, how is the ledger. Reads only: no child process, no
 //! file made or changed; the one look at the model server is the caller's, and comes as a [`Health`].
 
+use crate::engine::doctor::Server;
+use crate::engine::look::{self, Look};
+use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::stats::{Failed, Summary};
 use crate::sys::ledger::{Ledger, Size, Tally};
+use crate::words::error::{Context, Error, Kind};
 use crate::words::record::CloudUse;
+use crate::words::stop::Stop;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a look at the model server gave.
 #[derive(Clone, Debug)]
@@ -54,6 +59,57 @@ pub struct Status<'a> {
     pub target: f64,
     /// Runs whose journal was left open by a kill.
     pub unfinished: usize,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The page for people.
+    Page,
+    Json,
+    /// One line; the exit code says whether the server is up.
+    Check,
+}
+
+/// Looks and prints. Returns the exit code.
+///
+/// # Errors
+/// A configuration or a state directory that cannot be read; output that cannot be written.
+pub fn run(
+    house: &House<'_>,
+    project: Option<&Path>,
+    form: Form,
+    out: &mut dyn Write,
+    stop: &Stop,
+) -> Result<u8, Error> {
+    let Look { settings, ledger, unfinished } = look::look(house, project)?;
+    let server = look::server(house, &settings, form != Form::Check, stop);
+    let health = match &server {
+        Server::Up { base_url, model, window } => Health { base_url, seen: Seen::Up { model, window: *window } },
+        Server::NoModel { base_url, why, models } => Health { base_url, seen: Seen::Down { why, found_elsewhere: models } },
+        Server::Down { base_url, why, elsewhere } => {
+            Health { base_url, seen: Seen::Down { why, found_elsewhere: elsewhere } }
+        }
+    };
+    let written = |result: io::Result<()>| result.context(Kind::Io, || "cannot write the status".to_string());
+    if form == Form::Check {
+        let mut is_up = false;
+        written(check(out, &health).map(|up| is_up = up))?;
+        return Ok(u8::from(!is_up));
+    }
+    let config = &settings.config;
+    let window = config.ledger.summary_window as usize;
+    let (summary, ledger) = read(&ledger, window, config.ledger.recent_failures_limit as usize);
+    let status = Status {
+        health,
+        summary: &summary,
+        ledger: &ledger,
+        window,
+        target: config.workflow.target_local_implementation_ratio,
+        unfinished: unfinished.len(),
+    };
+    written(if form == Form::Json { json(out, &status) } else { text(out, &status) })?;
+    Ok(0)
 }
 
 /// Reads the window of the ledger. A ledger that cannot be read is part of the answer, not its end.
