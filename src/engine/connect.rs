@@ -8,7 +8,7 @@ use crate::sys::chat::Waits;
 use crate::sys::config_files::Effective;
 use crate::sys::http::{self, Http, Reach};
 use crate::sys::lane;
-use crate::sys::proc::{self, Spawn};
+use crate::sys::proc::{self, Exit, Launched, Spawn};
 use crate::sys::servers::{self, Found, IsDefault, Wanted};
 use crate::words::env::Env;
 use crate::words::event::{Event, Watcher};
@@ -93,10 +93,10 @@ pub fn connect(
     let mut found = servers::find(&http, &wanted, stop);
     if let (Err(Failure::Down { .. }), Some(command)) = (&found, &config.local_runtime.restart_cmd) {
         match restart(house, command, run_id) {
-            Ok(started) => {
-                let what = if started { "starting it with" } else { "another run has just started it with" };
+            Ok(launched) => {
+                let what = if launched.is_some() { "starting it with" } else { "another run has just started it with" };
                 watcher.event(&Event::Note(&format!("the model server is down; {what} `local_runtime.restart_cmd`")));
-                found = wait_for(&http, &wanted, config, stop);
+                found = wait_for(&http, &wanted, config, launched, stop);
                 status = RuntimeStatus::Restarted;
             }
             Err(why) => watcher.event(&Event::Note(&format!("the model server is down and was not restarted: {why}"))),
@@ -110,7 +110,8 @@ pub fn connect(
                 watcher.event(&Event::Note(&format!("found {} with the model {}", server.base_url, server.model)));
             }
             if http::is_remote(&server.base_url) {
-                watcher.event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
+                watcher
+                    .event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
             }
             let local = &config.providers.local;
             let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
@@ -122,9 +123,12 @@ pub fn connect(
             let elsewhere = elsewhere.iter().find(|server| !config.providers.local.base_url.contains(&server.base_url));
             let hint = match elsewhere {
                 Some(server) => {
-                    format!("a server answers at {}: export MUX_PROVIDERS_LOCAL_BASE_URL={}", server.base_url, server.base_url)
+                    format!(
+                        "a server answers at {}: export MUX_PROVIDERS_LOCAL_BASE_URL={}",
+                        server.base_url, server.base_url
+                    )
                 }
-                None => format!("{why}; `mux doctor` says how to start one"),
+                None => "`mux doctor` says how to start a model server".to_string(),
             };
             Connected { model: None, status: RuntimeStatus::Down, configured, why: Some(why), hint: Some(hint) }
         }
@@ -132,20 +136,31 @@ pub fn connect(
 }
 
 /// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.
-fn wait_for(http: &Http, wanted: &Wanted<'_>, config: &Config, stop: &Stop) -> Result<Found, Failure> {
+/// A command that has failed is not waited for.
+fn wait_for(
+    http: &Http,
+    wanted: &Wanted<'_>,
+    config: &Config,
+    mut launched: Option<Launched>,
+    stop: &Stop,
+) -> Result<Found, Failure> {
     let mut found = Err(Failure::Down { why: "it was not asked again".into() });
     for _ in 0..config.local_runtime.health_retries.max(1) {
         let called_off = stop.sleep(config.local_runtime.health_retry_delay_sec).is_some();
         found = servers::find(http, wanted, stop);
-        if found.is_ok() || called_off {
-            break;
+        match launched.as_mut().and_then(Launched::ended) {
+            Some(Exit::Code(code @ 1..)) if found.is_err() => {
+                return Err(Failure::Down { why: format!("`local_runtime.restart_cmd` ended with {code}") });
+            }
+            Some(_) | None if found.is_ok() || called_off => break,
+            Some(_) | None => {}
         }
     }
     found
 }
 
-/// Starts the server, at most once in five minutes over all processes. `Ok(false)`: another process has just done it.
-fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<bool, String> {
+/// Starts the server, at most once in five minutes over all processes. `None`: another process has just done it.
+fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<Option<Launched>, String> {
     let argv = argv::of(command).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?;
     // A name with a slash is meant from the home: where mux is called from must not decide what is run.
     let home = house.env.home().unwrap_or(Path::new("/"));
@@ -154,7 +169,7 @@ fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<boo
         return Err(format!("`{name}` is not a program"));
     };
     if !lane::claim_restart(&house.state.lanes(), house.env.now.0) {
-        return Ok(false);
+        return Ok(None);
     }
     let spawn = Spawn {
         program,
@@ -166,5 +181,5 @@ fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<boo
         silence: None,
         marker: run_id.to_string(),
     };
-    proc::launch(&spawn, None).map(|_| true).map_err(|error| format!("cannot start `{name}`: {error}"))
+    proc::launch(&spawn, None).map(Some).map_err(|error| format!("cannot start `{name}`: {error}"))
 }

@@ -144,7 +144,9 @@ fn server(patient: &Patient<'_>) -> Check {
             let is_there = |program: &str| proc::which(OsStr::new(program), patient.path, patient.cwd).is_some();
             let (found, fix) = match elsewhere.first() {
                 Some(other) => (format!("; found `{other}`"), set("BASE_URL", other)),
-                None if patient.restart_cmd.is_some() => (String::new(), patient.restart_cmd.map(spelled).unwrap_or_default()),
+                None if patient.restart_cmd.is_some() => {
+                    (String::new(), patient.restart_cmd.map(spelled).unwrap_or_default())
+                }
                 None if is_there("ollama") => (String::new(), "ollama serve".into()),
                 None if is_there("llama-server") => (String::new(), "llama-server -m MODEL.gguf --port 18473".into()),
                 None => (String::new(), "./setup.sh --try".into()),

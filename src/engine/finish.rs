@@ -3,11 +3,12 @@
 use crate::engine::attempt::ask::millis;
 use crate::engine::attempt::local_change::{Changed, take_back};
 use crate::engine::connect::Connected;
+use crate::engine::heal;
 use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::Course;
 use crate::rules::config::Config;
 use crate::sys::ledger::{Ledger, Limits};
-use crate::sys::results::Part;
+use crate::sys::results::{Keep, Part};
 use crate::sys::state::State;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
@@ -16,6 +17,7 @@ use crate::words::stop::StopReason;
 use crate::words::task::{Cloud, Decision, Failure, Kind, Reason, Refusal, Route, Tier, Verdict};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Turns the last decision into what stays on disk, in the ledger and before the user.
 pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected, watcher: &mut dyn Watcher) -> Outcome {
@@ -42,7 +44,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         None => {}
     }
     let answer = course.answer.take().filter(|_| accepted);
-    let output = output(&course, changed.as_ref(), answer, accepted);
+    let output = output(&course, connected, changed.as_ref(), answer, accepted);
     let mut record = record(&course, changed.as_ref(), connected, accepted);
     (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
     record.output_length = output.chars().count() as u64;
@@ -61,16 +63,17 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, course.attempts.len()),
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
+    prune(&course);
     let hints = if exit == 0 { Vec::new() } else { hints(&course, connected, &reason, refused) };
-    let (proof, changes) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
-    let changes = changes.unwrap_or_default();
+    let (proof, reply) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
+    let reply = reply.unwrap_or_default();
     let show_diff = course.job.preview || !accepted;
     Outcome {
         record,
         proof,
         output,
-        notes: changes.notes,
-        proposed: changes.commands,
+        notes: reply.notes,
+        proposed: reply.commands,
         diff: diff.filter(|_| show_diff),
         hints,
         exit,
@@ -79,11 +82,17 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
 }
 
 /// The free text of the result.
-fn output(course: &Course<'_>, changed: Option<&Changed>, answer: Option<String>, accepted: bool) -> String {
+fn output(
+    course: &Course<'_>,
+    connected: &Connected,
+    changed: Option<&Changed>,
+    answer: Option<String>,
+    accepted: bool,
+) -> String {
     if let Some(text) = answer {
         return text;
     }
-    let mut lines: Vec<String> = Vec::new();
+    let mut lines: Vec<String> = connected.why.iter().map(|why| format!("Not done: {why}.")).collect();
     match changed {
         Some(changed) if accepted => {
             if changed.proof.verdict == Verdict::Skipped && !course.job.preview {
@@ -158,7 +167,12 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
 }
 
 /// Appends the record and keeps the diff. What cannot be recorded is said, and never undoes the work.
-fn log(course: &Course<'_>, record: &mut RunRecord, diff: Option<&str>, watcher: &mut dyn Watcher) -> Result<(), Error> {
+fn log(
+    course: &Course<'_>,
+    record: &mut RunRecord,
+    diff: Option<&str>,
+    watcher: &mut dyn Watcher,
+) -> Result<(), Error> {
     let config = &course.prepared.settings.config;
     if let Some(diff) = diff {
         course.results.save(&course.run_id, Part::Diff, diff.as_bytes())?;
@@ -168,6 +182,16 @@ fn log(course: &Course<'_>, record: &mut RunRecord, diff: Option<&str>, watcher:
     let keys: Vec<String> = key.into_iter().collect();
     let window = config.ledger.summary_window as usize;
     ledger.append(record, window, &keys, course.stop, &mut |line| watcher.event(&Event::Note(line)))
+}
+
+/// Old results go when new ones come. What cannot be pruned now stays until the next time.
+fn prune(course: &Course<'_>) {
+    let keep = &course.prepared.settings.config.state;
+    let keep = Keep { days: u64::from(keep.keep_runs_days), bytes: keep.keep_runs_bytes };
+    let open = heal::report(&course.house.state.runs()).unwrap_or_default();
+    let must_stay =
+        |dir: &Path| open.iter().any(|left| dir.file_name().is_some_and(|name| name == left.run_id.as_str()));
+    let _ = course.results.prune(course.house.env.now, keep, &must_stay);
 }
 
 /// The ledger of the configuration.
@@ -187,17 +211,29 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     let mut hints: Vec<String> = Vec::new();
     hints.extend(connected.hint.clone());
     if matches!(reason, Reason::VerifyFailed) {
-        hints.push(format!("the best try is kept as a diff in {}", course.house.state.run(&course.run_id).join(Part::Diff.file_name()).display()));
+        hints.push(format!("the last try is kept: `mux diff {}` shows it", course.run_id));
     }
-    let overflow = course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
+    let overflow =
+        course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {
         hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
     }
     match refused {
-        Some(Refusal::NoProvider) => hints.push("no cloud provider is available; `mux doctor` shows what is".to_string()),
-        Some(Refusal::LocalOnly) => hints.push("local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`".to_string()),
+        Some(Refusal::NoProvider) => {
+            hints.push("no cloud provider is available; `mux doctor` shows what is".to_string())
+        }
+        Some(Refusal::LocalOnly) => {
+            hints.push("local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`".to_string())
+        }
         Some(Refusal::Deadline) => hints.push("the deadline passed; `--deadline SECONDS` gives more time".to_string()),
-        Some(Refusal::Canceled | Refusal::Budget | Refusal::Secret | Refusal::Recursion | Refusal::Scope | Refusal::NoSnapshot)
+        Some(
+            Refusal::Canceled
+            | Refusal::Budget
+            | Refusal::Secret
+            | Refusal::Recursion
+            | Refusal::Scope
+            | Refusal::NoSnapshot,
+        )
         | None => {}
     }
     hints

@@ -79,8 +79,14 @@ pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result
     let config_file = candidates.first().map(|candidate| candidate.path.clone()).unwrap_or_default();
     let tools = config.providers.sota_cli.tools.0.iter();
     let providers: Vec<(&str, &str)> = tools.map(|(name, tool)| (name.as_str(), tool.binary.as_str())).collect();
-    let hosts: Vec<(String, u16)> =
-        config.providers.local.base_url.iter().filter(|url| http::is_remote(url)).filter_map(|url| http::host_and_port(url)).collect();
+    let hosts: Vec<(String, u16)> = config
+        .providers
+        .local
+        .base_url
+        .iter()
+        .filter(|url| http::is_remote(url))
+        .filter_map(|url| http::host_and_port(url))
+        .collect();
     let patient = Patient {
         server: &server,
         restart_cmd: config.local_runtime.restart_cmd.as_ref(),

@@ -66,7 +66,12 @@ pub fn exit_code(accepted: bool, reason: &Reason, refused: Option<Refusal>, aske
     }
     let by_policy = match refused {
         Some(
-            Refusal::LocalOnly | Refusal::Budget | Refusal::Secret | Refusal::Recursion | Refusal::Scope | Refusal::NoSnapshot,
+            Refusal::LocalOnly
+            | Refusal::Budget
+            | Refusal::Secret
+            | Refusal::Recursion
+            | Refusal::Scope
+            | Refusal::NoSnapshot,
         ) => true,
         Some(Refusal::NoProvider | Refusal::Deadline | Refusal::Canceled) | None => false,
     };

@@ -6,12 +6,12 @@
 
 use crate::rules::intent::Intent;
 use crate::rules::names;
+use crate::sys::disk::WorkDir;
 use crate::sys::git;
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::task::Kind;
 use fs_err as fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// A work directory and what the rule found out about it.
@@ -19,8 +19,6 @@ use std::path::{Component, Path, PathBuf};
 pub struct Place {
     /// Absolute; canonical when it exists.
     pub dir: PathBuf,
-    /// Whether it has to be made when a changeset is accepted.
-    pub missing: bool,
     /// Files that the task named by absolute path, relative to `dir`.
     pub named: Vec<String>,
     /// The current directory relative to `dir`, empty at its top or outside: relative names are tried here first.
@@ -32,7 +30,6 @@ pub struct Said<'a> {
     pub workdir: Option<&'a Path>,
     /// `work_dir` of the configuration, if it is not empty.
     pub configured: Option<&'a Path>,
-    pub state: &'a Path,
 }
 
 /// Decides the work directory.
@@ -51,7 +48,6 @@ pub fn choose(env: &Env, said: &Said<'_>, intent: &Intent, kind: Kind, task: &st
         None if !targets.is_empty() => named(&targets)?,
         None => here(env)?,
     };
-    check(env, &place.dir, said.state)?;
     let below = env.cwd.as_deref().and_then(|cwd| cwd.strip_prefix(&place.dir).ok());
     place.here = below.filter(|_| given.is_none()).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(place)
@@ -80,7 +76,7 @@ fn in_given(env: &Env, dir: &Path, kind: Kind, targets: &[&str]) -> Result<Place
             named.push(inside.to_string_lossy().into_owned());
         }
     }
-    Ok(Place { dir, missing, named, here: String::new() })
+    Ok(Place { dir, named, here: String::new() })
 }
 
 /// A place from the paths that the task points at.
@@ -117,8 +113,7 @@ fn one_named(target: &Path) -> Result<Place, Error> {
     let dir = git::root(dir).unwrap_or_else(|| dir.to_path_buf());
     let inside = path.strip_prefix(&dir).unwrap_or(Path::new(""));
     let named = if inside.as_os_str().is_empty() { Vec::new() } else { vec![inside.to_string_lossy().into_owned()] };
-    let missing = !dir.is_dir();
-    Ok(Place { dir, missing, named, here: String::new() })
+    Ok(Place { dir, named, here: String::new() })
 }
 
 /// The git root of the current directory, else the current directory.
@@ -128,7 +123,7 @@ fn here(env: &Env) -> Result<Place, Error> {
         return Err(error.hint("change to another one, or give `--workdir DIR`"));
     };
     let dir = git::root(cwd).unwrap_or_else(|| cwd.clone());
-    Ok(Place { dir, missing: false, named: Vec::new(), here: String::new() })
+    Ok(Place { dir, named: Vec::new(), here: String::new() })
 }
 
 /// Makes a path absolute and real as far as it exists; returns whether its end is missing. Links are resolved here, once:
@@ -156,28 +151,24 @@ fn resolve(path: &Path) -> Result<(PathBuf, bool), Error> {
     }
 }
 
-/// Refuses what mux does not work in: the rules are in [`names::refuse_workdir`].
-fn check(env: &Env, dir: &Path, state: &Path) -> Result<(), Error> {
-    let found = match fs::metadata(dir) {
-        Ok(found) if !found.is_dir() => {
-            let what = format!("the work directory `{}` is not a directory", dir.display());
-            return Err(Error::new(ErrorKind::Usage, what).hint("name its directory with `--workdir`"));
-        }
-        found => found.ok(),
-    };
+/// Refuses what mux does not work in. Asked of the open directory, so that what was judged is what is used.
+///
+/// # Errors
+/// `Refused`, with the rule of [`names::refuse_workdir`].
+pub fn check(env: &Env, dir: &WorkDir, state: &Path) -> Result<(), Error> {
     let home = env.home().and_then(|home| fs::canonicalize(home).ok());
     let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_path_buf());
     let rule = names::refuse_workdir(&names::Place {
-        path: dir,
+        path: dir.path(),
         home: home.as_deref(),
         state: &state,
-        owner: found.map(|found| found.uid()),
+        owner: dir.owner(),
         user: rustix::process::geteuid().as_raw(),
     });
     match rule {
         None => Ok(()),
         Some(rule) => {
-            let what = format!("mux does not work in `{}`: {rule}", dir.display());
+            let what = format!("mux does not work in `{}`: {rule}", dir.path().display());
             Err(Error::new(ErrorKind::Refused, what).hint("give a project's directory with `--workdir DIR`"))
         }
     }
@@ -192,9 +183,37 @@ fn is_target(task: &str, path: &str) -> bool {
         return false;
     }
     let pointing = [
-        "in", "into", "at", "under", "inside", "to", "within", "directory", "folder", "file", "project", "repo",
-        "repository", "create", "make", "write", "edit", "fix", "update", "change", "delete", "remove", "add", "rename",
-        "move", "refactor", "port", "build", "scaffold", "implement", "of",
+        "in",
+        "into",
+        "at",
+        "under",
+        "inside",
+        "to",
+        "within",
+        "directory",
+        "folder",
+        "file",
+        "project",
+        "repo",
+        "repository",
+        "create",
+        "make",
+        "write",
+        "edit",
+        "fix",
+        "update",
+        "change",
+        "delete",
+        "remove",
+        "add",
+        "rename",
+        "move",
+        "refactor",
+        "port",
+        "build",
+        "scaffold",
+        "implement",
+        "of",
     ];
     let before = task.split(path).next().unwrap_or_default();
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::engine::verify;
 use crate::engine::{finish, heal};
 use crate::rules::config::{Config, Trigger};
 use crate::rules::intent::{self, Intent};
+use crate::rules::names;
 use crate::rules::policy::decide;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::disk::{Cause, WorkDir};
@@ -65,7 +66,9 @@ pub enum Run {
     /// `--dry-run`: nothing was called.
     Planned(Plan),
     /// Another run holds the work directory, and the user did not want to wait.
-    Busy { holder: String },
+    Busy {
+        holder: String,
+    },
     Ended(Box<Outcome>),
 }
 
@@ -172,8 +175,11 @@ impl Course<'_> {
                     self.facts.tier = Tier::Local;
                     self.facts.last = self.try_local(model, watcher);
                 }
+                (Decision::AskHands { provider }, _) => {
+                    self.facts.hands_answer = Some(watcher.allow_hands(provider, self.stop.deadline()));
+                }
                 // The facts never say that a provider is open, nor that a server is up that is not there.
-                (Decision::Try { .. } | Decision::AskHands { .. }, _) => {
+                (Decision::Try { .. }, _) => {
                     self.facts.cloud = Cloud::Refused(Refusal::NoProvider);
                     self.facts.local_up &= connected.model.is_some();
                 }
@@ -292,12 +298,17 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
     let intent = intent::read(job.task, &own.config.router.complexity_keywords);
     let kind = job.kind.unwrap_or(intent.kind);
     let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
-    let said = Said { workdir: job.workdir, configured, state: house.state.dir() };
-    let place = place::choose(house.env, &said, &intent, kind, job.task)?;
-    // The project's own file is read once its directory is known.
-    let settings = if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
+    let place = place::choose(house.env, &Said { workdir: job.workdir, configured }, &intent, kind, job.task)?;
     let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
+    place::check(house.env, &dir, house.state.dir())?;
+    if let Some(prefix) = &intent.prefix {
+        let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
+        names::check(prefix.trim_end_matches('/'), &[]).map_err(refused)?;
+    }
+    // The project's own file is read once its directory is known.
+    let settings =
+        if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
     let context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
     let verification = &settings.config.verification;
     let wanted = verify::Wanted {
@@ -379,8 +390,10 @@ fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
         kind: prepared.kind,
         ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
         workdir: prepared.place.dir.clone(),
-        missing: prepared.place.missing,
-        context: files.map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why }).collect(),
+        missing: prepared.dir.was_missing(),
+        context: files
+            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why })
+            .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),
         verification: prepared.proof.commands.iter().map(|command| command.join(" ")).collect(),

@@ -110,7 +110,8 @@ pub fn plan(wanted: &Wanted<'_>, workdir: &Path, env: &Env) -> Result<Plan, Erro
                 CommandSpec::Line(text) => text.as_str(),
                 CommandSpec::Argv(_) => "[]",
             };
-            let command = argv::of(written).map_err(|fault| fault_in(Kind::Config, "verification.commands", text, fault))?;
+            let command =
+                argv::of(written).map_err(|fault| fault_in(Kind::Config, "verification.commands", text, fault))?;
             plan.missing = plan.missing.or_else(|| missing_program(&command, workdir, env));
             plan.commands.push(command);
         }
@@ -624,7 +625,8 @@ mod tests {
     #[test]
     fn flags_come_before_configuration_before_the_project() {
         let flags = ["true".to_string(), "[ -e x ]".into()];
-        let commands = [CommandSpec::Line("false 'a b'".into()), CommandSpec::Argv(vec!["mux-none".into(), "*".into()])];
+        let commands =
+            [CommandSpec::Line("false 'a b'".into()), CommandSpec::Argv(vec!["mux-none".into(), "*".into()])];
         let all = Wanted { flags: &flags, commands: &commands, ..WANTED };
         plans(&all, Origin::Flag, &[&["true"], &["[", "-e", "x", "]"]], None);
         plans(&Wanted { enabled: false, ..all }, Origin::Flag, &[&["true"], &["[", "-e", "x", "]"]], None);

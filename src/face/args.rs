@@ -21,6 +21,7 @@ commands:
   doctor              what works, what does not, and the command that fixes it
   status              the model server, recent routes and failures; reads only
   log                 recent runs
+  diff RUN_ID         what a run changed, or what its last try would have changed
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -75,6 +76,7 @@ pub enum Command {
     Status { form: Form, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
+    Diff { run_id: String, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
 }
 
@@ -122,7 +124,7 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 6] = ["run", "doctor", "status", "log", "config", "trust"];
+const COMMANDS: [&str; 7] = ["run", "doctor", "status", "log", "diff", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -142,7 +144,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run(parser),
-        "doctor" | "status" | "log" | "config" | "trust" => other(name, parser),
+        "doctor" | "status" | "log" | "diff" | "config" | "trust" => other(name, parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
@@ -199,7 +201,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     while let Some(arg) = parser.next().map_err(usage)? {
         match (name, arg) {
             (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
-            ("run" | "doctor" | "status" | "log" | "config", Arg::Long("config")) => config = Some(path(&mut parser)?),
+            ("doctor" | "status" | "log" | "diff" | "config", Arg::Long("config")) => config = Some(path(&mut parser)?),
             ("doctor" | "status" | "log" | "config", Arg::Long("json")) => json = true,
             ("status", Arg::Long("check")) => check = true,
             ("trust", Arg::Long("remove")) => remove = true,
@@ -207,7 +209,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
             ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
             ("log", Arg::Long("failed")) => log.failed = true,
             ("log", Arg::Long("since")) => log.since_ms = Some(span(&text(&mut parser)?)?),
-            ("config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
+            ("diff" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
             (_, arg) => return Err(unexpected(arg, &options_of(name))),
         }
     }
@@ -215,10 +217,16 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         "doctor" => Command::Doctor { json, config },
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
+        "diff" => Command::Diff { run_id: run_id(value)?, config },
         "log" => Command::Log { args: LogArgs { json, ..log }, config },
         "config" => Command::Config { action: action(value, json)?, config },
         _ => Command::Trust { dir: value.map(PathBuf::from), remove },
     })
+}
+
+fn run_id(value: Option<OsString>) -> Result<String, Error> {
+    let missing = || Error::new(ErrorKind::Usage, "`mux diff` needs a run id").hint("`mux log` lists the recent ones");
+    value.ok_or_else(missing)?.string().map_err(usage)
 }
 
 fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
@@ -431,10 +439,10 @@ mod tests {
     #[test]
     fn every_listed_option_of_run_is_known() {
         for option in options_of("run") {
-            let takes_none = read(&["run", option]);
-            let takes_one = read(&["run", option, "1"]);
-            let known = takes_none.is_ok() || takes_one.is_ok() || option == "--route";
-            assert!(known, "{option}: {takes_none:?} {takes_one:?}");
+            let alone = read(&["run", option]);
+            let with_value = read(&["run", option, "1"]);
+            let known = alone.is_ok() || with_value.is_ok() || option == "--route";
+            assert!(known, "{option}: {alone:?} {with_value:?}");
         }
     }
 }

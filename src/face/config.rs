@@ -1,8 +1,8 @@
 //! `mux config show|path|init|check`: what is set, where it comes from, what is wrong with it.
 
 use crate::rules::config_keys as keys;
-use crate::rules::nearest::nearest;
 use crate::rules::config_shown::{printable, quote};
+use crate::rules::nearest::nearest;
 use crate::sys::config_files::{self, Effective};
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};

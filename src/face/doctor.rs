@@ -12,7 +12,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// A configuration or a state directory that cannot be read; output that cannot be written.
-pub fn run(house: &House<'_>, project: Option<&Path>, json: bool, out: &mut dyn Write, stop: &Stop) -> Result<u8, Error> {
+pub fn run(
+    house: &House<'_>,
+    project: Option<&Path>,
+    json: bool,
+    out: &mut dyn Write,
+    stop: &Stop,
+) -> Result<u8, Error> {
     let report = look::examine(house, project, stop)?;
     doctor(&report, json, out).context(Kind::Io, || "cannot write the report".to_string())
 }

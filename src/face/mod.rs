@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod config;
+pub mod diff;
 pub mod doctor;
 pub mod log;
 pub mod print;

@@ -4,9 +4,8 @@ use crate::engine::run::{self as engine, House, Job, Run};
 use crate::face::args::{RunArgs, TaskText};
 use crate::face::print;
 use crate::rules::escape::in_json;
-use crate::words::env::Env;
-use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::sys::state::Patience;
+use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::Source;
@@ -49,7 +48,9 @@ pub fn run(
         Run::Planned(plan) if args.json => json(out, &print::plan_json(&plan))?,
         Run::Planned(plan) => printed(print::plan(out, &plan))?,
         Run::Busy { holder } => {
-            watcher.event(&Event::Note(&format!("run {holder} holds the work directory; without `--no-wait` this run waits")));
+            watcher.event(&Event::Note(&format!(
+                "run {holder} holds the work directory; without `--no-wait` this run waits"
+            )));
             return Ok(1);
         }
         Run::Ended(outcome) => {

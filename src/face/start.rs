@@ -3,7 +3,7 @@
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, doctor, log, run, status, trust};
+use crate::face::{config, diff, doctor, log, run, status, trust};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -62,6 +62,10 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
         Command::Status { form, config } => {
             let state = State::locate(env)?;
             status::run(&House { env, state: &state, config_file: config.as_deref() }, project, *form, out, stop)
+        }
+        Command::Diff { run_id, config } => {
+            let state = State::locate(env)?;
+            diff::run(&House { env, state: &state, config_file: config.as_deref() }, project, run_id, out)
         }
         Command::Log { args, config } => {
             let state = State::locate(env)?;

@@ -86,7 +86,9 @@ pub fn run(
     let server = look::server(house, &settings, form != Form::Check, stop);
     let health = match &server {
         Server::Up { base_url, model, window } => Health { base_url, seen: Seen::Up { model, window: *window } },
-        Server::NoModel { base_url, why, models } => Health { base_url, seen: Seen::Down { why, found_elsewhere: models } },
+        Server::NoModel { base_url, why, models } => {
+            Health { base_url, seen: Seen::Down { why, found_elsewhere: models } }
+        }
         Server::Down { base_url, why, elsewhere } => {
             Health { base_url, seen: Seen::Down { why, found_elsewhere: elsewhere } }
         }

@@ -70,11 +70,7 @@ impl<W: Write> Watcher for Terminal<W> {
             Event::Writing { files } => self.draw(&format!("writing {files} files")),
             Event::Verifying { command } => self.draw(&format!("verifying: {}", one_line(command))),
             Event::Done => self.clear(),
-            Event::Queued { .. }
-            | Event::DirBusy { .. }
-            | Event::Failed { .. }
-            | Event::RouteChange { .. }
-            | Event::Note(_) => {}
+            Event::Queued { .. } | Event::DirBusy { .. } | Event::Failed { .. } | Event::Note(_) => {}
         }
     }
 
@@ -116,9 +112,6 @@ fn lasting(event: &Event<'_>) -> Option<String> {
         Event::DirBusy { holder } => format!("mux: waiting: run {} holds the work directory", one_line(holder)),
         Event::Failed { route, attempt, why } => {
             format!("mux: {} try {attempt} failed: {}", route.name(), one_line(why))
-        }
-        Event::RouteChange { from, to, why } => {
-            format!("mux: {} → {}: {}", from.name(), to.name(), one_line(why))
         }
         Event::Note(text) => format!("mux: {}", one_line(text)),
         Event::Finding

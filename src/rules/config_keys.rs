@@ -4,8 +4,8 @@
 
 use crate::rules::config::{Config, Tool};
 use crate::rules::config_text::Value;
-use crate::rules::nearest::nearest;
 use crate::rules::config_values::{Limit, Slot};
+use crate::rules::nearest::nearest;
 
 /// One key of the file.
 pub struct Key<T: 'static> {

@@ -8,8 +8,8 @@ use crate::rules::config::{Config, PromptVia};
 use crate::rules::config_keys::{self as keys, Project, TOOLS};
 use crate::rules::config_shown::{found, printable, safe};
 use crate::rules::config_text::{self as text, Node, Value};
-use crate::rules::nearest::nearest;
 use crate::rules::config_values::{Base, Limit, Misfit};
+use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,8 @@ pub struct Effective {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    Default,
     /// A node of one of [`Effective::files`].
-    File {
-        file: usize,
-        node: u32,
-    },
+    File { file: usize, node: u32 },
     /// An environment variable.
     Variable(String),
     /// A flag as it is typed: `--local-only`.
@@ -150,7 +146,6 @@ impl Effective {
 
     fn describe(&self, origin: &Origin) -> String {
         match origin {
-            Origin::Default => "default".to_string(),
             Origin::File { file, node } => match (self.files.get(*file), self.texts.get(*file)) {
                 (Some(path), Some(text)) => format!("{}:{}", safe(&path.to_string_lossy()), text::place(text, *node)),
                 _ => "a file".to_string(),
@@ -272,7 +267,7 @@ impl Layer<'_> {
     fn origin_of(&self, node: u32) -> Origin {
         match &self.origin {
             Origin::File { file, .. } => Origin::File { file: *file, node },
-            other @ (Origin::Default | Origin::Variable(_) | Origin::Flag(_)) => other.clone(),
+            other @ (Origin::Variable(_) | Origin::Flag(_)) => other.clone(),
         }
     }
 }

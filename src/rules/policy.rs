@@ -53,7 +53,7 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
         (_, Last::Failed { .. } | Last::Overflow | Last::Nothing) => facts.escalated.clone(),
-        (_, Last::Answer(_)) | (_, Last::Change { .. }) => None,
+        (_, Last::Answer(_) | Last::Change { .. }) => None,
     }
 }
 

@@ -13,8 +13,6 @@ use std::collections::BTreeMap;
 pub struct Row<'a> {
     #[serde(borrow)]
     pub run_id: Cow<'a, str>,
-    #[serde(default)]
-    pub seq: u64,
     #[serde(borrow)]
     pub timestamp: Cow<'a, str>,
     #[serde(borrow)]

@@ -22,8 +22,8 @@ mod work_dir;
 
 pub use cause::{Cause, Found};
 pub use journal::Purpose;
-pub use recover::{Left, RollBack, Why};
-pub use work_dir::{Seen, WorkDir};
+pub use recover::RollBack;
+pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;
 use crate::words::changes::{FileOp, Op};

@@ -5,6 +5,8 @@
 //! switched off are filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`)
 //! would run them.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "HEAD and the list of files are for the context of larger tasks"))]
+
 use crate::sys::proc::{self, Exit, Spawn};
 use crate::words::stop::Stop;
 use std::ffi::{OsStr, OsString};

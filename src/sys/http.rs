@@ -9,7 +9,7 @@ use crate::words::server::Secret;
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Failure, Phase, Refusal};
 use std::io::{self, Read as _};
-use std::net::{TcpStream, ToSocketAddrs, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -128,10 +128,6 @@ pub fn host_and_port(url: &str) -> Option<(String, u16)> {
 impl Http {
     pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
         Http { reach, connect_timeout, agent: Mutex::new(None) }
-    }
-
-    pub fn reach(&self) -> Reach {
-        self.reach
     }
 
     /// Opens and closes one connection, for the doctor; nothing is sent.

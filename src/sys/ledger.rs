@@ -532,6 +532,7 @@ mod tests {
             task_length: 40,
             output_length: 900,
             task_sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_string(),
+            policy: None,
             workdir: "/home/user/project".to_string(),
             runtime_status: RuntimeStatus::Up,
             retries: 0,

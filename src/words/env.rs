@@ -40,9 +40,4 @@ impl Env {
     pub fn absolute(&self, name: &str) -> Option<&Path> {
         self.var(name).map(Path::new).filter(|path| path.is_absolute())
     }
-
-    /// Returns the directory for temporary files.
-    pub fn temp_dir(&self) -> &Path {
-        self.absolute("TMPDIR").unwrap_or(Path::new("/tmp"))
-    }
 }

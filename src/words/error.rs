@@ -17,8 +17,6 @@ pub enum Kind {
     Unlogged,
     /// A refused work directory or path, or a policy that allows nothing. Exit 4.
     Refused,
-    /// A signal ended the work: exit 128 + its number.
-    Interrupted(u8),
 }
 
 /// An error with its story, made for people.
@@ -59,7 +57,6 @@ impl Error {
             Kind::Usage | Kind::Config => 2,
             Kind::Io | Kind::Unlogged => 3,
             Kind::Refused => 4,
-            Kind::Interrupted(signal) => 128_u8.saturating_add(signal),
         }
     }
 }

@@ -22,8 +22,6 @@ pub enum Event<'a> {
     Verifying { command: &'a str },
     /// A try gave nothing usable, or its proof failed; `why` is one line.
     Failed { route: Route, attempt: u32, why: &'a str },
-    /// The route changes; `why` is one line.
-    RouteChange { from: Route, to: Route, why: &'a str },
     /// Anything else that the user should know, one line.
     Note(&'a str),
     /// The run is over: a live line is taken away.

@@ -367,8 +367,6 @@ pub enum Decision {
 }
 
 impl Provider {
-    pub const ALL: [Provider; 3] = [Provider::Claude, Provider::Codex, Provider::Gemini];
-
     pub fn name(self) -> &'static str {
         match self {
             Provider::Claude => "claude",

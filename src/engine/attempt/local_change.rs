@@ -139,7 +139,8 @@ fn materialise(
     reply::veto(&changes, &before).map_err(|fault| Failure::Unusable { fault: fault.to_string() })?;
     let diff = whole_diff(&changes, &before);
     if site.preview {
-        let proof = Proof { verdict: Verdict::Skipped, summary: "a preview".into(), commands: Vec::new(), evidence: None };
+        let proof =
+            Proof { verdict: Verdict::Skipped, summary: "a preview".into(), commands: Vec::new(), evidence: None };
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });
     }
     watcher.event(&Event::Writing { files: planned.len() });
