@@ -166,13 +166,15 @@ mod tests {
         }
     }
 
-    const A: &str = "{\"run_id\":\"01A\",\"timestamp\":\"2026-11-20T02:54:00.123Z\",\"kind\":\"answer\",\"route\":\"local\",\
-        \"reason\":\"confident\",\"workdir\":\"/home/u/a\",\"duration_ms\":900}\n";
-    const B: &str = "{\"run_id\":\"01B\",\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"kind\":\"change\",\"route\":\"none\",\
-        \"reason\":\"verify_failed\",\"refused\":\"no_provider\",\"verify_ok\":false,\"workdir\":\"/w\\u001b[2J\\n\u{202e}\",\
+    const A: &str = "{\"run_id\":\"01A\",\"timestamp\":\"2026-11-20T02:54:00.123Z\",\"kind\":\"answer\",\
+        \"route\":\"local\",\"reason\":\"confident\",\"workdir\":\"/home/u/a\",\"duration_ms\":900}\n";
+    const B: &str = "{\"run_id\":\"01B\",\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"kind\":\"change\",\
+        \"route\":\"none\",\"reason\":\"verify_failed\",\"refused\":\"no_provider\",\"verify_ok\":false,\
+        \"workdir\":\"/w\\u001b[2J\\n\u{202e}\",\
         \"duration_ms\":65432}\n";
-    const C: &str = "{\"run_id\":\"01C\",\"timestamp\":\"2026-11-23T02:54:00.123Z\",\"kind\":\"change\",\"route\":\"local\",\
-        \"reason\":\"verified\",\"verify_ok\":true,\"files\":[{},{}],\"workdir\":\"/home/u/é\",\"duration_ms\":12400}\n";
+    const C: &str = "{\"run_id\":\"01C\",\"timestamp\":\"2026-11-23T02:54:00.123Z\",\"kind\":\"change\",\
+        \"route\":\"local\",\"reason\":\"verified\",\"verify_ok\":true,\"files\":[{},{}],\
+        \"workdir\":\"/home/u/é\",\"duration_ms\":12400}\n";
 
     #[track_caller]
     fn check(ledger: &Ledger, query: Query, expected: &str) {

@@ -430,7 +430,8 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             tally: Ok(Tally { is_cut: true, ..Tally::default() }),
             ..state()
         };
-        let expected = "/s/mux/run_ledger.jsonl (0 B, 0 rotated, 0 bad lines, 700 B of torn ends moved aside, older records too long to be read)";
+        let expected = "/s/mux/run_ledger.jsonl (0 B, 0 rotated, 0 bad lines, 700 B of torn ends moved aside, \
+                        older records too long to be read)";
         assert_eq!(ledger(&torn), expected);
     }
 
@@ -451,11 +452,13 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
     #[test]
     fn json_is_complete() {
         let (summary, state) = (some(), state());
-        let expected = "{\"local\":{\"up\":true,\"base_url\":\"http://127.0.0.1:18473/v1\",\"model\":\"qwen2.5-coder-1.5b\",\
-            \"window\":32768,\"why\":null,\"found_elsewhere\":[]},\"window\":200,\"runs\":5,\
+        let expected = "{\"local\":{\"up\":true,\"base_url\":\"http://127.0.0.1:18473/v1\",\
+            \"model\":\"qwen2.5-coder-1.5b\",\"window\":32768,\"why\":null,\"found_elsewhere\":[]},\
+            \"window\":200,\"runs\":5,\
             \"kinds\":{\"answer\":2,\"change\":3},\"routes\":{\"claude\":1,\"local\":3,\"none\":1},\
             \"failures\":{\"complexity:migration\":1,\"verify_failed\":1},\"refused\":{\"no_provider\":1},\
-            \"recent_failures\":[{\"run_id\":\"RUN1\",\"timestamp\":\"2026-11-23T02:54:01.000Z\",\"reason\":\"verify_failed\"}],\
+            \"recent_failures\":[{\"run_id\":\"RUN1\",\"timestamp\":\"2026-11-23T02:54:01.000Z\",\
+            \"reason\":\"verify_failed\"}],\
             \"local_impl_ratio\":0.6666666666666666,\"target_local_implementation_ratio\":0.95,\"changes\":3,\
             \"verified_local_changes\":2,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
             \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\

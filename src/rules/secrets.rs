@@ -103,7 +103,7 @@ const SHAPES: &[Shape] = &[
     shape("anthropic-key", "sk-ant-", is_word, 20),
     shape("openai-key", "sk-proj-", is_word, 20),
     shape("openrouter-key", "sk-or-v1-", is_word, 20),
-    // `sk-` begins many harmless names with hyphens (CSS classes, `sk-learn`): one long run without a hyphen is asked for.
+    // `sk-` begins many harmless names (CSS classes, `sk-learn`): one long run without a hyphen is asked for.
     shape("openai-key", "sk-", is_alphanumeric, 16),
     shape("github-token", "ghp_", is_alphanumeric, 30),
     shape("github-token", "gho_", is_alphanumeric, 30),

@@ -149,8 +149,8 @@ mod tests {
 
     fn line(id: &str, kind: &str, route: &str, reason: &str, rest: &str) -> String {
         format!(
-            "{{\"schema\":1,\"run_id\":\"{id}\",\"seq\":7,\"timestamp\":\"2026-11-23T02:54:00.123Z\",\"kind\":\"{kind}\",\
-             \"route\":\"{route}\",\"reason\":\"{reason}\",{rest}}}"
+            "{{\"schema\":1,\"run_id\":\"{id}\",\"seq\":7,\"timestamp\":\"2026-11-23T02:54:00.123Z\",\
+             \"kind\":\"{kind}\",\"route\":\"{route}\",\"reason\":\"{reason}\",{rest}}}"
         )
     }
 

@@ -29,7 +29,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_WAIT_STOPPED: Duration = Duration::from_secs(2);
 /// From when on a wait is announced.
 const QUIET_WAIT: Duration = Duration::from_millis(500);
-/// How many bytes a listing or a summary goes through, over all files; five rotated files of the default size are 12 MB.
+/// How many bytes a listing or a summary goes through, over all files; by default all of them together have 12 MB.
 const BUDGET: u64 = 64 << 20;
 /// Torn ends up to this size are moved to `….torn`, up to eight of them; others stay, as a bad line that is counted.
 const MAX_TORN: u64 = 1 << 20;
@@ -769,7 +769,8 @@ mod tests {
         for id in ["01KAP5", "01KAP7", "01KB00"] {
             append(&ledger, id).unwrap();
         }
-        let one = |id: &str| matches!(ledger.find(id).unwrap(), Found::One(line) if serde_json::from_str::<RunRecord>(&line).is_ok());
+        let is_record = |line: &str| serde_json::from_str::<RunRecord>(line).is_ok();
+        let one = |id: &str| matches!(ledger.find(id).unwrap(), Found::One(line) if is_record(&line));
         assert!(one("01KAP5") && one("01kap7") && one("01KB"));
         assert_eq!(ledger.find("01KAP").unwrap(), Found::Several(strings(&["01KAP7", "01KAP5"])));
         assert_eq!(ledger.find("KAP").unwrap(), Found::Nothing);
@@ -957,7 +958,7 @@ mod tests {
     fn acknowledged(child: &mut Child, n: usize) -> Vec<String> {
         let out = child.stdout.as_mut().unwrap();
         let lines = std::iter::from_fn(|| {
-            // Byte by byte, so that nothing that belongs to a later call is swallowed. A line cut by a kill says nothing.
+            // Byte by byte, so that nothing of a later call is swallowed. A line cut by a kill says nothing.
             let mut line = Vec::new();
             let mut byte = [0];
             while out.read(&mut byte).unwrap() == 1 {

@@ -116,7 +116,7 @@ impl Results {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Pruned::default()),
             entries => entries.context(Kind::Io, context)?,
         };
-        // First of all, so that others do not do the same at the same moment. Without it nothing could be removed either.
+        // First of all, so that others do not do the same now. If this fails, nothing could be removed either.
         if replace(&stamp, now.0.to_string().as_bytes()).is_err() {
             return Ok(Pruned::default());
         }
