@@ -84,3 +84,139 @@ fn collect(runs: &Path, purpose: Purpose, end: fn(Unfinished) -> State) -> Resul
     .context(Kind::Io, || format!("cannot read the journals in `{}`", runs.display()))?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::names;
+    use crate::sys::disk::{Left, Why, WorkDir};
+    use crate::words::changes::Change;
+    use crate::words::stop::Stop;
+    use fs_err as fs;
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    struct Bench(PathBuf);
+
+    impl Bench {
+        fn new() -> Bench {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let name = format!("mux-heal-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+            let bench = Bench(fs::canonicalize(std::env::temp_dir()).unwrap().join(name));
+            fs::create_dir_all(bench.work()).unwrap();
+            fs::create_dir_all(bench.runs()).unwrap();
+            bench
+        }
+
+        fn work(&self) -> PathBuf {
+            self.0.join("work")
+        }
+
+        fn runs(&self) -> PathBuf {
+            self.0.join("runs")
+        }
+
+        /// Applies `a` = `new` (and a new `b`) as a run that never ends. A `dead` one has lost its lock: the journal is
+        /// another file of the same content.
+        fn run(&self, id: &str, dead: bool) {
+            fs::create_dir_all(self.runs().join(id)).unwrap();
+            let write = |path: &str| Change::Write { path: path.into(), content: format!("new by {id}") };
+            let changes = [write("a"), write("b")];
+            let planned = names::check_all(&changes, &[]).unwrap();
+            let stop = Stop::at(Instant::now() + Duration::from_secs(60));
+            let dir = WorkDir::open(&self.work()).unwrap();
+            let applied = disk::apply(&dir, &self.runs().join(id), &planned, &BTreeMap::new(), &stop).unwrap();
+            std::mem::forget(applied);
+            if dead {
+                let journal = self.runs().join(format!("{id}.undo-1"));
+                let plan = fs::read(&journal).unwrap();
+                fs::remove_file(&journal).unwrap();
+                fs::write(&journal, plan).unwrap();
+            }
+        }
+
+        fn read(&self, name: &str) -> Option<String> {
+            fs::read_to_string(self.work().join(name)).ok()
+        }
+
+        fn leavings(&self, run_id: &str, state: State) -> Leavings {
+            Leavings { run_id: run_id.into(), work_dir: self.work(), files: 2, state }
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_dead_run_is_reported_then_rolled_back_once() {
+        let bench = Bench::new();
+        fs::write(bench.work().join("a"), "old").unwrap();
+        bench.run("DEAD", true);
+        assert_eq!(report(&bench.runs()).unwrap(), [bench.leavings("DEAD", State::Open)]);
+        assert_eq!(bench.read("a").as_deref(), Some("new by DEAD"), "a report changes nothing");
+        let done = RollBack { restored: 2, left: Vec::new() };
+        assert_eq!(heal(&bench.runs()).unwrap(), [bench.leavings("DEAD", State::RolledBack(done))]);
+        assert_eq!((bench.read("a").as_deref(), bench.read("b")), (Some("old"), None));
+        assert_eq!((heal(&bench.runs()).unwrap(), report(&bench.runs()).unwrap()), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_living_run_is_left_alone() {
+        let bench = Bench::new();
+        bench.run("LIVE", false);
+        assert_eq!((report(&bench.runs()).unwrap(), heal(&bench.runs()).unwrap()), (Vec::new(), Vec::new()));
+        assert_eq!(bench.read("a").as_deref(), Some("new by LIVE"));
+    }
+
+    #[test]
+    fn the_newest_of_two_dead_runs_is_taken_away_first() {
+        let bench = Bench::new();
+        fs::write(bench.work().join("a"), "old").unwrap();
+        bench.run("01A", true);
+        bench.run("01B", true);
+        let healed: Vec<_> = heal(&bench.runs()).unwrap().into_iter().map(|one| one.run_id).collect();
+        assert_eq!(healed, ["01B", "01A"]);
+        assert_eq!((bench.read("a").as_deref(), bench.read("b")), (Some("old"), None));
+    }
+
+    #[test]
+    fn a_run_waits_for_its_work_directory() {
+        let bench = Bench::new();
+        fs::write(bench.work().join("a"), "old").unwrap();
+        bench.run("DEAD", true);
+        fs::rename(bench.work(), bench.0.join("unplugged")).unwrap();
+        let [Leavings { state: State::Unreachable(_), .. }] = &heal(&bench.runs()).unwrap()[..] else { panic!() };
+        assert_eq!(report(&bench.runs()).unwrap(), [bench.leavings("DEAD", State::Open)]);
+        fs::rename(bench.0.join("unplugged"), bench.work()).unwrap();
+        assert_eq!(heal(&bench.runs()).unwrap().len(), 1);
+        assert_eq!((bench.read("a").as_deref(), bench.read("b")), (Some("old"), None));
+    }
+
+    #[test]
+    fn what_healing_says_names_the_run_and_what_is_left() {
+        let bench = Bench::new();
+        bench.run("DEAD", true);
+        fs::write(bench.work().join("a"), "mine").unwrap();
+        fs::write(bench.runs().join("X.undo-1"), "{}\n").unwrap();
+        let dir = bench.work().display().to_string();
+        let lines: Vec<_> = heal(&bench.runs()).unwrap().iter().map(Leavings::to_string).collect();
+        let told = format!(
+            "run DEAD was killed; 1 files in `{dir}` were restored; `a` was changed by someone else since; left as it is"
+        );
+        assert_eq!(lines, ["journal `X.undo-1` cannot be read by this version of mux".to_string(), told]);
+        let left = Left { path: "a".into(), why: Why::Lost };
+        assert_eq!(left.to_string(), "`a` cannot be restored: its old content is gone");
+        assert_eq!(
+            bench.leavings("R", State::Open).to_string(),
+            format!("run R was killed while it wrote 2 files in `{dir}`")
+        );
+        assert_eq!(heal(&bench.0.join("none")).unwrap(), []);
+        fs::write(bench.0.join("file"), "").unwrap();
+        let text = heal(&bench.0.join("file")).unwrap_err().to_string();
+        assert!(text.starts_with("cannot read the journals in `") && text.contains("Not a directory"), "{text}");
+    }
+}

@@ -454,12 +454,13 @@ const ACCENTS: &[(char, &str)] = &[
 /// the entry stands for any ending, one at its start for any beginning.
 fn is_listed(folded: &[String], list: &str) -> bool {
     list.split_ascii_whitespace().any(|entry| {
-        let names: Vec<&str> = entry.split('/').collect();
-        folded.windows(names.len()).any(|run| {
-            run.iter().zip(&names).all(|(name, wanted)| match (wanted.strip_suffix('*'), wanted.strip_prefix('*')) {
-                (Some(start), _) => name.starts_with(start),
-                (None, Some(end)) => name.ends_with(end),
-                (None, None) => name == wanted,
+        folded.windows(entry.split('/').count()).any(|run| {
+            run.iter().zip(entry.split('/')).all(|(name, wanted)| {
+                match (wanted.strip_suffix('*'), wanted.strip_prefix('*')) {
+                    (Some(start), _) => name.starts_with(start),
+                    (None, Some(end)) => name.ends_with(end),
+                    (None, None) => name == wanted,
+                }
             })
         })
     })

@@ -297,7 +297,8 @@ impl Unfinished {
     }
 
     pub fn work_dir(&self) -> PathBuf {
-        Path::new(&self.plan.base).join(self.plan.prefix.trim_end_matches('/'))
+        let base = PathBuf::from(&self.plan.base);
+        if self.plan.prefix.is_empty() { base } else { base.join(self.plan.prefix.trim_end_matches('/')) }
     }
 
     /// Returns what the run was about to do, or did.

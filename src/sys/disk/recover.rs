@@ -97,12 +97,15 @@ pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) ->
     done
 }
 
+/// How often a directory that is a link for the moment is tried again: some milliseconds.
+const MAX_TRIES: u32 = 2000;
+
 /// Enters the directory of a step. Somebody who keeps exchanging it with a link is outlasted, within a bound.
 fn enter(walk: &mut Walk<'_>, plan: &Plan, step: &FileOp) -> Result<bool, Cause> {
     let path = plan.path(step);
     let dir = tree::split(&path).0;
     let mut last = Ok(false);
-    for _ in 0..200 {
+    for _ in 0..MAX_TRIES {
         last = walk.enter(dir);
         match &last {
             Err(Cause::Refused { found: Found::SymbolicLink, .. }) => std::thread::yield_now(),

@@ -79,9 +79,10 @@ impl<'a> Walk<'a> {
                 Err(Errno::NOENT) => return Ok(false),
                 Err(errno) => {
                     let path = dir.get(..end - 1).unwrap_or(dir);
-                    // Linux says ENOTDIR for a link too, when a directory is asked for.
+                    // Linux says ENOTDIR for a link too, when a directory is asked for. What is a directory by now was
+                    // a link a moment ago.
                     let found = match file_type(at, name) {
-                        Ok(FileType::Symlink) => Found::SymbolicLink,
+                        Ok(FileType::Symlink | FileType::Directory) => Found::SymbolicLink,
                         _ if errno == Errno::LOOP => Found::SymbolicLink,
                         _ if errno == Errno::NOTDIR => Found::NotADirectory,
                         _ => return Err(Cause::os("open directory", path)(errno)),

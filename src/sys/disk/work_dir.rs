@@ -52,7 +52,9 @@ impl WorkDir {
         }
         missing.reverse();
         let prefix: String = missing.iter().flat_map(|name| [*name, "/"]).collect();
-        Ok(WorkDir { path: base_path.join(prefix.trim_end_matches('/')), base_path, base, prefix })
+        // Joining nothing would add a slash.
+        let path = if prefix.is_empty() { base_path.clone() } else { base_path.join(prefix.trim_end_matches('/')) };
+        Ok(WorkDir { path, base_path, base, prefix })
     }
 
     /// Returns the path without links.
