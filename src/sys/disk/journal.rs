@@ -10,7 +10,7 @@
 use super::cause::{Cause, Found};
 use super::tree;
 use crate::words::changes::FileOp;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -71,6 +71,7 @@ pub(super) struct Journal {
     number: u32,
 }
 
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const MIDDLE: &str = ".undo-";
 /// Most changesets of one run.
 const MAX_NUMBER: u32 = 1000;
@@ -84,10 +85,8 @@ impl Journal {
         else {
             return Err(odd());
         };
-        let open = |path: &Path| {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::open(path, flags, Mode::empty()).map_err(Cause::os("open directory", &shown))
-        };
+        let open =
+            |path: &Path| rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(Cause::os("open directory", &shown));
         let (runs, run) = (open(parent)?, open(run_dir)?);
         for number in 1..=MAX_NUMBER {
             let name = format!("{run_id}{MIDDLE}{number}");
@@ -229,15 +228,14 @@ pub(super) enum Orphan {
 pub(super) fn orphans(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Orphan)) -> Result<(), Cause> {
     let shown = runs.to_string_lossy();
     let fails = Cause::os("list", &shown);
-    let dir = match fs_err::read_dir(runs) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        listed => listed.map_err(|error| fails(tree::errno(&error)))?,
+    let dir = match rustix::fs::open(runs, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened.and_then(Dir::new).map_err(&fails)?,
     };
     let mut names: Vec<(String, u32)> = Vec::new();
     for entry in dir {
-        let entry = entry.map_err(|error| fails(tree::errno(&error)))?;
-        let name = entry.file_name();
-        let parts = name.to_str().and_then(|name| name.split_once(MIDDLE));
+        let entry = entry.map_err(&fails)?;
+        let parts = entry.file_name().to_str().ok().and_then(|name| name.split_once(MIDDLE));
         if let Some((run_id, number)) = parts.and_then(|(run_id, number)| Some((run_id, number.parse().ok()?))) {
             names.push((run_id.to_string(), number));
         }
@@ -256,8 +254,7 @@ fn orphan(runs: &Path, run_id: String, number: u32, purpose: Purpose) -> Result<
     let name = format!("{run_id}{MIDDLE}{number}");
     let shown = name.clone();
     let fails = Cause::os("open", &shown);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &Path| rustix::fs::open(path, flags, Mode::empty()).map_err(&fails);
+    let open = |path: &Path| rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(&fails);
     let (runs_fd, run) = (open(runs)?, open(&runs.join(&run_id)));
     let Some((mut file, _)) = tree::look(runs_fd.as_fd(), &name, &name)? else { return Ok(None) };
     let locked = match purpose {

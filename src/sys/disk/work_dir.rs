@@ -29,7 +29,6 @@ impl WorkDir {
     /// `Refused` for a file, a dangling link, a relative or (where it is missing) odd path; `Os`.
     pub fn open(path: &Path) -> Result<WorkDir, Cause> {
         let shown = path.to_string_lossy();
-        let fails = |error: &std::io::Error| Cause::os("open directory", &shown)(tree::errno(error));
         if !path.is_absolute() {
             return Err(Cause::refused(&shown, Found::OddPath));
         }
@@ -38,7 +37,10 @@ impl WorkDir {
             match fs_err::canonicalize(above) {
                 Ok(path) => break path,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(fails(&error)),
+                Err(_) => {
+                    let errno = rustix::fs::stat(above).err().unwrap_or(Errno::IO);
+                    return Err(Cause::os("open directory", &shown)(errno));
+                }
             }
             let (Some(parent), Some(name)) = (above.parent(), above.file_name().and_then(OsStr::to_str)) else {
                 return Err(Cause::refused(&shown, Found::OddPath));
