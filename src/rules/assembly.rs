@@ -185,8 +185,9 @@ impl Assembly {
                 Phase::Thinking(close) => {
                     let Some(at) = self.text.find(close) else {
                         // Thoughts are not kept; only as much as may be the beginning of the tag.
-                        let keep = self.text.ceil_char_boundary(self.text.len().saturating_sub(close.len()));
-                        self.drop_reasoning(keep);
+                        let from = self.text.len().saturating_sub(close.len());
+                        let kept = (from..=self.text.len()).find(|at| self.text.is_char_boundary(*at));
+                        self.drop_reasoning(kept.unwrap_or(0));
                         return;
                     };
                     self.drop_reasoning(at + close.len());
@@ -213,7 +214,7 @@ impl Assembly {
         }
     }
 
-    /// Names follow OpenAI, vLLM, TGI and Ollama.
+    /// The names are those of `OpenAI`, vLLM, TGI and Ollama.
     fn reason(&self) -> Result<Finish, Failure> {
         Ok(match self.finish.as_deref() {
             Some("stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn") => Finish::Stop,
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(content: &str, expected: Result<&str, Failure>) {
+    fn check(content: &str, expected: &Result<&str, Failure>) {
         for size in [1, 3, 7, 1000] {
             let read = said(content, size).map(|reply| reply.text);
             assert_eq!(read, expected.clone().map(str::to_string), "{content:?} in pieces of {size}");
@@ -312,31 +313,31 @@ mod tests {
 
     #[test]
     fn reasoning_is_stripped() {
-        check("<think>plan</think>answer", Ok("answer"));
-        check("\n<think>\nplan é\n</think>\n\nanswer</think>", Ok("answer</think>"));
-        check("<think>a</think> <think>b</think>answer", Ok("answer"));
-        check("<thinking>a</thinking>answer", Ok("answer"));
-        check("[THINK]a[/THINK]answer", Ok("answer"));
-        check("plan\nmore\n</think>\nanswer", Ok("answer"));
-        check("</think>answer", Ok("answer"));
-        check("<think>hmm hmm", Err(Failure::ReasoningOnly));
-        check("<think>hmm</think>  \n", Err(Failure::ReasoningOnly));
-        check("hmm\n</think>\n", Err(Failure::ReasoningOnly));
+        check("<think>plan</think>answer", &Ok("answer"));
+        check("\n<think>\nplan é\n</think>\n\nanswer</think>", &Ok("answer</think>"));
+        check("<think>a</think> <think>b</think>answer", &Ok("answer"));
+        check("<thinking>a</thinking>answer", &Ok("answer"));
+        check("[THINK]a[/THINK]answer", &Ok("answer"));
+        check("plan\nmore\n</think>\nanswer", &Ok("answer"));
+        check("</think>answer", &Ok("answer"));
+        check("<think>hmm hmm", &Err(Failure::ReasoningOnly));
+        check("<think>hmm</think>  \n", &Err(Failure::ReasoningOnly));
+        check("hmm\n</think>\n", &Err(Failure::ReasoningOnly));
     }
 
     #[test]
     fn answers_about_tags_are_left_alone() {
-        check("  indented <think>", Ok("  indented <think>"));
-        check("use text.split(\"</think>\")[1] here", Ok("use text.split(\"</think>\")[1] here"));
-        check("strip\n<think>\nx\n</think>\nfirst", Ok("strip\n<think>\nx\n</think>\nfirst"));
-        check("<thin", Ok("<thin"));
-        check("<table>", Ok("<table>"));
+        check("  indented <think>", &Ok("  indented <think>"));
+        check("use text.split(\"</think>\")[1] here", &Ok("use text.split(\"</think>\")[1] here"));
+        check("strip\n<think>\nx\n</think>\nfirst", &Ok("strip\n<think>\nx\n</think>\nfirst"));
+        check("<thin", &Ok("<thin"));
+        check("<table>", &Ok("<table>"));
     }
 
     #[test]
     fn nothing_is_not_an_answer() {
-        check("", Err(Failure::Empty));
-        check(" \n", Err(Failure::Empty));
+        check("", &Err(Failure::Empty));
+        check(" \n", &Err(Failure::Empty));
     }
 
     /// A whole completion from a `finish_reason` and a message.

@@ -17,7 +17,7 @@ pub struct Chunk {
     pub choices: List<Option<Choice>>,
     /// `{"error":{…}}` or `{"error":"text"}`.
     pub error: Loose,
-    /// FastAPI's form of an error.
+    /// The form that `FastAPI` gives an error.
     pub detail: Loose,
     /// `chat.completion`, `chat.completion.chunk`, or `error` from older vLLM.
     pub object: Loose,

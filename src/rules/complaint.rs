@@ -80,8 +80,7 @@ impl Complaint {
             || says("model")
                 && (says("not found") || says("does not exist") || says("is not loaded") || says("unknown model"));
         match status {
-            Some(404) | None if is_missing => Failure::NoModel { why: format!("`{model}`: {message}") },
-            Some(400..=499) if is_missing => Failure::NoModel { why: format!("`{model}`: {message}") },
+            Some(400..=499) | None if is_missing => Failure::NoModel { why: format!("`{model}`: {message}") },
             Some(404) => Failure::NoModel { why: format!("nothing at this address: {message}") },
             Some(status) => Failure::Http { status, message },
             None => Failure::Server { message },
@@ -89,7 +88,7 @@ impl Complaint {
     }
 
     /// Returns tokens needed and tokens that fit, 0 for unknown, if the prompt was too long. The phrases are those of
-    /// llama.cpp, OpenAI and vLLM, TGI, Ollama and LM Studio.
+    /// llama.cpp, `OpenAI` and vLLM, TGI, Ollama and LM Studio.
     fn overflow(&self, lower: &str) -> Option<(u64, u64)> {
         let kind = ["exceed_context_size", "context_length_exceeded"].iter().any(|kind| self.kind.contains(kind));
         let phrase = [

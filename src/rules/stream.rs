@@ -67,6 +67,9 @@ impl Stream {
     /// # Errors
     /// What the server said in an error event, or `Protocol` for bytes that are no stream or over a limit.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.is_done {
+            return Ok(());
+        }
         self.received += bytes.len() as u64;
         if self.received > self.most_bytes {
             return broken("it does not end: over the limit for a reply of this length");
@@ -360,8 +363,8 @@ mod tests {
         const MIB: usize = 1 << 20;
         let chunk = b"data: {\"choices\":[{\"delta\":{\"content\":\"blah \"}}]}\n\n".repeat(50);
         for (first, block, most, why) in [
-            (&b"data: "[..], &[b'x'; 65536][..], MIB, "one line is longer than 1 MiB"),
-            (&b"{\"choices\":["[..], &[b' '; 65536][..], 9 * MIB, "it is longer than 8 MiB"),
+            (&b"data: "[..], &b"x".repeat(65536)[..], MIB, "one line is longer than 1 MiB"),
+            (&b"{\"choices\":["[..], &b" ".repeat(65536)[..], 9 * MIB, "it is longer than 8 MiB"),
             (&b""[..], &chunk[..], MIB, "it does not end: far more tokens than were asked for"),
             (
                 &b""[..],

@@ -308,3 +308,248 @@ fn back_off(retry: u32) -> Duration {
     let chance = u32::try_from(RandomState::new().hash_one(retry) % 1000).unwrap_or_default();
     nominal / 2 + nominal / 2 * chance / 1000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::http::tests::{Answer, LOCAL, Loopback, hold, json, last, raw, serve, soon};
+    use crate::words::chat::{Finish, Role};
+    use crate::words::server::Secret;
+    use crate::words::task::Refusal;
+    use std::sync::mpsc::channel;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const PATIENT: Waits = Waits { first_token: MINUTE, idle: MINUTE };
+    const OK: &str = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{"content":"fine"}}]}"#;
+    const HEAD: &str = "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n";
+    const TOKEN: &str = "HTTP/1.1 200 X\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+
+    /// Calls a server of its own; returns the result, what was told meanwhile, and the requests.
+    fn call(answers: Vec<Answer>, waits: Waits, stop: &Stop) -> (Result<Reply, Failure>, Vec<String>, Loopback) {
+        let loopback = serve(answers);
+        let http = Http::new(LOCAL, Duration::from_secs(5));
+        let server = Server {
+            base_url: format!("{}/v1", loopback.url),
+            model: "m".into(),
+            key: Secret::new("sk-secret"),
+            window: None,
+        };
+        let messages = [Message { role: Role::User, content: "Write a function that adds two numbers.".into() }];
+        let ask = Ask { max_tokens: 100, temperature: 0.5, thinking: false };
+        let mut told = Vec::new();
+        let result = chat(&http, &server, &messages, &ask, &waits, stop, &mut |progress| {
+            told.push(match progress {
+                Progress::Waiting { why } => why.to_string(),
+                Progress::Tokens { tokens, text, .. } => format!("{tokens} {text}"),
+            });
+        });
+        (result, told, loopback)
+    }
+
+    /// Returns the failure and the number of requests.
+    fn failure(answers: Vec<Answer>) -> (Failure, usize) {
+        let (result, _, loopback) = call(answers, PATIENT, &soon());
+        (result.expect_err("no reply"), loopback.seen().len())
+    }
+
+    fn text(result: Result<Reply, Failure>) -> String {
+        result.expect("a reply").text
+    }
+
+    #[test]
+    fn a_recorded_stream_becomes_a_reply() {
+        let body =
+            include_str!("../../fixtures/http/19-chat-stream-logprobs.txt").split_once("\n\n").expect("a body").1;
+        let chunked =
+            format!("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let (result, told, loopback) = call(vec![raw(chunked)], PATIENT, &soon());
+        let reply = result.expect("a reply");
+        assert_eq!(
+            (reply.text.as_str(), reply.finish, reply.model.as_str()),
+            ("Hello there", Finish::Length, "smollm2")
+        );
+        assert_eq!(reply.tokens.iter().map(|token| token.bytes).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(told, ["2 Hello there"]);
+        assert!(reply.first_token <= reply.duration);
+        let seen = loopback.seen();
+        let (head, sent) = seen[0].split_once("\r\n\r\n").expect("a header");
+        assert!(head.starts_with("0 POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("authorization: Bearer sk-secret"), "{head}");
+        assert_eq!(
+            sent,
+            r#"{"model":"m","messages":[{"role":"user","content":"Write a function that adds two numbers."}],"#
+                .to_string()
+                + r#""max_tokens":100,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"#
+                + r#""logprobs":true,"top_logprobs":2,"chat_template_kwargs":{"enable_thinking":false}}"#
+        );
+    }
+
+    #[test]
+    fn a_plain_completion_of_a_server_that_does_not_stream_is_taken() {
+        let (result, told, _) = call(vec![json(200, OK)], PATIENT, &soon());
+        assert_eq!(text(result), "fine");
+        assert_eq!(told, Vec::<String>::new());
+        let stream = format!("{HEAD}data: {OK}\n\n");
+        assert_eq!(text(call(vec![last(&stream)], PATIENT, &soon()).0), "fine");
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let busy = || json(503, r#"{"error":{"message":"no slot available"}}"#);
+        let closed = || last("");
+        let limited = || raw("HTTP/1.1 429 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n");
+        for answers in [
+            vec![closed(), json(200, OK)],
+            vec![closed(), busy(), json(200, OK)],
+            vec![limited(), json(408, ""), json(200, OK)],
+            vec![json(500, "boom"), json(502, ""), json(200, OK)],
+        ] {
+            let expected = answers.len();
+            let (result, told, loopback) = call(answers, PATIENT, &soon());
+            assert_eq!(text(result), "fine");
+            assert_eq!((loopback.seen().len(), told.len()), (expected, expected - 1));
+        }
+    }
+
+    #[test]
+    fn retries_are_counted() {
+        let boom = || json(500, r#"{"error":"boom"}"#);
+        let http = |status, message: &str| Failure::Http { status, message: message.into() };
+        assert_eq!(failure(vec![boom(), boom(), boom(), json(200, OK)]), (http(500, "boom"), 3));
+        let (down, requests) = failure(vec![]);
+        assert!(matches!(down, Failure::Down { .. }) && requests == 3, "{down:?} after {requests}");
+        for status in [400, 401, 403, 413, 418] {
+            assert_eq!(failure(vec![json(status, r#"{"error":"no"}"#), json(200, OK)]), (http(status, "no"), 1));
+        }
+        let day = "HTTP/1.1 429 X\r\nRetry-After: 86400\r\nContent-Length: 5\r\n\r\nlater";
+        assert_eq!(failure(vec![raw(day), json(200, OK)]), (http(429, "later"), 1));
+        let redirect = "HTTP/1.1 307 X\r\nLocation: /v1/chat/completions\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(failure(vec![raw(redirect), json(200, OK)]), (http(307, "a redirect: mux follows none"), 1));
+        assert_eq!(failure(vec![last("nonsense\r\n\r\n"), json(200, OK)]).1, 1);
+    }
+
+    #[test]
+    fn nothing_is_tried_again_after_the_first_byte_of_a_reply() {
+        let cut = |start: &str| failure(vec![last(start), json(200, OK)]);
+        let protocol = |why: &str| (Failure::Protocol { why: why.into() }, 1);
+        assert_eq!(cut(TOKEN), protocol("it ended without a finish_reason"));
+        assert_eq!(cut(HEAD), protocol("it is empty"));
+        let promised = OK.len() + 9;
+        let short = format!("HTTP/1.1 200 X\r\nContent-Length: {promised}\r\n\r\n{OK}");
+        assert_eq!(cut(&short), protocol("it is cut off: the connection ended inside it"));
+    }
+
+    #[test]
+    fn a_server_without_log_probabilities_is_asked_without() {
+        let recorded =
+            include_str!("../../fixtures/http/16-chat-toplogprobs-only.txt").split_once("\n\n").expect("a body").1;
+        let (result, _, loopback) = call(vec![json(400, recorded.trim()), json(200, OK)], PATIENT, &soon());
+        assert_eq!(text(result), "fine");
+        let seen = loopback.seen();
+        assert!(seen[0].contains("logprobs") && seen[0].contains("stream_options"));
+        assert!(seen[1].ends_with(r#""max_tokens":100,"temperature":0.5,"stream":true}"#), "{}", seen[1]);
+        assert_eq!(failure(vec![json(400, recorded.trim()), json(400, recorded.trim()), json(200, OK)]).1, 2);
+    }
+
+    #[test]
+    fn a_loading_server_is_waited_for() {
+        let loading = || json(503, r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#);
+        let ready = || json(200, r#"{"status":"ok"}"#);
+        let answers = vec![loading(), loading(), loading(), ready(), json(200, OK)];
+        let (result, told, loopback) = call(answers, PATIENT, &soon());
+        assert_eq!(text(result), "fine");
+        assert_eq!(told, ["the server loads its model"; 2]);
+        let lines: Vec<_> = loopback.seen().iter().map(|seen| seen.lines().next().unwrap_or("").to_string()).collect();
+        let (chat, health) = ("0 POST /v1/chat/completions HTTP/1.1", "0 GET /health HTTP/1.1");
+        assert_eq!(lines, [chat, health, health, health, chat]);
+        // A proxy that is up while what is behind it never loads: three tries, each with a look at its health.
+        let stuck = vec![loading(), ready(), loading(), ready(), loading(), ready()];
+        assert_eq!(failure(stuck), (Failure::Http { status: 503, message: "Loading model".into() }, 6));
+    }
+
+    #[track_caller]
+    fn out_of_time(start: &'static str, waits: Waits, stop: &Stop, expected: Phase) {
+        let (closed, is_closed) = channel();
+        let (result, ..) = call(vec![hold(start, closed)], waits, stop);
+        match result {
+            Err(Failure::Timeout { phase, .. }) => assert_eq!(phase, expected, "{start}"),
+            other => panic!("{other:?} instead of {expected:?}"),
+        }
+        is_closed.recv_timeout(MINUTE).expect("the server sees at once that nobody listens");
+    }
+
+    #[test]
+    fn each_clock_names_itself() {
+        let brief = Duration::from_millis(150);
+        let (first, idle) = (Waits { first_token: brief, ..PATIENT }, Waits { idle: brief, ..PATIENT });
+        out_of_time("", first, &soon(), Phase::FirstToken);
+        out_of_time("HTTP/1.1 200 X\r\nContent-", first, &soon(), Phase::FirstToken);
+        out_of_time(HEAD, first, &soon(), Phase::FirstToken);
+        out_of_time("HTTP/1.1 500 X\r\n\r\nboo", first, &soon(), Phase::FirstToken);
+        out_of_time(TOKEN, idle, &soon(), Phase::Idle);
+        for start in ["", HEAD, TOKEN] {
+            out_of_time(start, PATIENT, &Stop::at(Instant::now() + brief), Phase::Overall);
+        }
+    }
+
+    /// Sends a start, then pings until the client is gone.
+    fn pings(start: &'static str) -> Answer {
+        Box::new(move |stream| {
+            use std::io::Write as _;
+            let mut sent = stream.write_all(start.as_bytes());
+            while sent.is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+                sent = stream.write_all(b": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":null}}]}\n\n");
+            }
+            false
+        })
+    }
+
+    #[test]
+    fn pings_are_no_tokens() {
+        let brief = Duration::from_millis(150);
+        for (start, waits, expected) in [
+            (HEAD, Waits { first_token: brief, ..PATIENT }, Phase::FirstToken),
+            (TOKEN, Waits { idle: brief, ..PATIENT }, Phase::Idle),
+        ] {
+            let (result, ..) = call(vec![pings(start)], waits, &soon());
+            assert!(matches!(result, Err(Failure::Timeout { phase, .. }) if phase == expected), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_cancellation_closes_the_stream() {
+        let (closed, is_closed) = channel();
+        let loopback = serve(vec![hold(TOKEN, closed)]);
+        let stop = soon();
+        let http = Http::new(LOCAL, Duration::from_secs(5));
+        let server = Server { base_url: loopback.url.clone(), model: "m".into(), key: None, window: None };
+        let ask = Ask { max_tokens: 9, temperature: 0.0, thinking: true };
+        let result = chat(&http, &server, &[], &ask, &PATIENT, &stop, &mut |_| stop.cancel());
+        assert_eq!(result, Err(Failure::Stopped { why: Refusal::Canceled }));
+        is_closed.recv_timeout(MINUTE).expect("the server sees the end");
+        assert!(!loopback.seen()[0].contains("chat_template_kwargs"), "a model that may think is not told otherwise");
+        assert_eq!(chat(&http, &server, &[], &ask, &PATIENT, &stop, &mut |_| {}), result);
+        assert_eq!(loopback.seen().len(), 1, "nothing is sent after a cancellation");
+    }
+
+    #[test]
+    fn errors_in_a_200_are_errors() {
+        let server = |message: &str| Failure::Server { message: message.into() };
+        assert_eq!(failure(vec![json(200, r#"{"error":{"message":"out of memory"}}"#)]), (server("out of memory"), 1));
+        let event = format!("{TOKEN}data: {{\"error\":{{\"message\":\"out of memory\"}}}}\n\ndata: [DONE]\n\n");
+        assert_eq!(failure(vec![last(&event)]), (server("out of memory"), 1));
+        let overflow = include_str!("../../fixtures/http/40-overflow-stream.txt").split_once("\n\n").expect("a body").1;
+        let expected = Failure::ContextOverflow { needed: 3031, window: 2048 };
+        assert_eq!(failure(vec![json(400, overflow.trim())]), (expected, 1));
+    }
+
+    #[test]
+    fn what_a_server_sends_back_is_not_shown() {
+        let echo = r#"{"error":{"message":"bad header: Authorization: Bearer sk-secret prompt: {\"messages\":[{\"content\":\"Write a function that adds two numbers.\"}]}"}}"#;
+        let (failure, _) = failure(vec![json(400, echo)]);
+        let message =
+            "bad header: Authorization: Bearer [key] prompt: {\"messages\":[{\"content\":\"… (it repeats the request)";
+        assert_eq!(failure, Failure::Http { status: 400, message: message.into() });
+    }
+}

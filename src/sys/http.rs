@@ -321,6 +321,7 @@ fn perform(
 }
 
 /// The failure of a call that brought no answer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enums of ureq and io may grow")]
 fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
     let down = |why: &str| Failure::Down { why: format!("{why} `{}`", uri.authority().map_or("", |a| a.as_str())) };
     match error {
@@ -335,7 +336,7 @@ fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
         ureq::Error::Timeout(phase) => {
             let phase = match phase {
                 ureq::Timeout::Connect | ureq::Timeout::Resolve => Phase::Connect,
-                _ => Phase::FirstToken, // ureq's enum may grow
+                _ => Phase::FirstToken,
             };
             Failure::Timeout { phase, after_ms: millis(after) }
         }
@@ -345,16 +346,17 @@ fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
         ureq::Error::Protocol(error) => Failure::Protocol { why: format!("not HTTP: {error}") },
         ureq::Error::Tls(_) | ureq::Error::TlsRequired => down("no TLS connection to"),
         ureq::Error::Other(why) => Failure::Down { why: why.to_string() },
-        error => Failure::Protocol { why: error.to_string() }, // ureq's enum may grow
+        error => Failure::Protocol { why: error.to_string() },
     }
 }
 
 /// The failure of an answer that does not end as it should.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enums of ureq and io may grow")]
 fn cut(error: io::Error, after: Duration) -> Failure {
     match ureq::Error::from(error) {
         ureq::Error::Timeout(_) => Failure::Timeout { phase: Phase::Overall, after_ms: millis(after) },
         ureq::Error::Protocol(error) => Failure::Protocol { why: format!("its framing is broken: {error}") },
-        _ => Failure::Protocol { why: "it is cut off: the connection ended inside it".into() }, // ureq's enum may grow
+        _ => Failure::Protocol { why: "it is cut off: the connection ended inside it".into() },
     }
 }
 
@@ -449,19 +451,34 @@ pub mod tests {
     }
 
     pub fn serve(answers: Vec<Answer>) -> Loopback {
+        let answers = Mutex::new(VecDeque::from(answers));
+        listen(move |_, stream| {
+            let answer = answers.lock().expect("the answers").pop_front();
+            answer.is_some_and(|answer| answer(stream))
+        })
+    }
+
+    /// A server that answers by method and path, as often as it is asked; 404 for anything else.
+    pub fn routes(routes: Vec<(&'static str, u16, &'static str)>) -> Loopback {
+        listen(move |request, stream| {
+            let asked = |route: &str| request.strip_prefix(route).is_some_and(|rest| rest.starts_with(' '));
+            let answer = routes.iter().find(|(route, ..)| asked(route)).map_or((404, "{}"), |route| (route.1, route.2));
+            json(answer.0, answer.1)(stream)
+        })
+    }
+
+    fn listen(answer: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Loopback {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, answers) = (Arc::clone(&seen), Arc::new(Mutex::new(VecDeque::from(answers))));
+        let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
-                let (mut stream, log, answers) =
-                    (stream.expect("a connection"), Arc::clone(&log), Arc::clone(&answers));
+                let (mut stream, log, answer) = (stream.expect("a connection"), Arc::clone(&log), Arc::clone(&answer));
                 std::thread::spawn(move || {
                     while let Some(request) = read_request(&mut stream) {
                         log.lock().expect("the log").push(format!("{number} {request}"));
-                        let answer = answers.lock().expect("the answers").pop_front();
-                        if !answer.is_some_and(|answer| answer(&mut stream)) {
+                        if !answer(&request, &mut stream) {
                             return;
                         }
                     }
