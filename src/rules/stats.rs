@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 pub struct Row<'a> {
     #[serde(borrow)]
     pub run_id: Cow<'a, str>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the ledger's order"))]
+    #[serde(default)]
+    pub seq: u64,
     #[serde(borrow)]
     pub timestamp: Cow<'a, str>,
     #[serde(borrow)]

@@ -23,6 +23,8 @@ mod work_dir;
 pub use cause::{Cause, Found};
 pub use journal::Purpose;
 pub use recover::RollBack;
+#[cfg(test)]
+pub use recover::{Left, Why};
 pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;

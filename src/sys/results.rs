@@ -32,6 +32,7 @@ pub struct Results {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The whole result, as `run --json` prints it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "kept for clients that come back for it, with `mux mcp`"))]
     Result,
     /// What the run changed, as a unified diff.
     Diff,

@@ -159,6 +159,14 @@ pub fn window(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> O
         .or_else(|| count(&asker.get(&server.root("/info"))?, "/max_total_tokens"))
 }
 
+/// Asks which models a server has. `None` where it does not say.
+pub fn models(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> Option<Vec<String>> {
+    let asker = Asker { http, server, end: Instant::now() + timeout, stop };
+    let listed = asker.get(&server.api("/models"))?;
+    let ids = listed.get("data")?.as_array()?.iter().map(|model| text(model, "/id").to_string());
+    Some(ids.filter(|id| !id.is_empty()).collect())
+}
+
 /// Counts the tokens of a text where the server can (llama.cpp, vLLM). The chat template comes on top.
 pub fn count_tokens(http: &Http, server: &Server, text: &str, timeout: Duration, stop: &Stop) -> Option<u64> {
     let llama = json!({ "content": text });

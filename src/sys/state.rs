@@ -43,7 +43,7 @@ pub enum DirLock {
     /// Another run holds it: its id and process, or as much as it said.
     Busy { holder: String },
     /// The work has to end before the directory came free.
-    Stopped(StopReason),
+    Stopped(#[cfg_attr(not(test), expect(dead_code, reason = "the run looks at its stop itself"))] StopReason),
 }
 
 /// A lock that is held. The kernel frees it with the descriptor, so a killed run leaves no stale lock.
@@ -98,11 +98,6 @@ impl State {
         self.dir.join("runs")
     }
 
-    /// Results and journal of one run. `id` must be a run id.
-    pub fn run(&self, id: &str) -> PathBuf {
-        self.runs().join(id)
-    }
-
     /// Locks on work directories.
     pub fn locks(&self) -> PathBuf {
         self.dir.join("locks")
@@ -111,11 +106,6 @@ impl State {
     /// Queues in front of local model servers (`lane.rs`).
     pub fn lanes(&self) -> PathBuf {
         self.dir.join("lanes")
-    }
-
-    /// What `mux trust` remembers (`config_files.rs`, which is handed the directory).
-    pub fn trust(&self) -> PathBuf {
-        self.dir.join("trust.json")
     }
 
     /// Takes the lock on a work directory, so that two runs never interleave in one tree. `workdir` is canonical.
@@ -287,11 +277,8 @@ mod tests {
         let state = State::locate(&env(&[("HOME", "/nowhere")])).unwrap();
         let below = |path: PathBuf| path.strip_prefix(state.dir()).unwrap().to_str().unwrap().to_string();
         assert_eq!(below(state.ledger()), "run_ledger.jsonl");
-        assert_eq!(below(state.run("01ARYZ6S410000000000000000")), "runs/01ARYZ6S410000000000000000");
-        assert_eq!(
-            [below(state.locks()), below(state.lanes()), below(state.trust())],
-            ["locks", "lanes", "trust.json"]
-        );
+        let dirs = [below(state.runs()), below(state.locks()), below(state.lanes())];
+        assert_eq!(dirs, ["runs", "locks", "lanes"]);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::time::Duration;
 pub enum Role {
     System,
     User,
-    Assistant,
 }
 
 /// One message of a conversation.
@@ -37,8 +36,6 @@ pub enum Finish {
     Stop,
     /// It ran into `max_tokens` or the end of the context.
     Length,
-    ContentFilter,
-    ToolCalls,
 }
 
 /// One generated token as the server reported it.

@@ -1,7 +1,6 @@
 #![expect(clippy::disallowed_methods, reason = "the kill test starts this very test binary as its victim")]
 #![expect(clippy::unnecessary_wraps, reason = "hashes are compared with optional ones")]
 
-use super::recover::{Left, Why};
 use super::tree::{exchange_by_steps, hash_of, put, put_by_steps};
 use super::work_dir::Seen;
 use super::*;
