@@ -28,8 +28,8 @@ pub struct Ticket {
 }
 
 /// Takes a ticket and waits for its turn: until fewer than `slots` callers with earlier tickets are alive. `key` names
-/// the server, in characters that a file name may have. `on_ahead` is told how many are in front, whenever that changes,
-/// and never when the lane is free.
+/// the server: its base URL. `on_ahead` is told how many are in front, whenever that changes, and never when the lane
+/// is free.
 ///
 /// # Errors
 /// `Timeout` in phase `Queue` at the deadline of `stop`, `Stopped` when it is called.
@@ -45,7 +45,7 @@ pub fn enter(
         StopReason::Deadline => Failure::Timeout { phase: Phase::Queue, after_ms: waited(begun) },
         StopReason::Signal(_) | StopReason::Canceled => Failure::Stopped { why: Refusal::Canceled },
     };
-    let lane = dir.join(key);
+    let lane = dir.join(key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     let (number, mut ahead, ticket) = match take(&lane, stop) {
         Ok(Some(taken)) => taken,
         Ok(None) => return Err(gone(stop.reason().unwrap_or(StopReason::Deadline))),
@@ -244,7 +244,9 @@ mod tests {
         assert!(matches!(third, Err(Failure::Timeout { phase: Phase::Queue, .. })), "{third:?}");
         assert_eq!(ahead, 2);
         assert_eq!(dir.tickets(), 2, "who gives up leaves no ticket");
-        enter(&dir.0, "b", 1, &soon(), &mut |_| panic!("another lane")).expect("a ticket");
+        let other = "http://127.0.0.1:1/../v1";
+        enter(&dir.0, other, 1, &soon(), &mut |_| panic!("another lane")).expect("a ticket");
+        assert!(dir.0.join("http---127-0-0-1-1----v1").is_dir());
         drop(two);
         free(&dir, 2);
     }

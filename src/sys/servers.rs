@@ -1,5 +1,5 @@
 //! Model servers: which one is up, which model it has loaded, how much fits. Brands are told by what they answer, not by
-//! their port; what is asked of whom is in the table of the README's "local servers".
+//! their port.
 //!
 //! **Invariant:** an ordinary run asks one question here, the health of one server, on the connection that the chat uses
 //! next. A key goes to the server that it was configured for and to no other. Nothing here starts or changes a server.

@@ -166,7 +166,7 @@ pub enum Failure {
     Declined {
         quote: String,
     },
-    /// Estimated or reported tokens against the window.
+    /// Estimated or reported tokens against the window; 0 where the server did not say.
     ContextOverflow {
         needed: u64,
         window: u64,
@@ -590,6 +590,10 @@ impl fmt::Display for Failure {
             Failure::ContentFilter => f.write_str("the server's content filter held the reply back"),
             Failure::ToolCalls => f.write_str("the model asked for tools instead of answering"),
             Failure::Declined { quote } => write!(f, "the model declined: {quote}"),
+            Failure::ContextOverflow { window: 0, .. } => f.write_str("the task does not fit the model's window"),
+            Failure::ContextOverflow { needed: 0, window } => {
+                write!(f, "the task does not fit the model's window of {window} tokens")
+            }
             Failure::ContextOverflow { needed, window } => {
                 write!(f, "the task needs {needed} tokens and the model's window has {window}")
             }
