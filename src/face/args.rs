@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_nearest_word() {
-        check_error(&["rnu"], "unknown command `rnu`\n  hint: did you mean `run`? `mux --help` lists all");
+        check_error(&["runn"], "unknown command `runn`\n  hint: did you mean `run`? `mux --help` lists all");
         check_error(&["zzzzzz"], "unknown command `zzzzzz`\n  hint: `mux --help` lists what there is");
         check_error(
             &["run", "--verfy", "x"],
