@@ -77,7 +77,7 @@ pub struct Patient<'a> {
     pub state_dir: &'a Path,
     /// Runs that were killed and whose journal is still there.
     pub unfinished: &'a [String],
-    /// Name and binary of each provider.
+    /// Name and binary of each cloud CLI.
     pub providers: &'a [(&'a str, &'a str)],
     /// Configured hosts that are not this machine.
     pub hosts: &'a [(String, u16)],
@@ -107,7 +107,7 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
     let usable = matches!(patient.server, Server::Up { .. });
     for (name, binary) in patient.providers {
         let found = proc::which(OsStr::new(binary), patient.path, patient.cwd);
-        checks.push(provider(name, binary, found.as_deref(), patient.local_only));
+        checks.push(provider(name, found.as_deref()));
     }
     for (host, port) in patient.hosts {
         checks.push(if patient.local_only {
@@ -174,23 +174,11 @@ fn restart(patient: &Patient<'_>) -> Check {
     }
 }
 
-fn provider(name: &str, binary: &str, found: Option<&Path>, local_only: bool) -> Check {
-    let package = match name {
-        "claude" => Some("@anthropic-ai/claude-code"),
-        "codex" => Some("@openai/codex"),
-        "gemini" => Some("@google/gemini-cli"),
-        _ => None, // a name from the configuration, not an enum of ours
-    };
+/// Cloud CLIs are named, so that nobody wonders; no route of this version leads to one.
+fn provider(name: &str, found: Option<&Path>) -> Check {
     match found {
-        Some(file) if local_only => fine("cloud", format!("{name}: {} stays unused: local only", file.display())),
-        Some(file) => fine("cloud", format!("{name}: {}; not asked whether it is logged in", file.display())),
-        None if local_only => fine("cloud", format!("{name}: not installed, not needed: local only")),
-        None => Check {
-            name: "cloud",
-            state: State::Warn,
-            text: format!("{name}: `{binary}` not found"),
-            fix: package.map(|package| format!("npm install -g {package}")),
-        },
+        Some(file) => fine("cloud", format!("{name}: {}; this version does not use it", file.display())),
+        None => fine("cloud", format!("{name}: not installed; this version does not use it")),
     }
 }
 
@@ -386,12 +374,7 @@ mod tests {
         ));
         let cloud =
             |ill: &mut Patient<'_>| (ill.server, ill.providers) = (Box::leak(Box::new(down(&[]))), &[("claude", "sh")]);
-        assert!(check("server", cloud, State::Fail, text, Some("./setup.sh --try")));
-        let offline = |ill: &mut Patient<'_>| {
-            cloud(ill);
-            ill.local_only = true;
-        };
-        assert!(!check("server", offline, State::Fail, text, Some("./setup.sh --try")));
+        assert!(!check("server", cloud, State::Fail, text, Some("./setup.sh --try")));
         let other =
             Server::NoModel { base_url: "http://h/v1".into(), why: "no `m`".into(), models: vec!["a b'c".into()] };
         let (text, fix) =
@@ -466,11 +449,8 @@ mod tests {
         let text = "1 run unfinished: the next run rolls back what a kill left";
         let unfinished: &[String] = Box::leak(Box::new(["01KAP5".to_string()]));
         check("journal", |ill| ill.unfinished = unfinished, State::Warn, text, Some("mux diff 01KAP5"));
-        let text = "codex: `mux-none` not found";
-        let fix = Some("npm install -g @openai/codex");
-        check("cloud", |ill| ill.providers = &[("codex", "mux-none")], State::Warn, text, fix);
-        let offline = |ill: &mut Patient<'_>| (ill.providers, ill.local_only) = (&[("codex", "mux-none")], true);
-        check("cloud", offline, State::Ok, "codex: not installed, not needed: local only", None);
+        let text = "codex: not installed; this version does not use it";
+        check("cloud", |ill| ill.providers = &[("codex", "mux-none")], State::Ok, text, None);
         let text = "not found: needed before a cloud CLI may write files";
         check("git", |ill| ill.path = Some(OsStr::new("/nonexistent")), State::Warn, text, Some(&install("git")));
     }

@@ -12,8 +12,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 /// A temporary directory with a work directory, a run's directory and an outside; taken away at the end.
@@ -813,6 +813,65 @@ fn a_user_who_saves_meanwhile_loses_nothing() {
     let names: Vec<_> = bench.tree().into_keys().collect();
     assert_eq!(names, ["f"]);
 }
+
+#[test]
+fn a_save_during_a_roll_back_always_stands() {
+    let bench = Bench::fast();
+    let (barrier, work) = (Arc::new(Barrier::new(2)), bench.work.clone());
+    let told = Arc::clone(&barrier);
+    let editor = std::thread::spawn(move || {
+        for round in 0..ROUNDS {
+            told.wait();
+            // From far too early to far too late.
+            for _ in 0..round % 500 * 20 {
+                std::hint::spin_loop();
+            }
+            fs::rename(work.join("f.swp"), work.join("f")).unwrap();
+            told.wait();
+        }
+    });
+    let (mut left, mut restored) = (0, 0);
+    for round in 0..ROUNDS {
+        bench.write("f", "old");
+        bench.write("f.swp", "mine");
+        let applied = bench.apply(&[set("f", "new")]).unwrap();
+        barrier.wait();
+        let done = applied.roll_back();
+        barrier.wait();
+        left += done.left.len();
+        restored += done.restored;
+        assert_eq!(fs::read_to_string(bench.work.join("f")).unwrap(), "mine", "round {round}: {done:?}");
+        let _ = fs::remove_dir_all(bench.run_dir());
+        fs::create_dir_all(bench.run_dir()).unwrap();
+    }
+    editor.join().unwrap();
+    eprintln!("{ROUNDS} saves during a roll-back: {left} before it, {restored} after it");
+    assert!(left > 0 && restored > 0, "{left} left, {restored} restored: no race took place");
+}
+
+#[test]
+fn a_healer_never_takes_back_what_is_being_kept() {
+    let bench = Arc::new(Bench::fast());
+    let end = Arc::new(AtomicBool::new(false));
+    let (seen, told) = (Arc::clone(&bench), Arc::clone(&end));
+    let healer = std::thread::spawn(move || {
+        while !told.load(Ordering::SeqCst) {
+            assert_eq!(seen.heal(), [], "the run is alive, or its changeset is kept");
+        }
+    });
+    for round in 0..ROUNDS {
+        let text = round.to_string();
+        bench.apply(&[set("f", &text)]).unwrap().keep().unwrap();
+        assert_eq!(fs::read_to_string(bench.work.join("f")).unwrap(), text);
+        let _ = fs::remove_file(bench.run_dir().join("undo-1"));
+        let _ = fs::remove_file(bench.run_dir().join("undo-1.0"));
+    }
+    end.store(true, Ordering::SeqCst);
+    healer.join().unwrap();
+}
+
+/// Rounds of the races that take microseconds each.
+const ROUNDS: usize = 3000;
 
 const VICTIM: &str = "MUX_TEST_VICTIM";
 
