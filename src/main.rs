@@ -24,7 +24,7 @@ use words::stop::Stop;
 use words::time::Utc;
 
 /// The end of a run without `--deadline`.
-const LONGEST_RUN: Duration = Duration::from_secs(3600);
+const LONGEST_RUN: Duration = Duration::from_hours(1);
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
@@ -50,10 +50,8 @@ fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         cwd: std::env::current_dir().ok(),
         now: Utc(u64::try_from(since.as_millis()).unwrap_or(0)),
     };
-    let limit = match command {
-        Command::Run(run) => run.deadline_sec.map_or(LONGEST_RUN, Duration::from_secs),
-        _ => LONGEST_RUN,
-    };
+    let deadline = if let Command::Run(run) = command { run.deadline_sec } else { None };
+    let limit = deadline.map_or(LONGEST_RUN, Duration::from_secs);
     let stop = Stop::at(Instant::now() + limit);
     listen(&stop).context(Kind::Io, || "cannot listen for signals".to_string())?;
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());

@@ -307,8 +307,8 @@ mod tests {
         Server::Down { base_url: "http://127.0.0.1:1/v1".into(), why: "refused".into(), elsewhere }
     }
 
-    fn line(text: &str) -> Option<&'static CommandSpec> {
-        Some(Box::leak(Box::new(CommandSpec::Line(text.into()))))
+    fn line(text: &str) -> &'static CommandSpec {
+        Box::leak(Box::new(CommandSpec::Line(text.into())))
     }
 
     /// A patient without a fault, changed by `ill`, and what is said of the check `name`.
@@ -362,8 +362,9 @@ mod tests {
             &found,
             Some(fix)
         ));
-        let restart =
-            |ill: &mut Patient<'_>| (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), line("sh up.sh"));
+        let restart = |ill: &mut Patient<'_>| {
+            (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), Some(line("sh up.sh")))
+        };
         assert!(!check("server", restart, State::Fail, text, Some("sh up.sh")));
         assert!(!check(
             "server",
@@ -387,12 +388,12 @@ mod tests {
         let pwned = std::env::temp_dir().join(format!("mux-doctor-pwned-{}", std::process::id()));
         let touch: &str = Box::leak(format!("touch {}", pwned.display()).into());
         let edit = Some("${EDITOR:-vi} /home/u/.config/mux/mux.yaml");
-        check("restart", |ill| ill.restart_cmd = line(touch), State::Ok, "/bin/touch is there; not run", None);
+        check("restart", |ill| ill.restart_cmd = Some(line(touch)), State::Ok, "/bin/touch is there; not run", None);
         assert!(!pwned.exists());
         let text = "`restart_cmd` is no command: `&` needs a shell";
-        check("restart", |ill| ill.restart_cmd = line("serve &"), State::Fail, text, edit);
+        check("restart", |ill| ill.restart_cmd = Some(line("serve &")), State::Fail, text, edit);
         let text = "`restart_cmd`: `mux-none` is not a program";
-        check("restart", |ill| ill.restart_cmd = line("mux-none"), State::Fail, text, edit);
+        check("restart", |ill| ill.restart_cmd = Some(line("mux-none")), State::Fail, text, edit);
         check("restart", |_| {}, State::Ok, "no `restart_cmd`: a server that is down stays down", None);
     }
 

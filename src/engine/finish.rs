@@ -121,11 +121,11 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
     let (timestamp, ts) = RunRecord::stamps(course.house.env.now);
     let last = course.attempts.last();
     let proof = changed.map(|changed| &changed.proof);
-    let route = match (accepted, course.facts.tier, course.facts.cloud) {
-        (false, _, _) => Route::None,
-        (true, Tier::Local | Tier::Advice, _) => Route::Local,
-        (true, Tier::CloudAnswer | Tier::Hands, Cloud::Open(provider)) => provider.route(),
-        (true, Tier::CloudAnswer | Tier::Hands, Cloud::Refused(_)) => Route::Local,
+    let by_provider = matches!(course.facts.tier, Tier::CloudAnswer | Tier::Hands);
+    let route = match course.facts.cloud {
+        _ if !accepted => Route::None,
+        Cloud::Open(provider) if by_provider => provider.route(),
+        Cloud::Open(_) | Cloud::Refused(_) => Route::Local,
     };
     RunRecord {
         schema: SCHEMA,
@@ -218,14 +218,10 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     if overflow {
         hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
     }
-    match refused {
-        Some(Refusal::NoProvider) => {
-            hints.push("no cloud provider is available; `mux doctor` shows what is".to_string())
-        }
-        Some(Refusal::LocalOnly) => {
-            hints.push("local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`".to_string())
-        }
-        Some(Refusal::Deadline) => hints.push("the deadline passed; `--deadline SECONDS` gives more time".to_string()),
+    let what = match refused {
+        Some(Refusal::NoProvider) => "this version has no route to a cloud provider",
+        Some(Refusal::LocalOnly) => "local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`",
+        Some(Refusal::Deadline) => "the deadline passed; `--deadline SECONDS` gives more time",
         Some(
             Refusal::Canceled
             | Refusal::Budget
@@ -234,8 +230,9 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
             | Refusal::Scope
             | Refusal::NoSnapshot,
         )
-        | None => {}
-    }
+        | None => return hints,
+    };
+    hints.push(what.to_string());
     hints
 }
 

@@ -124,7 +124,7 @@ mod tests {
             let write = |path: &str| Change::Write { path: path.into(), content: format!("new by {id}") };
             let changes = [write("a"), write("b")];
             let planned = names::check_all(&changes, &[]).unwrap();
-            let stop = Stop::at(Instant::now() + Duration::from_secs(60));
+            let stop = Stop::at(Instant::now() + Duration::from_mins(1));
             let dir = WorkDir::open(&self.work()).unwrap();
             let applied = disk::apply(&dir, &self.runs().join(id), &planned, &BTreeMap::new(), &stop).unwrap();
             std::mem::forget(applied);

@@ -5,7 +5,7 @@
 //! only where the task points at it, and an absolute target outside a given work directory is refused, never redirected.
 
 use crate::rules::intent::Intent;
-use crate::rules::names;
+use crate::rules::places;
 use crate::sys::disk::WorkDir;
 use crate::sys::git;
 use crate::words::env::Env;
@@ -154,11 +154,11 @@ fn resolve(path: &Path) -> Result<(PathBuf, bool), Error> {
 /// Refuses what mux does not work in. Asked of the open directory, so that what was judged is what is used.
 ///
 /// # Errors
-/// `Refused`, with the rule of [`names::refuse_workdir`].
+/// `Refused`, with the rule of [`places::refuse_workdir`].
 pub fn check(env: &Env, dir: &WorkDir, state: &Path) -> Result<(), Error> {
     let home = env.home().and_then(|home| fs::canonicalize(home).ok());
     let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_path_buf());
-    let rule = names::refuse_workdir(&names::Place {
+    let rule = places::refuse_workdir(&places::Place {
         path: dir.path(),
         home: home.as_deref(),
         state: &state,
@@ -218,5 +218,5 @@ fn is_target(task: &str, path: &str) -> bool {
     let before = task.split(path).next().unwrap_or_default();
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
     let pointed = word.is_empty() || pointing.contains(&word.to_ascii_lowercase().as_str());
-    pointed || !names::is_of_system(Path::new(path)) && !Path::new(path).is_file()
+    pointed || !places::is_of_system(Path::new(path)) && !Path::new(path).is_file()
 }

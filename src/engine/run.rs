@@ -43,6 +43,7 @@ pub struct House<'a> {
 }
 
 /// What was asked.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, independent of the others")]
 pub struct Job<'a> {
     pub task: &'a str,
     /// Forced by `--answer` or `--change`.
@@ -278,17 +279,13 @@ impl Course<'_> {
         if let Some(stopped) = is_stop(failure) {
             self.facts.stopped = Some(stopped);
         }
-        match failure {
-            Failure::ContextOverflow { .. } => Last::Overflow,
-            Failure::Cut | Failure::ReasoningOnly => {
-                let again = !std::mem::replace(&mut self.grown, true);
-                Last::Failed { class: failure.class(), again }
-            }
-            _ => {
-                let again = failure.may_improve() && !std::mem::replace(&mut self.repaired, true);
-                Last::Failed { class: failure.class(), again }
-            }
+        if matches!(failure, Failure::ContextOverflow { .. }) {
+            return Last::Overflow;
         }
+        let spent =
+            if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
+        let again = failure.may_improve() && !std::mem::replace(spent, true);
+        Last::Failed { class: failure.class(), again }
     }
 }
 

@@ -104,6 +104,7 @@ pub enum TaskText {
 }
 
 /// The options of `mux run`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, independent of the others")]
 #[derive(Debug, Default, PartialEq)]
 pub struct RunArgs {
     pub task: TaskText,
@@ -137,7 +138,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         Arg::Short('h') | Arg::Long("help") => Ok(Command::Help),
         Arg::Short('V') | Arg::Long("version") => Ok(Command::Version),
         Arg::Value(name) => command(&name.string().map_err(usage)?, parser),
-        Arg::Short(_) | Arg::Long(_) => Err(unexpected(first, &["--help", "--version"])),
+        Arg::Short(_) | Arg::Long(_) => Err(unexpected(&first, &["--help", "--version"])),
     }
 }
 
@@ -179,7 +180,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long("json") => args.json = true,
             Arg::Long("quiet") | Arg::Short('q') => args.quiet = true,
             Arg::Long("config") => args.config = Some(path(&mut parser)?),
-            Arg::Short(_) | Arg::Long(_) => return Err(unexpected(arg, &options_of("run"))),
+            Arg::Short(_) | Arg::Long(_) => return Err(unexpected(&arg, &options_of("run"))),
         }
     }
     if args.no_verify && !args.verify.is_empty() {
@@ -210,7 +211,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
             ("log", Arg::Long("failed")) => log.failed = true,
             ("log", Arg::Long("since")) => log.since_ms = Some(span(&text(&mut parser)?)?),
             ("diff" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
-            (_, arg) => return Err(unexpected(arg, &options_of(name))),
+            (_, arg) => return Err(unexpected(&arg, &options_of(name))),
         }
     }
     Ok(match name {
@@ -236,7 +237,7 @@ fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
         Some("path") => Action::Path,
         Some("init") => Action::Init,
         Some("check") => Action::Check,
-        Some(_) | None => return Err(unexpected(Arg::Value(word), &["show", "path", "init", "check"])),
+        Some(_) | None => return Err(unexpected(&Arg::Value(word), &["show", "path", "init", "check"])),
     })
 }
 
@@ -250,8 +251,8 @@ fn options_of(name: &str) -> Vec<&'static str> {
     words.filter(|word| word.starts_with("--")).collect()
 }
 
-fn unexpected(arg: Arg<'_>, known: &[&str]) -> Error {
-    let name = match &arg {
+fn unexpected(arg: &Arg<'_>, known: &[&str]) -> Error {
+    let name = match arg {
         Arg::Short(letter) => format!("-{letter}"),
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(value) => value.to_string_lossy().into_owned(),

@@ -36,9 +36,9 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &LogArgs, out: &mut 
     let since = args.since_ms.map(|span| Utc(house.env.now.0.saturating_sub(span)));
     let query = Query { n: args.n, route: args.route.as_deref(), failed: args.failed, since };
     if args.json {
-        json(out, &ledger, &query)?
+        json(out, &ledger, &query)?;
     } else {
-        text(out, &ledger, &query)?
+        text(out, &ledger, &query)?;
     }
     Ok(0)
 }

@@ -140,7 +140,9 @@ mod tests {
     #[test]
     fn lines_hold_only_what_stays() {
         let mut lines = Lines::new(Vec::new());
-        events().iter().for_each(|event| lines.event(event));
+        for event in &events() {
+            lines.event(event);
+        }
         let text = String::from_utf8(lines.out).unwrap();
         assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(text.starts_with("mux: local try 1 failed: red"), "{text:?}");
@@ -149,7 +151,9 @@ mod tests {
     #[test]
     fn the_live_line_is_taken_away_and_holds_no_foreign_escapes() {
         let mut terminal = Terminal::new(Vec::new());
-        events().iter().for_each(|event| terminal.event(event));
+        for event in &events() {
+            terminal.event(event);
+        }
         let text = String::from_utf8(terminal.out).unwrap();
         assert!(!text.contains("\x1b[31m"), "{text:?}");
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");

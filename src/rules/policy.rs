@@ -38,17 +38,18 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
     if !facts.local_up && facts.local_tries == 0 {
         return unless_done(facts, Reason::LocalDown);
     }
+    if facts.last != Last::Nothing && local_may_try(policy, facts) {
+        return None;
+    }
     match (facts.tier, facts.last) {
         (Tier::Local, Last::Nothing) => complexity(policy, facts).filter(|_| facts.kind == Kind::Answer),
         (Tier::Local, Last::Answer(score)) => low_confidence(policy, score),
         (Tier::Local, Last::Change { verdict: Verdict::Skipped, score }) => {
             complexity(policy, facts).or_else(|| low_confidence(policy, score))
         }
-        (Tier::Local, Last::Change { verdict: Verdict::Failed, .. }) if local_may_try(policy, facts) => None,
         (Tier::Local | Tier::Advice, Last::Change { verdict: Verdict::Failed, .. }) => {
             policy.on_verification_failures.then_some(Reason::VerifyFailed)
         }
-        (Tier::Local, Last::Failed { .. } | Last::Overflow) if local_may_try(policy, facts) => None,
         (Tier::Local, Last::Failed { class, .. }) => Some(Reason::LocalFailed(class)),
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
@@ -111,8 +112,9 @@ fn escalate(policy: &Policy, facts: &Facts, reason: Reason) -> Decision {
 /// Why the last result stands, if it does.
 fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
     let local = match facts.last {
-        Last::Nothing | Last::Failed { .. } | Last::Overflow => return None,
-        Last::Change { verdict: Verdict::Failed, .. } => return None,
+        Last::Nothing | Last::Failed { .. } | Last::Overflow | Last::Change { verdict: Verdict::Failed, .. } => {
+            return None;
+        }
         Last::Change { verdict: Verdict::Passed, .. } => Reason::Verified,
         Last::Change { verdict: Verdict::Unproven, .. } => Reason::Unproven,
         Last::Change { verdict: Verdict::Skipped, .. } => Reason::Unverified,

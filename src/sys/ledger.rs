@@ -6,12 +6,12 @@
 //! - All writing happens under an exclusive lock on `….lock`, a file that is never renamed nor removed by mux; the
 //!   kernel frees it with the process. The ledger itself is opened under the lock, so no writer holds a rotated file.
 //! - An append is one `write`. If it fails, the file is as long as before, and the caller learns why.
-//! - Reading takes no lock, changes nothing, holds at most [`MAX_LINE`] bytes and [`BUDGET`] bounds what it goes
+//! - Reading takes no lock, changes nothing, holds at most [`backwards::MAX_LINE`] bytes and [`BUDGET`] bounds what it goes
 //!   through. Rotation renames, so a reader may meet a file twice: it is known by its inode and skipped.
 
-use crate::rules::backwards::{self, End, MAX_LINE};
+use crate::rules::backwards::{self, End};
+use crate::rules::ledger_line::{field, line_of};
 use crate::rules::stats::{Row, Share};
-use crate::rules::{escape, secrets};
 use crate::words::error::{Error, Kind};
 use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
@@ -424,26 +424,6 @@ fn is_at(file: &File, path: &Path) -> bool {
     (open.dev(), open.ino()) == (named.dev(), named.ino())
 }
 
-/// Returns the line of a record with its newline: one line whatever the texts hold, no control byte, no secret.
-/// The texts that the user asked to store go first when the line would be too long.
-fn line_of(record: &mut RunRecord, keys: &[String]) -> io::Result<Vec<u8>> {
-    for _ in 0..2 {
-        let json = serde_json::to_string(record)?;
-        let mut line = escape::in_json(&secrets::redact_json(&json, keys)).into_owned().into_bytes();
-        line.push(b'\n');
-        if line.len() <= MAX_LINE {
-            return Ok(line);
-        }
-        (record.task, record.output) = (None, None);
-    }
-    Err(io::Error::new(ErrorKind::FileTooLarge, "the record is too long for a line"))
-}
-
-/// Returns what follows the first `name` in a line.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_once(name).map(|(_, rest)| rest)
-}
-
 /// Reads as many bytes at `at` as there are and fit.
 fn read_at(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
     let mut n = 0;
@@ -621,7 +601,7 @@ mod tests {
         assert_eq!(append(&ledger, "B").unwrap().seq, 2);
         check(&ledger, &["B", "A"], 0);
         let text = temp.text();
-        assert!(!text.chars().any(|c| c != '\n' && escape::is_hidden(c)), "{text}");
+        assert!(!text.chars().any(|c| c != '\n' && crate::rules::escape::is_hidden(c)), "{text}");
         let back: RunRecord = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         let clean =
             forged.replace(&token, "[redacted:github-token]").replace("my-own-key", "[redacted:configured-key]");

@@ -301,7 +301,8 @@ pub enum Hands {
     Never,
 }
 
-/// The settings that decide. Recorded with every run, so that its route can be replayed.
+/// The settings that decide, one bool for each switch of the configuration. Recorded with every run, so that its route can be replayed.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// `router.local_confidence_threshold`, 0 to 1.

@@ -1,3 +1,5 @@
+//! Tests of the write path on real files: every kind of thing that can stand at a name, races, kills, full disks.
+
 #![expect(clippy::disallowed_methods, reason = "the kill test starts this very test binary as its victim")]
 #![expect(clippy::unnecessary_wraps, reason = "hashes are compared with optional ones")]
 
