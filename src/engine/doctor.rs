@@ -363,7 +363,7 @@ mod tests {
             Some(fix)
         ));
         let restart = |ill: &mut Patient<'_>| {
-            (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), Some(line("sh up.sh")))
+            (ill.server, ill.restart_cmd) = (Box::leak(Box::new(down(&[]))), Some(line("sh up.sh")));
         };
         assert!(!check("server", restart, State::Fail, text, Some("sh up.sh")));
         assert!(!check(

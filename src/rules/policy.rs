@@ -443,8 +443,8 @@ mod tests {
                         for local_up in [true, false] {
                             for cloud in [OPEN, Cloud::Refused(Refusal::Budget)] {
                                 for risk_words in [vec![], vec!["security".to_string()]] {
-                                    let policy = Policy { hands, prefer_local, ..policy() };
-                                    let start = Facts { asked, local_up, cloud, risk_words, ..facts(kind) };
+                                    let policy = Policy { prefer_local, hands, ..policy() };
+                                    let start = Facts { asked, local_up, risk_words, cloud, ..facts(kind) };
                                     let (ends, escalated) = walk(&policy, &start, 0);
                                     let may = cloud == OPEN && asked != Asked::Local;
                                     assert_eq!(escalated, may, "{policy:?} {start:#?}");

@@ -318,7 +318,7 @@ mod tests {
     use crate::words::task::Refusal;
     use std::sync::mpsc::channel;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
     const PATIENT: Waits = Waits { first_token: MINUTE, idle: MINUTE };
     const OK: &str = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{"content":"fine"}}]}"#;
     const HEAD: &str = "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n";

@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn stop() -> Stop {
-        Stop::at(Instant::now() + Duration::from_secs(60))
+        Stop::at(Instant::now() + Duration::from_mins(1))
     }
 
     fn program() -> PathBuf {

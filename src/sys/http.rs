@@ -538,7 +538,7 @@ pub mod tests {
     }
 
     pub fn soon() -> Stop {
-        Stop::at(Instant::now() + Duration::from_secs(60))
+        Stop::at(Instant::now() + Duration::from_mins(1))
     }
 
     fn client() -> Http {
@@ -705,9 +705,9 @@ pub mod tests {
         for start in ["", "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nx", "HTTP/1.1 200 X\r\n\r\nx"] {
             let server = serve(vec![hold(start, closed.clone()), json(200, "again")]);
             let http = client();
-            let request = Request { url: &server.url, key: None, body: None, timeout: Duration::from_secs(60) };
+            let request = Request { url: &server.url, key: None, body: None, timeout: Duration::from_mins(1) };
             let mut running = http.start(&request).expect("a call");
-            let minute = Duration::from_secs(60);
+            let minute = Duration::from_mins(1);
             while !start.is_empty() && !matches!(running.next(minute).expect("a piece"), Piece::Bytes(_)) {}
             while server.seen().is_empty() {
                 std::thread::yield_now();
@@ -733,10 +733,10 @@ pub mod tests {
                 stop.cancel();
             })
         };
-        let answer = client().get(&server.url, None, Duration::from_secs(60), 9, &stop);
+        let answer = client().get(&server.url, None, Duration::from_mins(1), 9, &stop);
         assert_eq!(answer, Err(Failure::Stopped { why: Refusal::Canceled }));
         canceler.join().expect("the canceler");
-        is_closed.recv_timeout(Duration::from_secs(60)).expect("the server sees the end");
+        is_closed.recv_timeout(Duration::from_mins(1)).expect("the server sees the end");
     }
 
     #[test]

@@ -531,7 +531,7 @@ mod tests {
     }
 
     fn soon() -> Stop {
-        Stop::at(Instant::now() + Duration::from_secs(60))
+        Stop::at(Instant::now() + Duration::from_mins(1))
     }
 
     fn append(ledger: &Ledger, id: &str) -> Result<RunRecord, Error> {

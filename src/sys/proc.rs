@@ -442,7 +442,7 @@ mod tests {
     }
 
     fn in_a_minute() -> Stop {
-        Stop::at(Instant::now() + Duration::from_secs(60))
+        Stop::at(Instant::now() + Duration::from_mins(1))
     }
 
     fn quiet(spawn: &Spawn) -> Ran {

@@ -358,7 +358,7 @@ mod tests {
     use crate::words::task::Refusal;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
     const LIST: &str = include_str!("../../fixtures/http/04-get-v1-models.txt");
     const PROPS: &str = include_str!("../../fixtures/http/05-get-props.txt");
     const SLOTS: &str = include_str!("../../fixtures/http/06-get-slots.txt");

@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn soon() -> Stop {
-        Stop::at(Instant::now() + Duration::from_secs(60))
+        Stop::at(Instant::now() + Duration::from_mins(1))
     }
 
     #[test]
