@@ -40,7 +40,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
                 accepted = false;
             }
         },
-        Some(applied) => drop(take_back(applied, watcher)),
+        Some(applied) => drop(take_back(&course.prepared.dir, applied, watcher)),
         None => {}
     }
     let answer = course.answer.take().filter(|_| accepted);

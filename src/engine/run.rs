@@ -208,9 +208,11 @@ impl Course<'_> {
             Kind::Change => {
                 let (attempt, end) = self.try_change(model, how, number, watcher);
                 let end = end.map(|changed| {
-                    let (verdict, score) = (changed.proof.verdict, changed.score);
+                    // Red without evidence (a program is missing, time is up) stays red, whatever the model writes.
+                    let (verdict, score, again) =
+                        (changed.proof.verdict, changed.score, changed.proof.evidence.is_some());
                     self.changed = Some(changed);
-                    Last::Change { verdict, score }
+                    Last::Change { verdict, score, again }
                 });
                 (attempt, end)
             }
@@ -282,6 +284,10 @@ impl Course<'_> {
         if matches!(failure, Failure::ContextOverflow { .. }) {
             return Last::Overflow;
         }
+        // To show a file is no repair; each is shown once, and the tries are counted.
+        if matches!(failure, Failure::Unseen { .. }) {
+            return Last::Failed { class: failure.class(), again: true };
+        }
         let spent =
             if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
         let again = failure.may_improve() && !std::mem::replace(spent, true);
@@ -298,7 +304,10 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
     let place = place::choose(house.env, &Said { workdir: job.workdir, configured }, &intent, kind, job.task)?;
     let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
-    place::check(house.env, &dir, house.state.dir())?;
+    // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
+    if kind == Kind::Change || job.workdir.is_some() {
+        place::check(house.env, &dir, house.state.dir())?;
+    }
     if let Some(prefix) = &intent.prefix {
         let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
         names::check(prefix.trim_end_matches('/'), &[]).map_err(refused)?;

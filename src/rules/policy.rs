@@ -44,7 +44,7 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
     match (facts.tier, facts.last) {
         (Tier::Local, Last::Nothing) => complexity(policy, facts).filter(|_| facts.kind == Kind::Answer),
         (Tier::Local, Last::Answer(score)) => low_confidence(policy, score),
-        (Tier::Local, Last::Change { verdict: Verdict::Skipped, score }) => {
+        (Tier::Local, Last::Change { verdict: Verdict::Skipped, score, .. }) => {
             complexity(policy, facts).or_else(|| low_confidence(policy, score))
         }
         (Tier::Local | Tier::Advice, Last::Change { verdict: Verdict::Failed, .. }) => {
@@ -137,7 +137,7 @@ fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
     open && match facts.last {
         Last::Nothing => true,
         Last::Failed { again, .. } => again,
-        Last::Change { verdict, .. } => verdict == Verdict::Failed,
+        Last::Change { verdict, again, .. } => verdict == Verdict::Failed && again,
         Last::Answer(_) | Last::Overflow => false,
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn changed(verdict: Verdict, score: Score, local_tries: u32) -> Facts {
-        Facts { local_tries, last: Last::Change { verdict, score }, ..facts(Kind::Change) }
+        Facts { local_tries, last: Last::Change { verdict, score, again: true }, ..facts(Kind::Change) }
     }
 
     fn failed(kind: Kind, local_tries: u32) -> Facts {
@@ -296,6 +296,9 @@ mod tests {
         check(&policy, &changed(Verdict::Unproven, POOR, 1), "accept unproven");
         check(&policy, &changed(Verdict::Failed, SURE, 1), "try local");
         check(&policy, &changed(Verdict::Failed, SURE, 2), "give up verify_failed, refused no_provider");
+        let hopeless = Last::Change { verdict: Verdict::Failed, score: SURE, again: false };
+        let hopeless = Facts { last: hopeless, ..changed(Verdict::Failed, SURE, 1) };
+        check(&policy, &hopeless, "give up verify_failed, refused no_provider");
         check(&policy, &changed(Verdict::Skipped, SURE, 1), "accept unverified");
         check(
             &policy,
@@ -364,7 +367,8 @@ mod tests {
                 ends.push(Last::Answer(score));
             } else {
                 let verdicts = [Verdict::Passed, Verdict::Failed, Verdict::Unproven, Verdict::Skipped];
-                ends.extend(verdicts.map(|verdict| Last::Change { verdict, score }));
+                ends.extend(verdicts.map(|verdict| Last::Change { verdict, score, again: true }));
+                ends.push(Last::Change { verdict: Verdict::Failed, score, again: false });
             }
         }
         ends

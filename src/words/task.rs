@@ -175,6 +175,10 @@ pub enum Failure {
     Unusable {
         fault: String,
     },
+    /// The reply rewrites files that exist and that the model has not seen; they are shown to it now.
+    Unseen {
+        paths: String,
+    },
     /// A path that must not be written, and the rule.
     RefusedPath {
         path: String,
@@ -262,8 +266,8 @@ pub enum Last {
     Nothing,
     /// A usable answer.
     Answer(Score),
-    /// A usable changeset, applied and judged.
-    Change { verdict: Verdict, score: Score },
+    /// A usable changeset, applied and judged. `again`: red tests that another try may turn green.
+    Change { verdict: Verdict, score: Score, again: bool },
     /// Nothing usable. `again`: the same route may do better (a repair, another temperature, a larger budget).
     Failed { class: FailureClass, again: bool },
     /// The task does not fit.
@@ -527,7 +531,9 @@ impl Failure {
         match self {
             Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
             Failure::Cut => FailureClass::Truncated,
-            Failure::Unusable { .. } | Failure::RefusedPath { .. } | Failure::ToolCalls => FailureClass::Unparsable,
+            Failure::Unusable { .. } | Failure::Unseen { .. } | Failure::RefusedPath { .. } | Failure::ToolCalls => {
+                FailureClass::Unparsable
+            }
             Failure::Timeout { .. } => FailureClass::Timeout,
             Failure::Down { .. }
             | Failure::Http { .. }
@@ -550,6 +556,7 @@ impl Failure {
             | Failure::Cut
             | Failure::ToolCalls
             | Failure::Unusable { .. }
+            | Failure::Unseen { .. }
             | Failure::RefusedPath { .. } => true,
             Failure::Down { .. }
             | Failure::Timeout { .. }
@@ -599,6 +606,7 @@ impl fmt::Display for Failure {
                 write!(f, "the task needs {needed} tokens and the model's window has {window}")
             }
             Failure::Unusable { fault } => write!(f, "the reply holds no usable changes: {fault}"),
+            Failure::Unseen { paths } => write!(f, "the reply rewrites {paths} without having seen it"),
             Failure::RefusedPath { path, rule } => write!(f, "refused to write `{path}`: {rule}"),
             Failure::Disk { why } => write!(f, "the files could not be written: {why}"),
             Failure::Stopped { why } => write!(f, "stopped: {}", why.name()),

@@ -65,6 +65,13 @@ pub fn ask(
     let start = Instant::now();
     let reply = fit(model, messages, ask, stop).and_then(|ask| call(model, messages, &ask, number, watcher, stop));
     let reply = reply.and_then(|reply| whole(reply, messages));
+    if let (Ok(reply), 1) = (&reply, number)
+        && reply.model != model.server.model
+        && !model.server.model.is_empty()
+    {
+        let (asked, answered) = (&model.server.model, &reply.model);
+        watcher.event(&Event::Note(&format!("asked for the model `{asked}`; `{answered}` answered")));
+    }
     (attempt(model, start.elapsed(), &reply), reply)
 }
 

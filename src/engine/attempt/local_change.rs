@@ -70,9 +70,9 @@ pub fn attempt(
         attempt.confidence = Some(score.value);
         attempt.signals = signals.into();
         let changed = materialise(site, &reply, score, watcher, stop);
-        if let Err(Failure::Unusable { fault } | Failure::RefusedPath { rule: fault, .. }) = &changed {
-            effort.fault = Some(fault.clone());
-            effort.previous = Some(reply.text);
+        if let Err(failure) = &changed {
+            effort.fault = quoted(failure);
+            effort.previous = effort.fault.is_some().then_some(reply.text);
         }
         changed
     });
@@ -100,6 +100,19 @@ fn messages(site: &Site<'_>, effort: &Effort) -> Vec<crate::words::chat::Message
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),
     })
+}
+
+/// What the model is told about a reply that could not be used.
+fn quoted(failure: &Failure) -> Option<String> {
+    if let Failure::Unusable { fault } = failure {
+        Some(fault.clone())
+    } else if let Failure::RefusedPath { path, rule } = failure {
+        Some(format!("`{path}` must not be written: {rule}."))
+    } else if let Failure::Unseen { paths } = failure {
+        Some(format!("{paths} exists already and was not shown to you. It is shown above now: keep what must stay."))
+    } else {
+        None
+    }
 }
 
 /// The one file that the task is about, when it is known: then the model is asked for its content and nothing else.
@@ -158,13 +171,19 @@ fn materialise(
     let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let proof = verify::verify(site.proof, &Ground { touched: &touched, ..site.ground }, stop, watcher);
     // Red tests never keep their files: the next try, and the user, start from the tree as it was.
-    let applied = if proof.verdict == Verdict::Failed { take_back(applied, watcher) } else { Some(applied) };
+    let applied = if proof.verdict == Verdict::Failed { take_back(site.dir, applied, watcher) } else { Some(applied) };
     Ok(Changed { applied, files, proof, score, diff, changes })
 }
 
-/// Rolls back and reports what could not be brought back.
-pub fn take_back(applied: Applied, watcher: &mut dyn Watcher) -> Option<Applied> {
+/// Rolls back, after a verification that may have built what is gone now, and reports what could not be brought back.
+pub fn take_back(dir: &WorkDir, applied: Applied, watcher: &mut dyn Watcher) -> Option<Applied> {
+    let restored: Vec<String> =
+        applied.ops().iter().filter(|file| file.before.is_some()).map(|file| file.path.clone()).collect();
     report(&applied.roll_back(), watcher);
+    for path in restored.iter().filter_map(|path| names::readable(path).ok()) {
+        // The bytes are back; only a build's idea of their age is at stake.
+        let _ = dir.touch(&path);
+    }
     None
 }
 
@@ -200,10 +219,7 @@ fn seen_before(site: &mut Site<'_>, planned: &[names::Planned<'_>]) -> Result<()
     if unseen.is_empty() {
         return Ok(());
     }
-    let names = unseen.join(", ");
-    Err(Failure::Unusable {
-        fault: format!("{names} exists already and was not shown to you. It is shown now: keep what must stay."),
-    })
+    Err(Failure::Unseen { paths: unseen.join(", ") })
 }
 
 fn before(dir: &WorkDir, path: &str) -> Option<String> {

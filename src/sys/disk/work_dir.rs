@@ -3,7 +3,7 @@
 use super::cause::{Cause, Found};
 use super::tree::{self, Walk};
 use crate::rules::names::RelPath;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -94,6 +94,26 @@ impl WorkDir {
             return Err(Cause::TooLarge { path: path.to_string(), bytes: size.max(n_bytes) });
         }
         Ok(Some(Seen { sha256: tree::hash_of(&bytes), bytes, is_executable: stat.st_mode & 0o100 != 0 }))
+    }
+}
+
+impl WorkDir {
+    /// Gives a file the present time. A build that has seen other content at this name would otherwise take the file
+    /// for the older one: cargo compares times, and kept running a bad build after its source was restored (measured).
+    ///
+    /// # Errors
+    /// As [`WorkDir::read`].
+    pub fn touch(&self, path: &RelPath) -> Result<(), Cause> {
+        let full = format!("{}{path}", self.prefix);
+        let ((dir, name), mut walk) = (tree::split(&full), Walk::new(self.base.as_fd()));
+        if walk.enter(dir)?
+            && let Some((file, _)) = tree::look(walk.fd(), name, path.as_str())?
+        {
+            let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+            let times = Timestamps { last_access: now, last_modification: now };
+            rustix::fs::futimens(&file, &times).map_err(Cause::os("touch", path.as_str()))?;
+        }
+        Ok(())
     }
 }
 
