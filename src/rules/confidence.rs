@@ -35,7 +35,8 @@ pub fn score(reply: &Reply, kind: Kind, task: &str) -> (Score, Signals) {
     let blocks = blocks(&reply.text);
     let in_blocks: usize = blocks.iter().map(|block| block.inside.len()).sum();
     let is_code = match kind {
-        Kind::Change | Kind::Undo => true,
+        // A README is prose in a fence: a sum over its tokens would only measure its length.
+        Kind::Change | Kind::Undo => blocks.is_empty() || blocks.iter().any(|block| !is_prose(block.language)),
         Kind::Answer => in_blocks * 2 > reply.text.len(),
     };
     let mut signals = Signals::default();
@@ -43,6 +44,11 @@ pub fn score(reply: &Reply, kind: Kind, task: &str) -> (Score, Signals) {
     let weak = if is_code { code(reply, &blocks, &mut signals) } else { prose(reply, faults, &mut signals) };
     let logit: f64 = signals.terms.iter().map(|(_, value)| value).sum();
     (Score { value: sigmoid(logit), weak: weak && faults == 0 }, signals)
+}
+
+/// Whether a block of this language holds words for people.
+fn is_prose(language: &str) -> bool {
+    ["markdown", "md", "rst", "asciidoc", "text", "txt"].contains(&language)
 }
 
 /// Terms of code; returns whether they are weak.
@@ -398,6 +404,15 @@ mod tests {
         shifted.text.insert_str(0, "text that no token stands for\n");
         shifted.tokens[0].logprob = -2.0;
         check(&shifted, Kind::Change, sigmoid(2.0 - 0.69), false);
+    }
+
+    #[test]
+    fn a_readme_is_judged_as_prose() {
+        let long = "````markdown\n".to_string() + &"Run the tool with a file.\n".repeat(60) + "````\n";
+        let as_code = score(&reply(&long.replace("markdown", "python")), Kind::Change, "Write a README").0;
+        let as_prose = score(&reply(&long), Kind::Change, "Write a README").0;
+        assert!(as_prose.value >= 0.6 && as_prose.weak, "{as_prose:?}");
+        assert!((as_prose.value - as_code.value).abs() > 0.01, "a fence of code is judged otherwise: {as_code:?}");
     }
 
     #[test]
