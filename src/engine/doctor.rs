@@ -96,7 +96,7 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         [first, ..] => {
             let text =
                 format!("{} unfinished: the next run rolls back what a kill left", runs(patient.unfinished.len()));
-            warn("journal", text, format!("mux diff {}", quoted(first)))
+            warn("journal", text, format!("mux diff {}", argv::quote(first)))
         }
     });
     checks.extend(patient.config_notes.iter().map(|note| warn("config", note.clone(), "mux config check".into())));
@@ -118,7 +118,7 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
                 Err(why) => fail(
                     "host",
                     format!("{host}:{port}: {why}"),
-                    format!("curl -v {}", quoted(&format!("{host}:{port}"))),
+                    format!("curl -v {}", argv::quote(&format!("{host}:{port}"))),
                 ),
             }
         });
@@ -127,7 +127,7 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
 }
 
 fn server(patient: &Patient<'_>) -> Check {
-    let set = |key: &str, value: &str| format!("export MUX_PROVIDERS_LOCAL_{key}={}", quoted(value));
+    let set = |key: &str, value: &str| format!("export MUX_PROVIDERS_LOCAL_{key}={}", argv::quote(value));
     match patient.server {
         Server::Up { base_url, model, window } => {
             let window = window.map_or_else(String::new, |tokens| format!(", window of {tokens} tokens"));
@@ -145,7 +145,7 @@ fn server(patient: &Patient<'_>) -> Check {
             let (found, fix) = match elsewhere.first() {
                 Some(other) => (format!("; found `{other}`"), set("BASE_URL", other)),
                 None if patient.restart_cmd.is_some() => {
-                    (String::new(), patient.restart_cmd.map(spelled).unwrap_or_default())
+                    (String::new(), patient.restart_cmd.map(argv::written).unwrap_or_default())
                 }
                 None if is_there("ollama") => (String::new(), "ollama serve".into()),
                 None if is_there("llama-server") => (String::new(), "llama-server -m MODEL.gguf --port 18473".into()),
@@ -184,7 +184,7 @@ fn provider(name: &str, found: Option<&Path>) -> Check {
 
 fn state_dir(folder: &Path) -> Check {
     let shown = folder.display();
-    let quoted = quoted(&folder.to_string_lossy());
+    let quoted = argv::quote(&folder.to_string_lossy());
     match fs_err::metadata(folder) {
         Ok(meta) if !meta.is_dir() => {
             fail("state", format!("{shown} is not a directory"), format!("mv {quoted} {quoted}.old"))
@@ -204,7 +204,7 @@ fn state_dir(folder: &Path) -> Check {
 
 fn ledger(file: &Path) -> Check {
     let shown = file.display();
-    let quoted = quoted(&file.to_string_lossy());
+    let quoted = argv::quote(&file.to_string_lossy());
     match fs_err::symlink_metadata(file) {
         Ok(meta) if !meta.is_file() => {
             fail("ledger", format!("{shown} is not a regular file"), format!("mv {quoted} {quoted}.old"))
@@ -216,7 +216,7 @@ fn ledger(file: &Path) -> Check {
         Err(_) if is_creatable(file) => fine("ledger", format!("{shown} will be made by the first run")),
         Err(_) => {
             let folder = file.parent().unwrap_or(file).to_string_lossy().into_owned();
-            fail("ledger", format!("{shown} cannot be made"), format!("chmod u+wx {}", self::quoted(&folder)))
+            fail("ledger", format!("{shown} cannot be made"), format!("chmod u+wx {}", argv::quote(&folder)))
         }
     }
 }
@@ -236,29 +236,11 @@ fn runs(n: usize) -> String {
 }
 
 fn edit(file: &Path) -> String {
-    format!("${{EDITOR:-vi}} {}", quoted(&file.to_string_lossy()))
+    format!("${{EDITOR:-vi}} {}", argv::quote(&file.to_string_lossy()))
 }
 
 fn install(package: &str) -> String {
     if cfg!(target_os = "macos") { format!("brew install {package}") } else { format!("sudo apt install {package}") }
-}
-
-/// A command as a shell takes it.
-fn spelled(command: &CommandSpec) -> String {
-    match command {
-        CommandSpec::Line(line) => line.clone(),
-        CommandSpec::Argv(argv) => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
-    }
-}
-
-/// Quotes for a shell what needs it.
-fn quoted(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+,=".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_string()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 fn fine(name: &'static str, text: impl Into<String>) -> Check {

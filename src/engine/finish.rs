@@ -6,15 +6,17 @@ use crate::engine::connect::Connected;
 use crate::engine::heal;
 use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::Course;
+use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::sys::ledger::{Ledger, Limits};
 use crate::sys::results::{Keep, Part};
 use crate::sys::state::State;
+use crate::words::changes::Op;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::{CloudUse, RunRecord, SCHEMA};
 use crate::words::stop::StopReason;
-use crate::words::task::{Cloud, Decision, Failure, Kind, Reason, Refusal, Route, Tier, Verdict};
+use crate::words::task::{Asked, Cloud, Decision, Failure, Kind, Reason, Refusal, Route, Tier, Verdict};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -92,11 +94,18 @@ fn output(
     if let Some(text) = answer {
         return text;
     }
-    let mut lines: Vec<String> = connected.why.iter().map(|why| format!("Not done: {why}.")).collect();
+    let mut lines: Vec<String> = Vec::new();
+    if matches!(course.job.asked, Asked::Auto | Asked::Local) {
+        lines.extend(connected.why.as_ref().map(|why| format!("Not done: {why}.")));
+    }
     match changed {
         Some(changed) if accepted => {
             if changed.proof.verdict == Verdict::Skipped && !course.job.preview {
                 lines.push("Nothing has checked these files.".to_string());
+            }
+            let own_tests = changed.files.iter().any(|file| file.op == Op::Create && file.path.contains("test"));
+            if own_tests && course.prepared.proof.origin == Origin::Project {
+                lines.push("Some of the tests were written in this run: they prove what the model thinks.".to_string());
             }
             lines.extend(changed.changes.notes.iter().map(|note| format!("Note: {note}.")));
             lines.extend(Some(changed.changes.summary.clone()).filter(|summary| !summary.is_empty()));
@@ -209,7 +218,7 @@ pub fn ledger(state: &State, config: &Config) -> Ledger {
 /// What to do about a run that was not done: one line for each thing that stood in the way.
 fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: Option<Refusal>) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
-    hints.extend(connected.hint.clone());
+    hints.extend(connected.hint.clone().filter(|_| *reason == Reason::LocalDown));
     if matches!(reason, Reason::VerifyFailed) {
         hints.push(format!("the last try is kept: `mux diff {}` shows it", course.run_id));
     }

@@ -10,6 +10,7 @@ use crate::engine::outcome::{Outcome, Plan, PlannedFile};
 use crate::engine::place::{self, Place, Said};
 use crate::engine::verify;
 use crate::engine::{finish, heal};
+use crate::rules::argv;
 use crate::rules::config::{Config, Trigger};
 use crate::rules::intent::{self, Intent};
 use crate::rules::names;
@@ -392,6 +393,8 @@ fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
         }
     };
     let files = prepared.context.files.iter();
+    let touched: Vec<String> =
+        files.clone().map(|file| file.path.clone()).chain(prepared.context.to_create.iter().cloned()).collect();
     Plan {
         kind: prepared.kind,
         ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
@@ -402,7 +405,10 @@ fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
             .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),
-        verification: prepared.proof.commands.iter().map(|command| command.join(" ")).collect(),
+        verification: verify::outlook(&prepared.proof, prepared.dir.path(), &touched)
+            .iter()
+            .map(|argv| argv::spell(argv))
+            .collect(),
         first_step,
         notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),
     }

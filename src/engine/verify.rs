@@ -121,6 +121,14 @@ pub fn plan(wanted: &Wanted<'_>, workdir: &Path, env: &Env) -> Result<Plan, Erro
     Ok(plan)
 }
 
+/// Returns what would run if the work directory stayed as it is.
+pub fn outlook(plan: &Plan, workdir: &Path, touched: &[String]) -> Vec<Vec<String>> {
+    match plan.origin {
+        Origin::Project => suites::detect(workdir, touched).commands,
+        Origin::Flag | Origin::Config | Origin::Nowhere => plan.commands.clone(),
+    }
+}
+
 /// Runs the plan in the work directory as it is now, up to the first failure.
 ///
 /// In the [`Proof`], `Failed` without evidence means that another try can't help (a missing program, work called off).
@@ -223,7 +231,7 @@ fn run(
     watcher: &mut dyn Watcher,
     runs: &mut Vec<CommandRun>,
 ) -> (String, Went, Duration, String) {
-    let name = command.join(" ");
+    let name = argv::spell(command);
     watcher.event(&Event::Verifying { command: &name });
     let mut run = CommandRun { argv: command.to_vec(), exit: None, duration_ms: 0 };
     let (program, args) = command.split_first().map_or(("", command), |(program, args)| (program.as_str(), args));
@@ -420,25 +428,25 @@ mod tests {
         check(
             &Case { flags: &["true", "sh -c 'exit 0'"], ..CASE },
             Verdict::Passed,
-            "true, T s; sh -c exit 0, T s",
+            "true, T s; sh -c 'exit 0', T s",
             false,
         );
-        check(&Case { flags: &["sh -c 'exit 3'"], ..CASE }, Verdict::Failed, "sh -c exit 3: exit 3, T s", true);
+        check(&Case { flags: &["sh -c 'exit 3'"], ..CASE }, Verdict::Failed, "sh -c 'exit 3': exit 3, T s", true);
         check(
             &Case { flags: &["sh -c 'kill -9 $$'"], ..CASE },
             Verdict::Failed,
-            "sh -c kill -9 $$: killed by signal 9, T s",
+            "sh -c 'kill -9 $$': killed by signal 9, T s",
             true,
         );
         check(
             &Case { flags: &[r#"["sh", "-c", "true | true"]"#], ..CASE },
             Verdict::Passed,
-            "sh -c true | true, T s",
+            "sh -c 'true | true', T s",
             false,
         );
         let proof = proof(&Case { flags: &["true", "sh -c 'echo why; exit 1'", "touch never"], ..CASE });
         assert_eq!(proof.commands.iter().map(|run| run.exit).collect::<Vec<_>>(), [Some(0), Some(1)]);
-        assert_eq!(proof.evidence.as_deref(), Some("`sh -c echo why; exit 1`: exit 1\nwhy"));
+        assert_eq!(proof.evidence.as_deref(), Some("`sh -c 'echo why; exit 1'`: exit 1\nwhy"));
     }
 
     #[test]
@@ -465,7 +473,7 @@ mod tests {
     #[test]
     fn a_suite_without_a_test_proves_nothing() {
         let empty = "sh -c 'echo \"test result: ok. 0 passed; 0 failed\"'";
-        let name = "sh -c echo \"test result: ok. 0 passed; 0 failed\"";
+        let name = "sh -c 'echo \"test result: ok. 0 passed; 0 failed\"'";
         let summary = format!("{name} ran no test, T s");
         check(&Case { flags: &[empty], ..CASE }, Verdict::Failed, &summary, true);
         let commands = [CommandSpec::Line(empty.into())];
@@ -517,7 +525,7 @@ mod tests {
         let plan = plan(&Wanted { flags: &flags, ..WANTED }, &place.0, &env).unwrap();
         let quick = Ground { timeout: Duration::from_millis(300), ..ground(&place.0, &env, false) };
         let proof = verify(&plan, &quick, &in_a_minute(), &mut Seen::default());
-        let evidence = "`sh -c echo waiting; exec sleep 300`: did not end within 0 s\nwaiting";
+        let evidence = "`sh -c 'echo waiting; exec sleep 300'`: did not end within 0 s\nwaiting";
         assert_eq!((proof.verdict, proof.evidence.as_deref()), (Verdict::Failed, Some(evidence)));
         assert_eq!(proof.commands.first().map(|run| run.exit), Some(None));
 
@@ -554,7 +562,7 @@ mod tests {
         let ground = Ground { pass: &pass, ..ground(&place.0, &env, false) };
         let mut seen = Seen::default();
         assert_eq!(verify(&plan, &ground, &in_a_minute(), &mut seen).verdict, Verdict::Passed);
-        assert_eq!(seen.0, ["Verifying { command: \"sh -c env >seen; cat >>seen; pwd >>seen\" }"]);
+        assert_eq!(seen.0, ["Verifying { command: \"sh -c 'env >seen; cat >>seen; pwd >>seen'\" }"]);
         let text = fs_err::read_to_string(place.0.join("seen")).unwrap();
         let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("PATH=")).collect();
         lines.sort_unstable();

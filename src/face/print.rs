@@ -46,6 +46,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     for command in &outcome.proposed {
         writeln!(out, "proposed by the model, not run: {}", one_line(command))?;
     }
+    for hint in &outcome.hints {
+        writeln!(out, "hint: {}", one_line(hint))?;
+    }
     Ok(())
 }
 

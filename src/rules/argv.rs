@@ -59,6 +59,29 @@ pub fn of(command: &CommandSpec) -> Result<Vec<String>, Fault> {
     }
 }
 
+/// Returns a command as a shell takes it.
+pub fn written(command: &CommandSpec) -> String {
+    match command {
+        CommandSpec::Line(line) => line.clone(),
+        CommandSpec::Argv(argv) => spell(argv),
+    }
+}
+
+/// Returns arguments as a line that [`split`] and a shell read back as the same arguments.
+pub fn spell(argv: &[String]) -> String {
+    argv.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Quotes for a shell what needs it.
+pub fn quote(word: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+,=".contains(char);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Splits a command line into its arguments.
 ///
 /// # Errors
@@ -131,6 +154,14 @@ mod tests {
     #[track_caller]
     fn fails(text: &str, expected: Fault) {
         assert_eq!(split(text), Err(expected), "{text}");
+    }
+
+    #[test]
+    fn what_is_spelled_is_read_back() {
+        for words in [&["a"][..], &["sh", "-c", "make && ./check 'x'"], &["x", "", "a b", "$x", "*"], &["it's"]] {
+            let argv: Vec<String> = words.iter().map(ToString::to_string).collect();
+            assert_eq!(split(&spell(&argv)).as_ref(), Ok(&argv), "{}", spell(&argv));
+        }
     }
 
     #[test]
