@@ -117,7 +117,7 @@ fn output(
                     (None, Some(verdict)) => format!("verification {}", verdict.name()),
                     (None, None) => "a usable reply".to_string(),
                 };
-                lines.push(format!("Try {} ({}): {why}.", number + 1, attempt.route.name()));
+                lines.push(format!("Try {} ({}): {}.", number + 1, attempt.route.name(), why.trim_end_matches('.')));
             }
             let evidence = changed.and_then(|changed| changed.proof.evidence.as_ref());
             lines.extend(evidence.map(|evidence| format!("The last check that failed:\n{evidence}")));

@@ -285,8 +285,8 @@ impl Course<'_> {
         if matches!(failure, Failure::ContextOverflow { .. }) {
             return Last::Overflow;
         }
-        // To show a file is no repair; each is shown once, and the tries are counted.
-        if matches!(failure, Failure::Unseen { .. }) {
+        // To show a file, or what the checks say, is no repair but new evidence; the tries are counted.
+        if matches!(failure, Failure::Unseen { .. } | Failure::Unchanged) {
             return Last::Failed { class: failure.class(), again: true };
         }
         let spent =

@@ -175,6 +175,8 @@ pub enum Failure {
     Unusable {
         fault: String,
     },
+    /// Every file in the reply is the same as before.
+    Unchanged,
     /// The reply rewrites files that exist and that the model has not seen; they are shown to it now.
     Unseen {
         paths: String,
@@ -531,9 +533,11 @@ impl Failure {
         match self {
             Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
             Failure::Cut => FailureClass::Truncated,
-            Failure::Unusable { .. } | Failure::Unseen { .. } | Failure::RefusedPath { .. } | Failure::ToolCalls => {
-                FailureClass::Unparsable
-            }
+            Failure::Unusable { .. }
+            | Failure::Unchanged
+            | Failure::Unseen { .. }
+            | Failure::RefusedPath { .. }
+            | Failure::ToolCalls => FailureClass::Unparsable,
             Failure::Timeout { .. } => FailureClass::Timeout,
             Failure::Down { .. }
             | Failure::Http { .. }
@@ -556,6 +560,7 @@ impl Failure {
             | Failure::Cut
             | Failure::ToolCalls
             | Failure::Unusable { .. }
+            | Failure::Unchanged
             | Failure::Unseen { .. }
             | Failure::RefusedPath { .. } => true,
             Failure::Down { .. }
@@ -606,6 +611,7 @@ impl fmt::Display for Failure {
                 write!(f, "the task needs {needed} tokens and the model's window has {window}")
             }
             Failure::Unusable { fault } => write!(f, "the reply holds no usable changes: {fault}"),
+            Failure::Unchanged => f.write_str("the reply changes nothing"),
             Failure::Unseen { paths } => write!(f, "the reply rewrites {paths} without having seen it"),
             Failure::RefusedPath { path, rule } => write!(f, "refused to write `{path}`: {rule}"),
             Failure::Disk { why } => write!(f, "the files could not be written: {why}"),

@@ -5,7 +5,7 @@ use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::gather::Gathered;
 use crate::engine::verify::{self, Ground};
 use crate::rules::prompt::{self, ChangePrompt};
-use crate::rules::reply::{self, Expect};
+use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::{confidence, diff, names};
 use crate::sys::disk::{self, Applied, RollBack, WorkDir};
 use crate::sys::results::Results;
@@ -14,6 +14,10 @@ use crate::words::chat::{Ask, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Kind, Proof, Score, Verdict};
+
+/// Small models hold on to their first idea; said so, some let go of it.
+const SAME_AGAIN: &str = "it is the same change as in the try before, and the check still fails. Keep what is right in \
+    it and change what the output of the check shows to be wrong.";
 
 /// What earlier tries leave for the next one.
 #[derive(Default)]
@@ -63,7 +67,7 @@ pub fn attempt(
     stop: &Stop,
 ) -> (Attempt, Result<Changed, Failure>) {
     let messages = messages(site, effort);
-    *effort = Effort::default();
+    let before = std::mem::take(effort);
     let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
     let end = reply.and_then(|reply| {
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
@@ -74,6 +78,10 @@ pub fn attempt(
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
         }
+        // A model that sees no mistake is shown what the checks say of the files as they are.
+        if matches!(changed, Err(Failure::Unchanged)) && !site.preview {
+            effort.evidence = verify::verify(site.proof, &site.ground, stop, watcher).evidence;
+        }
         changed
     });
     match &end {
@@ -82,6 +90,9 @@ pub fn attempt(
             if changed.proof.verdict == Verdict::Failed {
                 effort.evidence.clone_from(&changed.proof.evidence);
                 effort.previous = Some(changed.diff.clone());
+                if effort.previous == before.previous {
+                    effort.fault = Some(SAME_AGAIN.to_string());
+                }
             }
         }
         Err(failure) => attempt.failure = Some(failure.clone()),
@@ -108,6 +119,8 @@ fn quoted(failure: &Failure) -> Option<String> {
         Some(fault.clone())
     } else if let Failure::RefusedPath { path, rule } = failure {
         Some(format!("`{path}` must not be written: {rule}."))
+    } else if let Failure::Unchanged = failure {
+        Some("Every file in it is the same as before. Make the change that the task asks for.".to_string())
     } else if let Failure::Unseen { paths } = failure {
         Some(format!("{paths} exists already and was not shown to you. It is shown above now: keep what must stay."))
     } else {
@@ -149,7 +162,9 @@ fn materialise(
     inside_prefix(site.prefix, &changes)?;
     seen_before(site, &planned)?;
     let before = |path: &str| before(site.dir, path);
-    reply::veto(&changes, &before).map_err(|fault| Failure::Unusable { fault: fault.to_string() })?;
+    reply::veto(&changes, &before).map_err(|fault| {
+        if fault == Fault::Unchanged { Failure::Unchanged } else { Failure::Unusable { fault: fault.to_string() } }
+    })?;
     let diff = whole_diff(&changes, &before);
     if site.preview {
         let proof =
@@ -165,8 +180,7 @@ fn materialise(
     })?;
     let files = applied.ops().to_vec();
     if files.is_empty() {
-        let fault = "The files are the same as before. Make the change that the task asks for.".to_string();
-        return Err(Failure::Unusable { fault });
+        return Err(Failure::Unchanged);
     }
     let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let proof = verify::verify(site.proof, &Ground { touched: &touched, ..site.ground }, stop, watcher);
