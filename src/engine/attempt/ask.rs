@@ -23,8 +23,11 @@ const PER_MESSAGE: u64 = 8;
 const LARGEST_UNKNOWN: u32 = 16_384;
 /// The shortest reply that is worth a call, in tokens.
 const SHORTEST_REPLY: u64 = 256;
-/// Fewer prompt tokens than one for so many bytes were never counted for a whole prompt: the server has cut it.
-const BYTES_PER_TOKEN_AT_MOST: u64 = 7;
+/// A server that counts less than this share of the estimated prompt has cut it. Real counts were 0.69 to 0.83 of the
+/// estimate (48 prompts, Qwen2.5-Coder); this is 15 % below the least of them.
+const LEAST_COUNTED: f64 = 0.58;
+/// Below this estimate no window in use is too small, and chat templates blur the count.
+const WORTH_COUNTING: u64 = 1500;
 
 /// How long the server may take to say how much fits.
 const WINDOW_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,9 +78,14 @@ pub fn ask(
     (attempt(model, start.elapsed(), &reply), reply)
 }
 
+/// The tokens of a prompt, estimated from above.
+fn estimate(messages: &[Message]) -> u64 {
+    messages.iter().map(|message| estimate_tokens(&message.content) + PER_MESSAGE).sum()
+}
+
 /// Cuts `max_tokens` to what the window leaves, or says that the prompt does not fit.
 fn fit(model: &LocalModel, messages: &[Message], ask: Ask, stop: &Stop) -> Result<Ask, Failure> {
-    let estimate: u64 = messages.iter().map(|message| estimate_tokens(&message.content) + PER_MESSAGE).sum();
+    let estimate = estimate(messages);
     let wanted = u64::from(ask.max_tokens);
     if estimate.saturating_add(wanted) <= SURELY_FITS {
         return Ok(ask);
@@ -118,13 +126,12 @@ fn call(
 
 /// A reply that was cut, or whose prompt was, is not a reply.
 fn whole(reply: Reply, messages: &[Message]) -> Result<Reply, Failure> {
-    let sent: u64 = messages.iter().map(|message| message.content.len() as u64).sum();
-    let least = sent / BYTES_PER_TOKEN_AT_MOST;
-    match reply.prompt_tokens {
-        Some(counted) if counted > 0 && least > 1500 && counted < least => {
-            return Err(Failure::ContextOverflow { needed: least, window: counted });
-        }
-        Some(_) | None => {}
+    let estimate = estimate(messages);
+    if let Some(counted) = reply.prompt_tokens.filter(|counted| *counted > 0)
+        && estimate > WORTH_COUNTING
+        && (counted as f64) < LEAST_COUNTED * estimate as f64
+    {
+        return Err(Failure::ContextOverflow { needed: estimate, window: counted });
     }
     if reply.finish == Finish::Length { Err(Failure::Cut) } else { Ok(reply) }
 }
