@@ -18,16 +18,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _001_version,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _002_unknown_option_is_exit_2,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _003_plain_answer_stays_home,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _004_change_is_proved,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _005_failed_proof_leaves_the_tree_as_it_was,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _006_no_server_no_success,
 }
