@@ -119,7 +119,8 @@ pub fn connect(
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
-            let elsewhere = servers::detect(&http, &servers::PORTS, DETECT, stop);
+            let ports: &[u16] = if config.providers.local.auto_detect { &servers::PORTS } else { &[] };
+            let elsewhere = servers::detect(&http, ports, DETECT, stop);
             let elsewhere = elsewhere.iter().find(|server| !config.providers.local.base_url.contains(&server.base_url));
             let hint = match elsewhere {
                 Some(server) => {

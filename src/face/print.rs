@@ -46,6 +46,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     for command in &outcome.proposed {
         writeln!(out, "proposed by the model, not run: {}", one_line(command))?;
     }
+    for hint in &outcome.hints {
+        writeln!(out, "hint: {}", one_line(hint))?;
+    }
     Ok(())
 }
 
@@ -100,7 +103,7 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "kind: {}{open}", plan.kind.name())?;
     let missing = if plan.missing { " (made when a change is accepted)" } else { "" };
     writeln!(out, "workdir: {}{missing}", one_line(&plan.workdir.to_string_lossy()))?;
-    writeln!(out, "verify: {}", if plan.verification.is_empty() { "nothing" } else { "" }.trim_end())?;
+    writeln!(out, "verify:{}", if plan.verification.is_empty() { " nothing" } else { "" })?;
     for command in &plan.verification {
         writeln!(out, "  {}", one_line(command))?;
     }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod mask;
+mod record;
 mod replay;
 mod scenarios;
 mod tidy;

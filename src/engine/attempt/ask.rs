@@ -65,6 +65,11 @@ pub fn ask(
     let start = Instant::now();
     let reply = fit(model, messages, ask, stop).and_then(|ask| call(model, messages, &ask, number, watcher, stop));
     let reply = reply.and_then(|reply| whole(reply, messages));
+    if let Some(other) = reply.as_ref().ok().map(|reply| &reply.model).filter(|other| **other != model.server.model)
+        && number == 1
+    {
+        watcher.event(&Event::Note(&format!("asked for the model {}, {other} answered", model.server.model)));
+    }
     (attempt(model, start.elapsed(), &reply), reply)
 }
 
