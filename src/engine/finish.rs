@@ -7,6 +7,7 @@ use crate::engine::heal;
 use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::Course;
 use crate::rules::config::Config;
+use crate::rules::escape::one_line;
 use crate::sys::ledger::{Ledger, Limits};
 use crate::sys::results::{Keep, Part};
 use crate::sys::state::State;
@@ -108,6 +109,7 @@ fn output(
                     (None, Some(verdict)) => format!("verification {}", verdict.name()),
                     (None, None) => "a usable reply".to_string(),
                 };
+                let why = one_line(why.trim_end_matches('.'));
                 lines.push(format!("Try {} ({}): {why}.", number + 1, attempt.route.name()));
             }
             let evidence = changed.and_then(|changed| changed.proof.evidence.as_ref());

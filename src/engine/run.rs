@@ -139,7 +139,10 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         watcher.event(&Event::Note(note));
     }
     if job.kind.is_none() && prepared.intent.ambiguous {
-        let hint = format!("the task leaves its kind open and is taken as `{}`; `--change` or `--answer` decides", prepared.kind.name());
+        let hint = format!(
+            "the task leaves its kind open and is taken as `{}`; `--change` or `--answer` decides",
+            prepared.kind.name()
+        );
         watcher.event(&Event::Note(&hint));
     }
     watcher.event(&Event::Finding);

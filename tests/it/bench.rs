@@ -315,10 +315,11 @@ fn requests(folder: &Path, seen: &[Vec<u8>], mask: &Mask) -> Vec<String> {
     faults
 }
 
-/// Returns the recorded response of a call: `N.response.json`, `.sse` or `.raw`.
+/// Returns the recorded response of a call: `N.response.json`, `.sse` or `.raw`, else the `every.response.raw`.
 pub fn response(http: &Path, n: usize) -> Option<PathBuf> {
     let path = |ending: &str| http.join(format!("{n}.response.{ending}"));
-    ["json", "sse", "raw"].into_iter().map(path).find(|path| path.exists())
+    let every = http.join("every.response.raw");
+    ["json", "sse", "raw"].into_iter().map(path).chain([every]).find(|path| path.exists())
 }
 
 /// Takes what the fake CLIs were given into `actual` and counts their calls.

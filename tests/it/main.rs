@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod evil;
 mod mask;
 mod record;
 mod replay;

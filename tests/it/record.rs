@@ -85,7 +85,10 @@ fn field<'a>(text: &'a str, key: &str) -> &'a str {
 fn chunks_are_joined_and_fields_are_found() {
     assert_eq!(joined(b"3\r\nabc\r\nA;x=1\r\n0123456789\r\n0\r\n\r\n"), b"abc0123456789");
     let text = r#"data: {"id":1,"model":"qwen","system_fingerprint": "b1-2"}"#;
-    assert_eq!((field(text, "model"), field(text, "system_fingerprint"), field(text, "x")), ("qwen", "b1-2", "unknown"));
+    assert_eq!(
+        (field(text, "model"), field(text, "system_fingerprint"), field(text, "x")),
+        ("qwen", "b1-2", "unknown")
+    );
 }
 
 #[test]
@@ -104,7 +107,10 @@ fn a_real_answer_becomes_a_recording() {
     assert_eq!(server.end(), [b"one".to_vec(), b"two".to_vec()]);
     let read = |name: &str| fs::read_to_string(http.join(name)).unwrap();
     assert_eq!(read("1.response.sse"), events);
-    assert_eq!((read("2.response.json").as_str(), read("2.play").as_str()), (r#"{"error":{"code":400}}"#, "status 400\n"));
+    assert_eq!(
+        (read("2.response.json").as_str(), read("2.play").as_str()),
+        (r#"{"error":{"code":400}}"#, "status 400\n")
+    );
     let about = fs::read_to_string(http.with_file_name("about")).unwrap();
     assert!(about.starts_with("server: unknown\nmodel: m\ndate: 20"), "{about}");
 }
