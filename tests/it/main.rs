@@ -15,3 +15,4 @@ mod record;
 mod replay;
 mod scenarios;
 mod tidy;
+mod usage;
