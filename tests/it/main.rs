@@ -10,9 +10,11 @@
 
 mod bench;
 mod evil;
+mod kill;
 mod mask;
 mod record;
 mod replay;
 mod scenarios;
+mod signals;
 mod tidy;
 mod usage;

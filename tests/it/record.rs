@@ -105,10 +105,10 @@ fn a_real_answer_becomes_a_recording() {
     record(&server.url(), &http, 1, b"one");
     record(&server.url(), &http, 2, b"two");
     assert_eq!(server.end(), [b"one".to_vec(), b"two".to_vec()]);
-    let read = |name: &str| fs::read_to_string(http.join(name)).unwrap();
-    assert_eq!(read("1.response.sse"), events);
+    let kept = |name: &str| fs::read_to_string(http.join(name)).unwrap();
+    assert_eq!(kept("1.response.sse"), events);
     assert_eq!(
-        (read("2.response.json").as_str(), read("2.play").as_str()),
+        (kept("2.response.json").as_str(), kept("2.play").as_str()),
         (r#"{"error":{"code":400}}"#, "status 400\n")
     );
     let about = fs::read_to_string(http.with_file_name("about")).unwrap();

@@ -1,5 +1,6 @@
-//! One test for each folder of `fixtures/run`; `tidy` fails on a folder that is missing here. To add one, copy a
-//! folder, add its name, run `BLESS=1 cargo test --test it NAME`, and read the diff: that is the review.
+//! One test for each folder of `fixtures/run`; `tidy` fails on a folder that is missing here. To add one, make
+//! the folder, add its name, run `RECORD=http://127.0.0.1:8080 cargo test --test it NAME` against a real model server,
+//! and read what was written: that is the review. Without a model call, `BLESS=1` does it.
 
 use crate::bench;
 
