@@ -54,4 +54,11 @@ scenarios! {
     _033_a_run_is_seen_by_log_and_status,
     _034_a_hook_like_file_is_refused_unless_it_is_named,
     _035_an_unclear_task_is_an_answer_with_a_hint,
+    _036_a_low_score_without_a_provider_is_marked_and_exit_1,
+    _037_what_cannot_be_recorded_is_exit_3_and_keeps_the_files,
+    _038_a_configuration_that_others_may_write_is_refused,
+    _039_another_machine_needs_to_be_allowed,
+    _040_offline_in_the_environment_allows_no_cloud,
+    _041_a_file_that_someone_else_changed_is_left_and_reported,
+    _042_a_busy_server_is_asked_again,
 }
