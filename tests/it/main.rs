@@ -9,7 +9,12 @@
 )]
 
 mod bench;
+mod evil;
+mod kill;
 mod mask;
+mod record;
 mod replay;
 mod scenarios;
+mod signals;
 mod tidy;
+mod usage;
