@@ -31,7 +31,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
     (
         "run|--task-file|.",
         b"",
-        3,
+        2,
         "cannot read the task from `.`: failed to read from file `.`: Is a directory (os error 21)",
     ),
     ("run|--task|a|b", b"", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
