@@ -69,7 +69,9 @@ impl Gathered {
     /// Returns the hash of each shown file: what a reply was based on.
     pub fn seen(&self) -> BTreeMap<String, Option<String>> {
         let seen = self.files.iter().map(|file| (file.path.clone(), Some(file.sha256.clone())));
-        seen.chain(self.to_create.iter().map(|path| (path.clone(), None))).collect()
+        let mut all = BTreeMap::new();
+        all.extend(seen.chain(self.to_create.iter().map(|path| (path.clone(), None))));
+        all
     }
 
     /// Returns the files as a prompt takes them.

@@ -28,6 +28,7 @@ pub use recover::{Left, Why};
 pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;
+use crate::rules::sorted::sorted;
 use crate::words::changes::{FileOp, Op};
 use crate::words::stop::Stop;
 use journal::{Journal, Orphan, Plan, SCHEMA};
@@ -130,12 +131,10 @@ fn look_at<'a>(
 ) -> Result<Targets<'a>, Cause> {
     let mut targets = Targets { dirs: BTreeSet::new(), steps: Vec::new(), contents: Vec::new() };
     let mut walk = Walk::new(dir.base.as_fd());
-    let mut sorted: Vec<&Planned<'a>> = planned.iter().collect();
     // Files of one directory together: it is walked to once in each phase, and synced once.
-    sorted.sort_by_key(|one| tree::split(one.path.as_str()));
-    for Planned { path, content, .. } in sorted {
+    let places = planned.iter().map(|one| (tree::split(one.path.as_str()), one.path.as_str(), one.content)).collect();
+    for (_, path, content) in sorted(places) {
         go_on(stop)?;
-        let path = path.as_str();
         let full = format!("{}{path}", dir.prefix);
         let (parent, name) = tree::split(&full);
         let before = if walk.enter(parent)? {
@@ -164,7 +163,7 @@ fn look_at<'a>(
         }
         let bytes = content.map_or(0, |content| content.len() as u64);
         targets.steps.push(FileOp { path: path.to_string(), op, before, after, bytes });
-        targets.contents.push(*content);
+        targets.contents.push(content);
     }
     Ok(targets)
 }
