@@ -32,8 +32,8 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
-    let project = project(env);
-    let project = project.as_deref();
+    // Only some commands look for the git root: the version is printed in a millisecond.
+    let project = || project(env);
     match command {
         Command::Help => print(out, HELP),
         Command::Version => print(out, concat!("mux ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -48,28 +48,40 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
         Command::Config { action, config } => {
-            config::run(*action, env, config.as_deref(), project, State::locate(env)?.dir(), out)
+            config::run(*action, env, config.as_deref(), project().as_deref(), State::locate(env)?.dir(), out)
         }
         Command::Trust { dir, remove } => {
             let here = || Error::new(Kind::Usage, "the current directory does not exist any more");
-            let dir = dir.as_deref().or(project).ok_or_else(here)?;
-            trust::run(env, dir, *remove, State::locate(env)?.dir(), out)
+            let dir = dir.clone().or_else(project).ok_or_else(here)?;
+            trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
         }
         Command::Doctor { json, config } => {
             let state = State::locate(env)?;
-            doctor::run(&House { env, state: &state, config_file: config.as_deref() }, project, *json, out, stop)
+            doctor::run(
+                &House { env, state: &state, config_file: config.as_deref() },
+                project().as_deref(),
+                *json,
+                out,
+                stop,
+            )
         }
         Command::Status { form, config } => {
             let state = State::locate(env)?;
-            status::run(&House { env, state: &state, config_file: config.as_deref() }, project, *form, out, stop)
+            status::run(
+                &House { env, state: &state, config_file: config.as_deref() },
+                project().as_deref(),
+                *form,
+                out,
+                stop,
+            )
         }
         Command::Diff { run_id, config } => {
             let state = State::locate(env)?;
-            diff::run(&House { env, state: &state, config_file: config.as_deref() }, project, run_id, out)
+            diff::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), run_id, out)
         }
         Command::Log { args, config } => {
             let state = State::locate(env)?;
-            log::run(&House { env, state: &state, config_file: config.as_deref() }, project, args, out)
+            log::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), args, out)
         }
     }
 }

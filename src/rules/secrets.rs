@@ -216,7 +216,9 @@ fn shaped(text: &str, at: usize) -> Option<Span> {
         return None;
     }
     let rest = text.get(at..)?;
-    for Shape { rule, prefix, class, least } in SHAPES {
+    let first = rest.as_bytes().first();
+    // Nearly every word of a text comes here, and few of them begin like a key.
+    for Shape { rule, prefix, class, least } in SHAPES.iter().filter(|shape| shape.prefix.as_bytes().first() == first) {
         if let Some(body) = rest.strip_prefix(prefix) {
             let length = run(body, *class);
             let body = body.get(..length)?;
