@@ -227,6 +227,11 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     let overflow =
         course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {
+        let named = course.prepared.context.named();
+        let named: Vec<String> = named.map(|file| format!("{} ({} bytes)", file.path, file.content.len())).collect();
+        if !named.is_empty() {
+            hints.push(format!("what did not fit: the task with {}", named.join(", ")));
+        }
         hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
     }
     let what = match refused {

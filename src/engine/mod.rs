@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod finish;
 pub mod gather;
 pub mod heal;
+pub mod listing;
 pub mod look;
 pub mod outcome;
 pub mod place;

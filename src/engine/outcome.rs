@@ -1,6 +1,6 @@
 //! How a run ended: the values that the faces print.
 
-use crate::engine::gather::Why;
+use crate::rules::context::Why;
 use crate::words::changes::{FileOp, Op};
 use crate::words::error::Error;
 use crate::words::record::RunRecord;

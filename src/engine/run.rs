@@ -5,7 +5,7 @@ use crate::engine::attempt::ask::{LocalModel, is_stop};
 use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::connect::{self, Connected};
-use crate::engine::gather::{self, Gathered};
+use crate::engine::gather::{self, Gathered, Search, USUAL_WINDOW};
 use crate::engine::outcome::{Outcome, Plan, PlannedFile};
 use crate::engine::place::{self, Place, Said};
 use crate::engine::verify;
@@ -115,12 +115,12 @@ pub struct Course<'a> {
 /// exist. From then on everything that goes wrong is data in the [`Outcome`].
 pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &Stop) -> Result<Run, Error> {
     let start = Instant::now();
-    let prepared = prepare(house, job)?;
+    let run_id = new_run_id(house.env.now);
+    let mut prepared = prepare(house, job, &run_id, stop)?;
     if job.dry_run {
-        return Ok(Run::Planned(plan(job, &prepared)));
+        return Ok(Run::Planned(plan(job, prepared)));
     }
     house.state.make()?;
-    let run_id = new_run_id(house.env.now);
     let _lock = match prepared.kind {
         Kind::Change => {
             let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
@@ -148,6 +148,12 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     }
     watcher.event(&Event::Finding);
     let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
+    if let Some(model) = connected.model.as_ref().filter(|_| prepared.context.has_found()) {
+        let window = model.window(stop).unwrap_or(USUAL_WINDOW);
+        for note in prepared.context.cut(window, longest_reply(&prepared), job.task) {
+            watcher.event(&Event::Note(&note));
+        }
+    }
     let policy = policy(&prepared.settings.config, prepared.kind, job.prefer_local);
     let facts = first_facts(job, &prepared, connected.model.is_some());
     let mut course = Course {
@@ -270,10 +276,7 @@ impl Course<'_> {
     /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not.
     fn how(&self, number: u32) -> Ask {
         let config = &self.prepared.settings.config;
-        let max_tokens = match self.prepared.kind {
-            Kind::Answer | Kind::Undo => config.providers.local.max_tokens,
-            Kind::Change => config.local_executor.max_tokens,
-        };
+        let max_tokens = longest_reply(&self.prepared);
         let first = config.providers.local.temperature;
         let warmer = (first + WARMER * f64::from(number.saturating_sub(1))).min(WARMEST.max(first));
         // After a cut reply: all that the window has, and no thinking.
@@ -290,7 +293,15 @@ impl Course<'_> {
             self.facts.stopped = Some(stopped);
         }
         if matches!(failure, Failure::ContextOverflow { .. }) {
-            return Last::Overflow;
+            // What mux added by itself is no reason to give up.
+            let left_out = self.prepared.context.cut_all_found();
+            for note in &left_out {
+                watcher.event(&Event::Note(note));
+            }
+            return match left_out.as_slice() {
+                [] => Last::Overflow,
+                [_, ..] => Last::Failed { class: failure.class(), again: true },
+            };
         }
         // To show a file, or what the checks say, is no repair but new evidence; the tries are counted.
         if matches!(failure, Failure::Unseen { .. } | Failure::Unchanged) {
@@ -303,8 +314,17 @@ impl Course<'_> {
     }
 }
 
-/// Understands the task: settings, kind, place, context, proof. Calls no model and starts no child.
-fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
+/// The configured bound of a reply, in tokens.
+fn longest_reply(prepared: &Prepared) -> u32 {
+    let config = &prepared.settings.config;
+    match prepared.kind {
+        Kind::Answer | Kind::Undo => config.providers.local.max_tokens,
+        Kind::Change => config.local_executor.max_tokens,
+    }
+}
+
+/// Understands the task: settings, kind, place, context, proof. Calls no model; the only child is a git that lists files.
+fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> Result<Prepared, Error> {
     let own = settings(house, job, None)?;
     let intent = intent::read(job.task, &own.config.router.complexity_keywords);
     let kind = job.kind.unwrap_or(intent.kind);
@@ -313,8 +333,10 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
     let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
     // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
+    let checked = place::check(house.env, &dir, house.state.dir());
+    let may_walk = checked.is_ok();
     if kind == Kind::Change || job.workdir.is_some() {
-        place::check(house.env, &dir, house.state.dir())?;
+        checked?;
     }
     if let Some(prefix) = &intent.prefix {
         let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
@@ -323,7 +345,7 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
     // The project's own file is read once its directory is known.
     let settings =
         if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
-    let context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
+    let mut context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
     let verification = &settings.config.verification;
     let wanted = verify::Wanted {
         flags: job.verify,
@@ -332,6 +354,8 @@ fn prepare(house: &House<'_>, job: &Job<'_>) -> Result<Prepared, Error> {
         auto_detect: verification.auto_detect,
     };
     let proof = verify::plan(&wanted, dir.path(), house.env)?;
+    let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };
+    gather::search(&mut context, &search, stop);
     Ok(Prepared { settings, kind, intent, place, dir, context, proof })
 }
 
@@ -387,10 +411,13 @@ fn refusal(why: StopReason) -> Refusal {
     }
 }
 
-fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
+fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
+    // No server is asked, so the usual window is assumed.
+    let left_out = prepared.context.cut(USUAL_WINDOW, longest_reply(&prepared), job.task);
+    prepared.context.notes.extend(left_out);
     let config = &prepared.settings.config;
     let policy = policy(config, prepared.kind, job.prefer_local);
-    let first_step = match decide(&policy, &first_facts(job, prepared, true)) {
+    let first_step = match decide(&policy, &first_facts(job, &prepared, true)) {
         Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
         Decision::Try { tier, reason } => format!("{tier:?}: {reason}"),
         Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
@@ -408,7 +435,7 @@ fn plan(job: &Job<'_>, prepared: &Prepared) -> Plan {
         workdir: prepared.place.dir.clone(),
         missing: prepared.dir.was_missing(),
         context: files
-            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why })
+            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why.clone() })
             .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),

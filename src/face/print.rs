@@ -109,7 +109,7 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     }
     writeln!(out, "context: {} files, about {} tokens", plan.context.len(), plan.context_tokens)?;
     for file in &plan.context {
-        writeln!(out, "  {} ({} bytes, {})", one_line(&file.path), file.bytes, file.why.text())?;
+        writeln!(out, "  {} ({} bytes, {})", one_line(&file.path), file.bytes, one_line(&file.why.text()))?;
     }
     for path in &plan.to_create {
         writeln!(out, "  {} (to be created)", one_line(path))?;

@@ -14,6 +14,7 @@ pub mod config_scan;
 pub mod config_shown;
 pub mod config_text;
 pub mod config_values;
+pub mod context;
 pub mod diff;
 pub mod drafts;
 pub mod escape;

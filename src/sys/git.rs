@@ -5,8 +5,6 @@
 //! switched off are filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`)
 //! would run them.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "HEAD and the list of files are for the context of larger tasks"))]
-
 use crate::sys::proc::{self, Exit, Spawn};
 use crate::words::stop::Stop;
 use std::ffi::{OsStr, OsString};
@@ -53,6 +51,7 @@ pub fn git_dir(root: &Path) -> Option<PathBuf> {
 }
 
 /// Returns what HEAD names, or `None` if it can't be read.
+#[cfg_attr(not(test), expect(dead_code, reason = "for runs that ask whether HEAD has moved"))]
 pub fn head(root: &Path) -> Option<Head> {
     let folder = git_dir(root)?;
     // Worktrees share the refs of their repository.

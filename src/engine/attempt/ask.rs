@@ -50,7 +50,8 @@ impl LocalModel {
         LocalModel { http, server, waits, lanes, parallel, window: OnceCell::new() }
     }
 
-    fn window(&self, stop: &Stop) -> Option<u64> {
+    /// Returns how many tokens fit, prompt and reply together. The server is asked at most once a run.
+    pub fn window(&self, stop: &Stop) -> Option<u64> {
         let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
         *self.window.get_or_init(known)
     }

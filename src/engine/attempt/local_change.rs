@@ -130,9 +130,10 @@ fn quoted(failure: &Failure) -> Option<String> {
 
 /// The one file that the task is about, when it is known: then the model is asked for its content and nothing else.
 fn target(context: &Gathered) -> Option<&str> {
-    match (context.files.as_slice(), context.to_create.as_slice()) {
+    let named: Vec<&str> = context.named().map(|file| file.path.as_str()).collect();
+    match (named.as_slice(), context.to_create.as_slice()) {
         ([], [only]) => Some(only),
-        ([only], []) => Some(&only.path),
+        ([only], []) => Some(only),
         (_, _) => None,
     }
 }

@@ -117,6 +117,37 @@ impl WorkDir {
     }
 }
 
+/// Looks into many files, one after the other. The directory of the last one stays open.
+pub struct Skim<'a> {
+    prefix: &'a str,
+    walk: Walk<'a>,
+    bytes: Vec<u8>,
+}
+
+impl WorkDir {
+    /// Returns a reader for looking only: it hashes nothing and says nothing about what it cannot read.
+    pub fn skim(&self) -> Skim<'_> {
+        Skim { prefix: &self.prefix, walk: Walk::new(self.base.as_fd()), bytes: Vec::new() }
+    }
+}
+
+impl Skim<'_> {
+    /// Returns the text of a regular file of at most `limit` bytes. `None` for anything else, links included.
+    pub fn text(&mut self, path: &RelPath, limit: u64) -> Option<&str> {
+        let full = format!("{}{path}", self.prefix);
+        let (dir, name) = tree::split(&full);
+        if !self.walk.enter(dir).ok()? {
+            return None;
+        }
+        let (file, stat) = tree::look(self.walk.fd(), name, path.as_str()).ok()??;
+        self.bytes.clear();
+        // A larger one is not begun; one that grows meanwhile is cut and thrown away.
+        let is_small = u64::try_from(stat.st_size).is_ok_and(|size| size <= limit);
+        let read = if is_small { (&file).take(limit + 1).read_to_end(&mut self.bytes).ok()? } else { return None };
+        std::str::from_utf8(&self.bytes).ok().filter(|_| read as u64 <= limit)
+    }
+}
+
 /// A file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {

@@ -1,0 +1,566 @@
+//! Which files a task may need beside those that it names: the names in its text, a scan for their definitions, a ranking
+//! with reasons, and what fits. Pure; listing and reading are `engine/gather.rs`.
+//!
+//! **Invariants:** the same task and the same files give the same list, in the same order. Nothing here drops what the
+//! user or the task named: [`fit`] is asked about found files only.
+//!
+//! The scan knows words, not grammars: `class NAME`, `fn NAME`, `NAME =` at the start of a line. It misses methods in
+//! languages without a keyword for them (Java, C), and a keyword in a string fools it. A parser for each language would
+//! cost a binary many times this size.
+
+use crate::rules::intent::Intent;
+use crate::rules::named;
+use crate::rules::sorted::sorted;
+use std::cmp::Reverse;
+
+/// Why a file is in the context.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// `--file`.
+    Demanded,
+    /// Named in the task.
+    Named,
+    /// A reply rewrote it unseen; it is shown for the repair.
+    Rewritten,
+    /// It defines this identifier of the task.
+    Defines(String),
+    /// Its name is this word of the task.
+    Called(String),
+    /// It tests this file.
+    Tests(String),
+}
+
+impl Why {
+    pub fn text(&self) -> String {
+        match self {
+            Why::Demanded => "--file".to_string(),
+            Why::Named => "named in the task".to_string(),
+            Why::Rewritten => "rewritten unseen".to_string(),
+            Why::Defines(name) => format!("defines `{name}`"),
+            Why::Called(name) => format!("called `{name}`"),
+            Why::Tests(path) => format!("tests {path}"),
+        }
+    }
+
+    /// Returns whether mux chose the file by itself: such a file may be left out again.
+    pub fn is_found(&self) -> bool {
+        match self {
+            Why::Demanded | Why::Named | Why::Rewritten => false,
+            Why::Defines(_) | Why::Called(_) | Why::Tests(_) => true,
+        }
+    }
+}
+
+/// An identifier, or a plain word, of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub text: String,
+    /// Lower case without `_`, `-` and `.`: `UserService` and `user_service.py` meet here.
+    key: String,
+    /// Written as only identifiers are: with an inner `_` or a hump. `parse` may be any word.
+    is_telling: bool,
+    /// What more files than this define, or are called, tells nothing about one of them.
+    common: usize,
+}
+
+/// Which of the names a file defines: a bit for each, the first name's the lowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defines(u32);
+
+impl Defines {
+    fn has(self, name: usize) -> bool {
+        self.0 >> name & 1 == 1
+    }
+}
+
+/// More identifiers than this are no task but a listing. No more than [`Defines`] has bits.
+const MOST_NAMES: usize = 16;
+/// [`Name::common`] of identifiers.
+const COMMON: usize = 8;
+/// The same of plain words, which name files less surely: `cache` is one file, or none.
+const COMMON_WORD: usize = 2;
+/// Tests that are shown for one file.
+const MOST_TESTS: usize = 2;
+/// The shortest plain word that may be a file's name, in bytes.
+const SHORTEST_WORD: usize = 4;
+/// Tokens of the prompt around the files: roles, rules, the example.
+const AROUND: u64 = 500;
+
+/// Returns the identifiers of a task: those of its intent, and what is written like one inside a longer word
+/// (`UserService.parse`). Names of files are none.
+pub fn identifiers(task: &str, intent: &Intent) -> Vec<Name> {
+    let mut found: Vec<&str> = intent.ident.iter().map(String::as_str).collect();
+    for (line, _) in named::lines(task).filter(|(_, fenced)| !fenced) {
+        let words = line.split_whitespace().filter(|word| !names_a_file(word, intent));
+        found.extend(words.flat_map(|word| word.split(|char| !is_word(char))).filter(|word| is_telling(word)));
+    }
+    distinct(found.into_iter().filter(|name| name.len() > 2), COMMON)
+}
+
+/// Returns the plain words of a task that a file may be called by. To be asked where there is no better sign.
+pub fn words(task: &str, intent: &Intent) -> Vec<Name> {
+    let lines = named::lines(task).filter(|(_, fenced)| !fenced).map(|(line, _)| line);
+    let words = lines.flat_map(str::split_whitespace).filter(|word| !names_a_file(word, intent));
+    let words = words.flat_map(|word| word.split(|char| !is_word(char)));
+    distinct(words.filter(|word| word.len() >= SHORTEST_WORD && !is_in(EVERYWHERE, &word.to_lowercase())), COMMON_WORD)
+}
+
+fn names_a_file(word: &str, intent: &Intent) -> bool {
+    word.contains('/') || intent.files.iter().any(|file| word.contains(file.as_str()))
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>, common: usize) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    for text in texts {
+        if names.len() < MOST_NAMES && !names.iter().any(|name| name.text == text) {
+            names.push(Name { text: text.to_string(), key: key(text), is_telling: is_telling(text), common });
+        }
+    }
+    names
+}
+
+fn is_word(char: char) -> bool {
+    char.is_alphanumeric() || char == '_'
+}
+
+fn is_telling(word: &str) -> bool {
+    let has_letters = word.chars().any(char::is_alphabetic);
+    let mut humps = word.chars().zip(word.chars().skip(1));
+    has_letters
+        && (word.trim_matches('_').contains('_') || humps.any(|(one, two)| one.is_lowercase() && two.is_uppercase()))
+}
+
+fn key(text: &str) -> String {
+    text.chars().filter(|char| !matches!(char, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
+}
+
+/// Languages whose definitions the scan can see.
+const CODE: &str = "\
+    py pyi rs js ts tsx jsx mjs cjs java kt kts c h cc cpp cxx hpp hh cs rb php sh bash sql vue svelte swift m mm \
+    scala clj ex exs erl hs ml mli lua pl pm r jl dart zig nim sol proto graphql go";
+/// Words that stand before the name in a definition.
+const KEYWORDS: &str = "\
+    def class fn struct enum trait impl func fun function interface type const static mod module object record union \
+    namespace protocol define table defp defmodule macro macro_rules";
+/// Names that many files of any project have, and words of any task.
+const EVERYWHERE: &str = "\
+    test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
+    that this with from into when then what does have make must should keep passing please tool tools change update \
+    create print write read return function class module name names value values error errors";
+/// Files that stand for their directory: a test of that name is not theirs.
+const STANDS_FOR_DIRECTORY: &str = "mod lib main index __init__ conftest";
+
+fn is_in(list: &str, word: &str) -> bool {
+    list.split(' ').any(|entry| entry == word)
+}
+
+/// The name of a file without its directory and its last ending, and the ending.
+fn stem(path: &str) -> (&str, &str) {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').unwrap_or((name, ""))
+}
+
+/// Returns whether mux may choose a file by itself: source text, below no hidden directory.
+pub fn is_candidate(path: &str) -> bool {
+    let (_, ending) = stem(path);
+    let hidden = path.split('/').any(|part| part.starts_with('.') || part == "node_modules");
+    !hidden && is_in(CODE, ending) && !path.ends_with(".min.js")
+}
+
+/// Returns the indices of the files to look into, in the order of a scan that is bounded: those first whose path has a
+/// part of a name in it, then the shallow ones. Files of one directory stay together.
+pub fn scan_order(paths: &[String], names: &[Name]) -> Vec<usize> {
+    let parts: Vec<String> = names.iter().flat_map(|name| parts(&name.text)).collect();
+    let keys = paths.iter().enumerate().filter(|(_, path)| is_candidate(path)).map(|(index, path)| {
+        let lower = path.to_lowercase();
+        let is_unlikely = !parts.iter().any(|part| lower.contains(part.as_str()));
+        (is_unlikely, path.matches('/').count(), path.as_str(), index)
+    });
+    sorted(keys.collect()).into_iter().map(|(.., index)| index).collect()
+}
+
+/// The words inside an identifier, lower case: `user`, `service`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut was_lower = false;
+    for char in name.chars() {
+        if (char == '_' || was_lower && char.is_uppercase()) && parts.last().is_some_and(|part| !part.is_empty()) {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut().filter(|_| char != '_') {
+            part.extend(char.to_lowercase());
+        }
+        was_lower = char.is_lowercase();
+    }
+    parts.retain(|part| part.len() >= SHORTEST_WORD);
+    parts
+}
+
+/// Returns which of the names a text defines.
+pub fn defined(text: &str, names: &[Name]) -> Defines {
+    let defines = |name: &Name| {
+        let name = name.text.as_str();
+        // `contains` is several times as fast as `match_indices`, and nearly always says no.
+        text.contains(name) && text.match_indices(name).any(|(at, _)| is_definition(text, at, name.len()))
+    };
+    let bits = names.iter().enumerate().filter(|(_, name)| defines(name)).map(|(index, _)| 1 << index);
+    Defines(bits.sum())
+}
+
+fn is_definition(text: &str, at: usize, len: usize) -> bool {
+    let Some((before, rest)) = text.split_at_checked(at) else { return false };
+    let after = rest.get(len..).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if after.starts_with(is_word) || line.ends_with(is_word) {
+        return false;
+    }
+    if line.is_empty() {
+        let value = after.trim_start_matches([' ', '\t']);
+        return value.starts_with('=') && !value.starts_with("==") || after.starts_with(": ");
+    }
+    let start = line.trim_start();
+    let is_comment = start.starts_with(['*', '#']) || start.starts_with("//") || start.starts_with("/*");
+    if is_comment && !start.starts_with("#define") {
+        return false;
+    }
+    let said = line.trim_end_matches([' ', '\t', '*', '!']);
+    let is_method = start.starts_with("func (") && said.ends_with(')');
+    let last = said.rsplit(|char| !is_word(char)).next().unwrap_or_default();
+    said.len() < line.len() && (is_method || is_in(KEYWORDS, last))
+}
+
+/// What is known before the ranking.
+pub struct Known<'a> {
+    /// Files that are shown already.
+    pub shown: &'a [String],
+    /// Files that are to be created.
+    pub to_create: &'a [String],
+    /// Whether tests help: they do where files change.
+    pub tests: bool,
+}
+
+impl Known<'_> {
+    fn shows(&self, path: &str) -> bool {
+        self.shown.iter().any(|shown| shown == path)
+    }
+}
+
+/// Ranks files by what the task says; `defines` goes with `paths`, and what it lacks defines nothing. The best first:
+/// sources before tests, by points, beside a shown file, by depth, by path; then the tests of what is shown, to be
+/// created or found. Files that nothing speaks for, and those that are shown already, are not in the list.
+pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
+    let all_defines = defines.iter().copied().chain(std::iter::repeat(Defines::default()));
+    let files: Vec<File<'_>> = paths
+        .iter()
+        .zip(all_defines)
+        .filter(|(path, _)| is_candidate(path))
+        .map(|(path, defines)| File { path, key: key(stem(path).0), defines })
+        .collect();
+    // What too many files define, or are called, is passed over.
+    let count = |speaks: &dyn Fn(&File<'_>) -> bool| files.iter().filter(|file| speaks(file)).count();
+    let signs: Vec<Sign<'_>> = (0..)
+        .zip(names)
+        .map(|(index, name)| Sign {
+            name,
+            index,
+            by_definition: count(&|file| file.defines.has(index)) <= name.common,
+            by_name: count(&|file| file.key == name.key) <= name.common,
+        })
+        .collect();
+    let mut ranked = Vec::new();
+    for file in files.iter().filter(|file| !known.shows(file.path)) {
+        let (points, best) = speak(file, &signs);
+        if points > 0 {
+            let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(file.path));
+            let depth = file.path.matches('/').count();
+            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, depth, file.path, best));
+        }
+    }
+    let best = sorted(ranked).into_iter().filter_map(|(.., path, best)| Some((path, best?.1)));
+    let mut list: Vec<(&str, Why)> = best.collect();
+    if known.tests {
+        add_tests(&mut list, &files, known);
+    }
+    list
+}
+
+/// A file as the ranking sees it.
+struct File<'a> {
+    path: &'a str,
+    key: String,
+    defines: Defines,
+}
+
+/// A name of the task, and what it may speak by.
+struct Sign<'a> {
+    name: &'a Name,
+    index: usize,
+    by_definition: bool,
+    by_name: bool,
+}
+
+/// Returns the points of a file, and its best reason with what that is worth.
+fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, Option<(u32, Why)>) {
+    let mut points = 0;
+    let mut best: Option<(u32, Why)> = None;
+    for Sign { name, index, by_definition, by_name } in signs {
+        let (defining, called) = if name.is_telling { (60, 50) } else { (30, 20) };
+        let reasons = [
+            (*by_definition && file.defines.has(*index), defining, Why::Defines as fn(String) -> Why),
+            (*by_name && file.key == name.key, called, Why::Called),
+        ];
+        for (_, worth, why) in reasons.into_iter().filter(|(holds, ..)| *holds) {
+            points += worth;
+            if best.as_ref().is_none_or(|(most, _)| worth > *most) {
+                best = Some((worth, why(name.text.clone())));
+            }
+        }
+    }
+    (points, best)
+}
+
+fn add_tests<'a>(list: &mut Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) {
+    let tests: Vec<(&str, String)> =
+        files.iter().filter_map(|file| tested(file.path).map(|key| (file.path, key))).collect();
+    let found: Vec<&str> = list.iter().map(|(path, _)| *path).collect();
+    let named = known.shown.iter().chain(known.to_create).map(String::as_str);
+    for source in named.chain(found).filter(|source| tested(source).is_none()) {
+        let (name, ending) = stem(source);
+        if is_in(STANDS_FOR_DIRECTORY, name) {
+            continue;
+        }
+        let wanted = key(name);
+        let of_it = tests.iter().filter(|(path, key)| *key == wanted && is_same_language(stem(path).1, ending));
+        let nearest = sorted(of_it.map(|(path, _)| (Reverse(shared_directories(path, source)), *path)).collect());
+        for (_, path) in nearest.into_iter().take(MOST_TESTS) {
+            if !known.shows(path) && !list.iter().any(|(listed, _)| *listed == path) {
+                list.push((path, Why::Tests(source.to_string())));
+            }
+        }
+    }
+}
+
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// Returns the key of what a file tests by its name; `None` for a file that is no test.
+fn tested(path: &str) -> Option<String> {
+    let (name, _) = stem(path);
+    let ends = [".test", ".spec", "_test", "_spec", "-test", "-spec", "Tests", "Test", "Spec"];
+    let cut = name.strip_prefix("test_").or_else(|| ends.iter().find_map(|end| name.strip_suffix(end)));
+    let is_below_tests = || directory(path).split('/').any(|part| is_in("tests test __tests__ spec", part));
+    cut.or_else(|| is_below_tests().then_some(name)).map(key)
+}
+
+fn is_same_language(one: &str, two: &str) -> bool {
+    let family = |ending| is_in("js jsx mjs cjs ts tsx vue svelte", ending);
+    one == two || family(one) && family(two)
+}
+
+fn shared_directories(one: &str, two: &str) -> usize {
+    let (one, two) = (directory(one).split('/'), directory(two).split('/'));
+    one.zip(two).take_while(|(one, two)| one == two && !one.is_empty()).count()
+}
+
+/// Returns the tokens that found files may take of a window: what the named files, the task and the reply leave, and at
+/// most a quarter of it, since evidence of red tests and a diff come with later tries.
+///
+/// `needed` are the tokens of the named files and the task, `reply` is the longest reply; half the window is enough
+/// for one.
+pub fn room(window: u64, reply: u64, needed: u64) -> u64 {
+    window.saturating_sub(reply.min(window / 2) + needed + AROUND).min(window / 4)
+}
+
+/// Returns for each file, in the order of their ranks, whether it fits. A file that is too large does not keep a smaller
+/// one behind it out.
+pub fn fit(tokens: impl Iterator<Item = u64>, mut room: u64) -> Vec<bool> {
+    tokens
+        .map(|tokens| {
+            let fits = tokens <= room;
+            room -= if fits { tokens } else { 0 };
+            fits
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::intent;
+
+    fn texts(names: &[Name]) -> Vec<&str> {
+        names.iter().map(|name| name.text.as_str()).collect()
+    }
+
+    #[test]
+    fn identifiers_are_read_from_prose_and_not_from_file_names() {
+        let check = |task: &str, want: &[&str]| {
+            assert_eq!(texts(&identifiers(task, &intent::read(task, &[]))), want, "{task}");
+        };
+        check("Fix the null pointer bug in UserService and keep tests passing", &["UserService"]);
+        check("Fix UserService.parse in user_service.py", &["UserService"]);
+        check("rename `fetch` to load_all, see src/fetch_all.rs", &["fetch", "load_all"]);
+        check("why is MAX_SIZE so small?\n```\nlet in_fence = 1;\n```", &["MAX_SIZE"]);
+        check("explain the cache of 1_000 entries", &[]);
+    }
+
+    #[test]
+    fn words_are_those_that_not_every_task_has() {
+        let task = "Fix the bug in the pager so that tests of pager.py pass";
+        assert_eq!(texts(&words(task, &intent::read(task, &[]))), ["pager", "pass"]);
+    }
+
+    #[track_caller]
+    fn check_definition(text: &str, defines: bool) {
+        let names = distinct(["Name_x"].into_iter(), COMMON);
+        assert_eq!(defined(text, &names).has(0), defines, "{text:?}");
+    }
+
+    #[test]
+    fn definitions_are_seen_in_many_languages() {
+        for text in [
+            "class Name_x:",
+            "    def Name_x(self):",
+            "async def Name_x():",
+            "pub(crate) fn Name_x<T>()",
+            "export default function Name_x() {",
+            "export function* Name_x() {",
+            "export const Name_x = 1",
+            "#define Name_x 1",
+            "func Name_x()",
+            "func (s *Server) Name_x(",
+            "impl Name_x {",
+            "public final class Name_x<T> {",
+            "macro_rules! Name_x {",
+            "type Name_x struct {",
+            "x = 1\nName_x = 2",
+            "Name_x: int = 2",
+            "ü\n/// `Name_x` says.\nstruct Name_x;",
+        ] {
+            check_definition(text, true);
+        }
+    }
+
+    #[test]
+    fn uses_comments_and_longer_names_are_no_definitions() {
+        for text in [
+            "Name_x()",
+            "x = Name_x",
+            "Name_x == 2",
+            "class Name_xy:",
+            "class My_Name_x:",
+            "// the class Name_x is old",
+            "# class Name_x",
+            " * struct Name_x",
+            "return Name_x",
+            "defName_x",
+            "subclass Name_x",
+            "(Name_x) fn",
+        ] {
+            check_definition(text, false);
+        }
+    }
+
+    /// Paths with the identifiers that each defines, separated by blanks.
+    #[track_caller]
+    fn check_rank(task: &str, files: &[(&str, &str)], shown: &[&str], tests: bool, want: &[(&str, &str)]) {
+        let intent = intent::read(task, &[]);
+        let names = identifiers(task, &intent);
+        let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
+        let text_of = |defined: &str| defined.split(' ').flat_map(|name| ["class ", name, "\n"]).collect::<String>();
+        let defines: Vec<_> = files.iter().map(|(_, names_of)| defined(&text_of(names_of), &names)).collect();
+        let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let known = Known { shown: &shown, to_create: &intent.files, tests };
+        let ranked: Vec<_> =
+            rank(&paths, &defines, &names, &known).into_iter().map(|(p, why)| (p, why.text())).collect();
+        let ranked: Vec<_> = ranked.iter().map(|(path, why)| (*path, why.as_str())).collect();
+        assert_eq!(ranked, want, "{task}");
+        let backwards: (Vec<String>, Vec<Defines>) = paths.iter().cloned().zip(defines.iter().copied()).rev().unzip();
+        let again = rank(&backwards.0, &backwards.1, &names, &known);
+        assert!(
+            again.iter().map(|(path, _)| *path).eq(want.iter().map(|(path, _)| *path)),
+            "the order of the list counts"
+        );
+    }
+
+    #[test]
+    fn definitions_lead_names_follow_and_tests_come_last() {
+        let files = [
+            ("docs/UserService.md", ""),
+            ("app/services/user_service.py", "UserRepo"),
+            ("app/core.py", "UserService"),
+            ("app/other.py", "Other"),
+            ("tests/test_user_service.py", "TestUserService"),
+            ("tests/test_core.py", ""),
+            (".hidden/user_service.py", "UserService"),
+        ];
+        let found =
+            [("app/core.py", "defines `UserService`"), ("app/services/user_service.py", "called `UserService`")];
+        let tests = [
+            ("tests/test_core.py", "tests app/core.py"),
+            ("tests/test_user_service.py", "tests app/services/user_service.py"),
+        ];
+        check_rank("What does UserService do?", &files, &[], false, &found);
+        check_rank("Fix UserService", &files, &[], true, &[found, tests].concat());
+    }
+
+    #[test]
+    fn ties_are_decided_by_neighbourhood_depth_and_path() {
+        let files = [("b/x.rs", "load_all"), ("a/c/x.rs", "load_all"), ("z.rs", "load_all"), ("a/x.rs", "load_all")];
+        let paths = |want: [&'static str; 4]| want.map(|path| (path, "defines `load_all`"));
+        check_rank("fix load_all", &files, &[], false, &paths(["z.rs", "a/x.rs", "b/x.rs", "a/c/x.rs"]));
+        check_rank("fix load_all", &files, &["b/y.rs"], false, &paths(["b/x.rs", "z.rs", "a/x.rs", "a/c/x.rs"]));
+        check_rank("fix load_all", &files, &["z.rs"], false, &paths(["z.rs", "a/x.rs", "b/x.rs", "a/c/x.rs"])[1..]);
+    }
+
+    #[test]
+    fn what_everything_defines_says_nothing() {
+        let names: Vec<String> = (0..=COMMON).map(|n| format!("f{n}.py")).collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "load_all")).collect();
+        check_rank("fix load_all", &files, &[], true, &[]);
+        let want: Vec<_> = files[1..].iter().map(|(path, _)| (*path, "defines `load_all`")).collect();
+        check_rank("fix load_all", &files[1..], &[], true, &want);
+    }
+
+    #[test]
+    fn tests_are_known_by_their_names() {
+        for (source, test) in [
+            ("src/pager.py", "tests/test_pager.py"),
+            ("pager.py", "pager_test.py"),
+            ("net/x.go", "net/x_test.go"),
+            ("src/x.ts", "src/__tests__/x.spec.ts"),
+            ("src/x.tsx", "src/x.test.js"),
+            ("src/pager.rs", "tests/pager.rs"),
+            ("src/main/java/a/Pager.java", "src/test/java/a/PagerTest.java"),
+        ] {
+            check_rank("fix it", &[(source, ""), (test, "")], &[source], true, &[(test, &format!("tests {source}"))]);
+            check_rank("why?", &[(source, ""), (test, "")], &[source], false, &[]);
+        }
+        check_rank("fix it", &[("a/mod.rs", ""), ("tests/mod.rs", "")], &["a/mod.rs"], true, &[]);
+        check_rank("fix it", &[("x.py", ""), ("x_test.go", "")], &["x.py"], true, &[]);
+        // The nearest two of many, also for a file that does not exist yet.
+        let files = ["a/tests/test_x.py", "b/tests/test_x.py", "c/tests/test_x.py"].map(|path| (path, ""));
+        let want = [("c/tests/test_x.py", "tests c/x.py"), ("a/tests/test_x.py", "tests c/x.py")];
+        check_rank("create c/x.py", &files, &[], true, &want);
+    }
+
+    #[test]
+    fn files_of_likely_directories_are_scanned_first() {
+        let paths = ["a.py", "z/c.py", "z/service/b.py", "service.md"].map(String::from);
+        assert_eq!(scan_order(&paths, &distinct(["UserService"].into_iter(), COMMON)), [2, 0, 1]);
+    }
+
+    #[test]
+    fn found_files_get_what_is_left_and_no_more_than_a_quarter() {
+        for (window, reply, needed, want) in [
+            (8192, 1200, 0, 2048),
+            (8192, 6000, 3000, 8192 - 4096 - 3000 - AROUND),
+            (2048, 6000, 1000, 0),
+            (u64::MAX, u64::MAX, 0, u64::MAX / 4),
+        ] {
+            assert_eq!(room(window, reply, needed), want, "{window} {reply} {needed}");
+        }
+        assert_eq!(fit([60, 50, 40, 1].into_iter(), 100), [true, false, true, false]);
+    }
+}
