@@ -200,6 +200,8 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     }
     let paths = match listing::list(search.env, search.dir, search.may_walk, search.marker, stop) {
         Ok(paths) => paths,
+        // Plain words may mean no file at all: nothing is missed for sure.
+        Err(_) if names.is_empty() => return,
         Err(why) => return gathered.notes.push(format!("only files named in the task are shown to the model: {why}")),
     };
     let shown: Vec<String> = gathered.files.iter().map(|file| file.path.clone()).collect();
@@ -411,6 +413,7 @@ mod tests {
         assert_eq!((list(&named), named.notes.len()), (vec!["app/pager.py: named in the task".to_string()], 0));
         let more = gathered(&tree, "Fix UserService in app/pager.py", Kind::Change, "", true);
         assert_eq!(list(&more), list(&named));
+        assert_eq!(gathered(&tree, "Explain the pager", Kind::Answer, "", true).notes, Vec::<String>::new());
         assert_eq!(more.notes, ["only files named in the task are shown to the model: there is no git"]);
     }
 
