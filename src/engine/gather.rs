@@ -194,7 +194,8 @@ pub struct Search<'a> {
 pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     let names = context::identifiers(search.task, search.intent);
     // Plain words count only where there is no better sign of what the task is about.
-    let words = if gathered.files.is_empty() { context::words(search.task, search.intent) } else { Vec::new() };
+    let is_open = gathered.files.is_empty() && names.is_empty();
+    let words = if is_open { context::words(search.task, search.intent) } else { Vec::new() };
     if names.is_empty() && words.is_empty() {
         return;
     }

@@ -74,7 +74,7 @@ impl Defines {
 }
 
 /// More identifiers than this are no task but a listing. No more than [`Defines`] has bits.
-const MOST_NAMES: usize = 16;
+const MOST_NAMES: usize = 8;
 /// [`Name::common`] of identifiers.
 const COMMON: usize = 8;
 /// The same of plain words, which name files less surely: `cache` is one file, or none.
@@ -83,6 +83,9 @@ const COMMON_WORD: usize = 2;
 const MOST_TESTS: usize = 2;
 /// The shortest plain word that may be a file's name, in bytes.
 const SHORTEST_WORD: usize = 4;
+/// Tokens of found files, however large the window: a server on a CPU reads about a hundred a second, and a small model
+/// finds less in more.
+const MOST_FOUND_TOKENS: u64 = 8192;
 /// Tokens of the prompt around the files: roles, rules, the example.
 const AROUND: u64 = 500;
 
@@ -94,7 +97,7 @@ pub fn identifiers(task: &str, intent: &Intent) -> Vec<Name> {
         let words = line.split_whitespace().filter(|word| !names_a_file(word, intent));
         found.extend(words.flat_map(|word| word.split(|char| !is_word(char))).filter(|word| is_telling(word)));
     }
-    distinct(found.into_iter().filter(|name| name.len() > 2), COMMON)
+    distinct(found.into_iter().filter(|name| name.len() > 2 && !is_in(EVERYWHERE, name)), COMMON)
 }
 
 /// Returns the plain words of a task that a file may be called by. To be asked where there is no better sign.
@@ -146,7 +149,7 @@ const KEYWORDS: &str = "\
 const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
     that this with from into when then what does have make must should keep passing please tool tools change update \
-    create print write read return function class module name names value values error errors";
+    create print write read return function class module name names value values error errors self result import";
 /// Files that stand for their directory: a test of that name is not theirs.
 const STANDS_FOR_DIRECTORY: &str = "mod lib main index __init__ conftest";
 
@@ -210,8 +213,12 @@ pub fn defined(text: &str, names: &[Name]) -> Defines {
 fn is_definition(text: &str, at: usize, len: usize) -> bool {
     let Some((before, rest)) = text.split_at_checked(at) else { return false };
     let after = rest.get(len..).unwrap_or_default();
+    // Nearly every use ends here: a definition stands at the start of a line or behind a blank or a mark.
+    if !matches!(before.as_bytes().last(), None | Some(b'\n' | b' ' | b'\t' | b'*')) {
+        return false;
+    }
     let line = before.rsplit('\n').next().unwrap_or_default();
-    if after.starts_with(is_word) || line.ends_with(is_word) {
+    if after.starts_with(is_word) {
         return false;
     }
     if line.is_empty() {
@@ -364,12 +371,13 @@ fn shared_directories(one: &str, two: &str) -> usize {
 }
 
 /// Returns the tokens that found files may take of a window: what the named files, the task and the reply leave, and at
-/// most a quarter of it, since evidence of red tests and a diff come with later tries.
+/// most half of it, since evidence of red tests and a diff come with later tries.
 ///
 /// `needed` are the tokens of the named files and the task, `reply` is the longest reply; half the window is enough
 /// for one.
 pub fn room(window: u64, reply: u64, needed: u64) -> u64 {
-    window.saturating_sub(reply.min(window / 2) + needed + AROUND).min(window / 4)
+    let left = window.saturating_sub(reply.min(window / 2) + needed + AROUND);
+    left.min(window / 2).min(MOST_FOUND_TOKENS)
 }
 
 /// Returns for each file, in the order of their ranks, whether it fits. A file that is too large does not keep a smaller
@@ -552,12 +560,12 @@ mod tests {
     }
 
     #[test]
-    fn found_files_get_what_is_left_and_no_more_than_a_quarter() {
+    fn found_files_get_what_is_left_and_no_more_than_half() {
         for (window, reply, needed, want) in [
-            (8192, 1200, 0, 2048),
+            (8192, 1200, 0, 4096),
             (8192, 6000, 3000, 8192 - 4096 - 3000 - AROUND),
             (2048, 6000, 1000, 0),
-            (u64::MAX, u64::MAX, 0, u64::MAX / 4),
+            (u64::MAX, u64::MAX, 0, MOST_FOUND_TOKENS),
         ] {
             assert_eq!(room(window, reply, needed), want, "{window} {reply} {needed}");
         }
