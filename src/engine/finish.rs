@@ -1,9 +1,10 @@
 //! The end of a run: keep or take back, write the record, make the outcome.
 
 use crate::engine::attempt::ask::millis;
-use crate::engine::attempt::local_change::{Changed, take_back};
+use crate::engine::attempt::local_change::Changed;
 use crate::engine::connect::Connected;
 use crate::engine::heal;
+use crate::engine::judge::take_back;
 use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::Course;
 use crate::engine::verify::Origin;
@@ -101,7 +102,9 @@ fn output(
     }
     match changed {
         Some(changed) if accepted => {
-            if changed.proof.verdict == Verdict::Skipped && !course.job.preview {
+            lines.extend(changed.proof.remarks.iter().cloned());
+            let nothing_ran = changed.proof.verdict == Verdict::Skipped && changed.proof.remarks.is_empty();
+            if nothing_ran && !course.job.preview {
                 lines.push("Nothing has checked these files.".to_string());
             }
             let own_tests = changed.files.iter().any(|file| file.op == Op::Create && file.path.contains("test"));

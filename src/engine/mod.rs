@@ -1,12 +1,14 @@
 //! Floor 3: the work, each from start to end. Only this floor knows both the rules and the edges.
 
 pub mod attempt;
+pub mod baseline;
 pub mod connect;
 pub mod doctor;
 pub mod finish;
 pub mod gather;
 pub mod heal;
 pub mod listing;
+pub mod judge;
 pub mod look;
 pub mod outcome;
 pub mod place;

@@ -4,6 +4,7 @@
 use crate::engine::attempt::ask::{LocalModel, is_stop};
 use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
+use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
 use crate::engine::gather::{self, Gathered, Search, USUAL_WINDOW};
 use crate::engine::outcome::{Outcome, Plan, PlannedFile};
@@ -102,6 +103,7 @@ pub struct Course<'a> {
     pub changed: Option<Changed>,
     pub stop: &'a Stop,
     effort: Effort,
+    baseline: Baseline,
     /// Whether the largest reply budget has been used.
     grown: bool,
     /// Whether the one repair try has been used.
@@ -170,6 +172,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         changed: None,
         stop,
         effort: Effort::default(),
+        baseline: Baseline::default(),
         grown: false,
         repaired: false,
     };
@@ -250,6 +253,9 @@ impl Course<'_> {
         number: u32,
         watcher: &mut dyn Watcher,
     ) -> (Attempt, Result<Changed, Failure>) {
+        if self.is_last(number) {
+            self.effort.start_over();
+        }
         let config = &self.prepared.settings.config;
         let mut site = Site {
             task: self.job.task,
@@ -268,17 +274,27 @@ impl Course<'_> {
                 run_id: &self.run_id,
                 touched: &[],
             },
+            baseline: &mut self.baseline,
             preview: self.job.preview,
         };
         local_change::attempt(model, &mut site, &mut self.effort, how, number, watcher, self.stop)
     }
 
-    /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not.
+    /// Whether no other local try comes after this one, and others came before.
+    fn is_last(&self, number: u32) -> bool {
+        number > 1 && number >= self.policy.max_local_tries
+    }
+
+    /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not, the last one of
+    /// a change most of all.
     fn how(&self, number: u32) -> Ask {
         let config = &self.prepared.settings.config;
         let max_tokens = longest_reply(&self.prepared);
         let first = config.providers.local.temperature;
-        let warmer = (first + WARMER * f64::from(number.saturating_sub(1))).min(WARMEST.max(first));
+        let warmest = WARMEST.max(first);
+        let is_fresh = self.prepared.kind == Kind::Change && self.is_last(number);
+        let warmer = (first + WARMER * f64::from(number.saturating_sub(1))).min(warmest);
+        let warmer = if is_fresh { warmest } else { warmer };
         // After a cut reply: all that the window has, and no thinking.
         let max_tokens = if self.grown { u32::MAX } else { max_tokens };
         Ask { max_tokens, temperature: if number == 1 { first } else { warmer }, thinking: !self.grown }

@@ -7,13 +7,14 @@
 use crate::engine::suites::{self, Found};
 use crate::rules::argv;
 use crate::rules::config::CommandSpec;
-use crate::rules::evidence;
+use crate::rules::{evidence, failing};
 use crate::sys::proc::{self, Chunk, Exit, Spawn, Tail};
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::{Stop, StopReason};
-use crate::words::task::{CommandRun, Proof, Verdict};
+use crate::words::task::{CommandRun, Failures, Proof, Red, Verdict};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,8 +82,8 @@ enum Went {
     Empty,
     /// It can't be run here, and why.
     Absent(String),
-    /// With the reason, and what the next try should see. No evidence: another try can't help.
-    Failed(String, Option<String>),
+    /// With the reason, what the next try should see, and which tests failed. No evidence: another try can't help.
+    Failed(String, Option<String>, Option<Failures>),
 }
 
 /// Settles which commands will run.
@@ -129,12 +130,13 @@ pub fn outlook(plan: &Plan, workdir: &Path, touched: &[String]) -> Vec<Vec<Strin
     }
 }
 
-/// Runs the plan in the work directory as it is now, up to the first failure.
+/// Runs the plan in the work directory as it is now, up to the first failure; past one that may have been there before
+/// the change, since the commands behind it count too.
 ///
 /// In the [`Proof`], `Failed` without evidence means that another try can't help (a missing program, work called off).
 /// A suite that ran no test is `failed` for `--verify`, else `skipped`, unless another command of the plan passed.
 pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn Watcher) -> Proof {
-    let mut proof = Proof { verdict: Verdict::Skipped, summary: String::new(), commands: Vec::new(), evidence: None };
+    let mut proof = unjudged(String::new());
     let found = match plan.origin {
         Origin::Project => suites::detect(ground.workdir, ground.touched),
         Origin::Flag | Origin::Config | Origin::Nowhere => Found::default(),
@@ -160,13 +162,21 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
             Went::Absent(why) => {
                 lines.push(why);
                 proof.verdict = Verdict::Failed;
+                proof.evidence = None;
+                proof.red.push(Red { argv: command.clone(), failures: None });
                 break;
             }
-            Went::Failed(why, tail) => {
+            Went::Failed(why, tail, failures) => {
                 lines.push(format!("{name}: {why}, {seconds:.1} s"));
                 proof.verdict = Verdict::Failed;
-                proof.evidence = tail.map(|tail| format!("`{name}`: {why}\n{tail}"));
-                break;
+                let evidence = tail.map(|tail| format!("`{name}`: {why}\n{tail}"));
+                // The first failure explains most; but where another try can't help, it can't help.
+                proof.evidence = evidence.map(|evidence| proof.evidence.take().unwrap_or(evidence));
+                let goes_on = failures.is_some() && plan.origin != Origin::Flag;
+                proof.red.push(Red { argv: command.clone(), failures });
+                if !goes_on {
+                    break;
+                }
             }
         }
     }
@@ -177,6 +187,29 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
         nothing_proved(plan.origin, ground.strict, empty, &mut proof);
     }
     proof
+}
+
+/// A proof of nothing yet.
+pub fn unjudged(summary: String) -> Proof {
+    let (commands, red, remarks) = (Vec::new(), Vec::new(), Vec::new());
+    Proof { verdict: Verdict::Skipped, summary, commands, evidence: None, red, remarks }
+}
+
+/// Runs one command of a plan in the work directory as it is now, to compare it with a red run of the same command.
+/// Green is a run without failures; `None`: it cannot be compared.
+pub fn run_again(
+    command: &[String],
+    origin: Origin,
+    ground: &Ground<'_>,
+    stop: &Stop,
+    watcher: &mut dyn Watcher,
+    runs: &mut Vec<CommandRun>,
+) -> Option<Failures> {
+    match check(command, origin, ground, stop, watcher, runs).1 {
+        Went::Passed | Went::Empty => Some(Failures { exit: 0, names: BTreeSet::new(), n_passed: 0 }),
+        Went::Failed(_, _, failures) => failures,
+        Went::Absent(_) => None,
+    }
 }
 
 /// No command failed and none passed: says why, and decides whether that counts as failed.
@@ -257,6 +290,11 @@ fn run(
     run.duration_ms = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
     let output = tail.text();
     let useful = || Some(evidence::useful(&output, &ground.workdir.to_string_lossy()));
+    // Of a cut output some names are gone.
+    let failures = |exit| {
+        let names = failing::failing(&output).filter(|_| tail.is_whole())?;
+        Some(Failures { exit, names, n_passed: evidence::passed_tests(&output).unwrap_or(0) })
+    };
     let is_empty = || tail.is_whole() && evidence::passed_tests(&output) == Some(0);
     let went = match ran.exit {
         Exit::Code(code) => {
@@ -265,17 +303,17 @@ fn run(
                 // 5: pytest, and unittest since Python 3.12, had no test to run.
                 0 | 5 if is_empty() => Went::Empty,
                 0 => Went::Passed,
-                code => Went::Failed(format!("exit {code}"), useful()),
+                code => Went::Failed(format!("exit {code}"), useful(), failures(code)),
             }
         }
-        Exit::Signal(signal) => Went::Failed(format!("killed by signal {signal}"), useful()),
+        Exit::Signal(signal) => Went::Failed(format!("killed by signal {signal}"), useful(), None),
         Exit::TimedOut if stop.reason() == Some(StopReason::Deadline) => {
-            Went::Failed("the run's deadline passed".into(), None)
+            Went::Failed("the run's deadline passed".into(), None, None)
         }
         Exit::TimedOut | Exit::Silent => {
-            Went::Failed(format!("did not end within {} s", ground.timeout.as_secs()), useful())
+            Went::Failed(format!("did not end within {} s", ground.timeout.as_secs()), useful(), None)
         }
-        Exit::Stopped(_) => Went::Failed("interrupted".into(), None),
+        Exit::Stopped(_) => Went::Failed("interrupted".into(), None, None),
         Exit::NotStarted(error) => Went::Absent(format!("cannot start `{name}`: {error}")),
     };
     runs.push(run);

@@ -29,6 +29,11 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(out, "files: {created} created, {changed} changed, {deleted} deleted")?;
     writeln!(out, "cloud: {} bytes sent", record.cloud.bytes)?;
     writeln!(out, "output:")?;
+    // What must be read before all else stands at the beginning of the output.
+    let says_first = outcome.proof.as_ref().is_some_and(|proof| !proof.remarks.is_empty());
+    if says_first {
+        text(out, &outcome.output)?;
+    }
     for file in &record.files {
         let what = match file.op {
             Op::Create => "created",
@@ -37,8 +42,8 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
         };
         writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
     }
-    if !outcome.output.is_empty() {
-        writeln!(out, "{}", plain(outcome.output.trim_end()))?;
+    if !says_first {
+        text(out, &outcome.output)?;
     }
     if let Some(diff) = &outcome.diff {
         write!(out, "{}", plain(diff))?;
@@ -50,6 +55,10 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
         writeln!(out, "hint: {}", one_line(hint))?;
     }
     Ok(())
+}
+
+fn text(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    if text.is_empty() { Ok(()) } else { writeln!(out, "{}", plain(text.trim_end())) }
 }
 
 fn verify_line(proof: Option<&Proof>) -> String {

@@ -111,7 +111,8 @@ fn pytest_total(line: &str) -> Option<u64> {
     words.iter().any(|word| counts.contains(word)).then(|| before(counts, " passed").unwrap_or(0))
 }
 
-fn leading_number(text: &str) -> Option<u64> {
+/// Returns the number with which a text begins.
+pub fn leading_number(text: &str) -> Option<u64> {
     let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end).0.parse().ok()
 }

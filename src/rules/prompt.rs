@@ -90,9 +90,16 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
         fenced(&mut user, "", previous);
     }
     if let Some(evidence) = prompt.evidence {
-        user.push_str("It does not work yet. Output of the failing check:\n\n");
+        let (intro, order) = match prompt.previous {
+            Some(_) => {
+                ("It does not work yet. Output of the failing check:", "Find the mistake in the code and correct it.")
+            }
+            // The try itself is kept from the model, so that it does not do it again.
+            None => ("An earlier try was thrown away, because a check failed:", "Do the task in another way."),
+        };
+        push(&mut user, &[intro, "\n\n"]);
         fenced(&mut user, "", evidence);
-        user.push_str("Find the mistake in the code and correct it.\n\n");
+        push(&mut user, &[order, "\n\n"]);
     }
     if let Some(fault) = prompt.fault {
         push(&mut user, &["That reply could not be used: ", fault.trim(), "\n\n"]);
@@ -206,6 +213,19 @@ mod tests {
         {
             assert_eq!(text.matches(part).count(), 1, "{part}");
         }
+    }
+
+    #[test]
+    fn evidence_without_the_try_asks_for_another_way() {
+        let fresh = ChangePrompt { task: "TASK", evidence: Some("EVIDENCE"), ..ChangePrompt::default() };
+        let text = user(&fresh);
+        assert!(
+            text.contains("An earlier try was thrown away, because a check failed:\n\n```\nEVIDENCE\n```"),
+            "{text}"
+        );
+        assert!(text.contains("Do the task in another way.") && !text.contains("does not work yet"), "{text}");
+        let text = user(&ChangePrompt { previous: Some("PREVIOUS"), ..fresh });
+        assert!(text.contains("It does not work yet.") && !text.contains("in another way"), "{text}");
     }
 
     #[test]

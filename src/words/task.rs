@@ -1,7 +1,7 @@
 //! The words of a task: what was asked, where a try runs, how it ended, what to do next and why.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a task wants. Recorded; `undo` is never decided from a text.
@@ -227,6 +227,27 @@ pub struct Proof {
     pub commands: Vec<CommandRun>,
     /// The failing command and the useful tail of its output, for the next try. Only when `verdict` is `Failed`.
     pub evidence: Option<String>,
+    /// The commands that were red.
+    pub red: Vec<Red>,
+    /// What the user has to read before all else: that nothing is proven, or which tests were weakened.
+    pub remarks: Vec<String>,
+}
+
+/// A red command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Red {
+    pub argv: Vec<String>,
+    /// `None`: nobody can tell which tests failed, so this run cannot be compared with another.
+    pub failures: Option<Failures>,
+}
+
+/// What a test command said of its tests, to be compared with the same command on another tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    pub exit: i32,
+    pub names: BTreeSet<String>,
+    /// As `evidence::passed_tests` counts; 0 where the runner does not say.
+    pub n_passed: u64,
 }
 
 /// How sure mux is of a reply that nothing has checked.

@@ -2,12 +2,15 @@
 //! it was; what it taught goes into the [`Effort`] of the next one.
 
 use crate::engine::attempt::ask::{LocalModel, ask};
+use crate::engine::baseline::Baseline;
 use crate::engine::gather::Gathered;
+use crate::engine::judge::{self, Judged, Trial};
 use crate::engine::verify::{self, Ground};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
+use crate::rules::weaken::{self, Edited, Weakened};
 use crate::rules::{confidence, diff, names};
-use crate::sys::disk::{self, Applied, RollBack, WorkDir};
+use crate::sys::disk::{Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::chat::{Ask, Reply};
@@ -30,6 +33,17 @@ pub struct Effort {
     pub fault: Option<String>,
 }
 
+impl Effort {
+    /// Before the last try: only what the checks said stays. Small models hold on to their first idea as long as they
+    /// see it (seen: the same diff three times), and there is no try left to lose.
+    pub fn start_over(&mut self) {
+        if self.evidence.is_some() {
+            self.previous = None;
+            self.fault = None;
+        }
+    }
+}
+
 /// Everything of a run that a try needs.
 pub struct Site<'a> {
     pub task: &'a str,
@@ -42,6 +56,8 @@ pub struct Site<'a> {
     pub prefix: Option<&'a str>,
     pub proof: &'a verify::Plan,
     pub ground: Ground<'a>,
+    /// What was red before the run.
+    pub baseline: &'a mut Baseline,
     /// Show the diff, write nothing.
     pub preview: bool,
 }
@@ -167,45 +183,39 @@ fn materialise(
         if fault == Fault::Unchanged { Failure::Unchanged } else { Failure::Unusable { fault: fault.to_string() } }
     })?;
     let diff = whole_diff(&changes, &before);
+    let weakened = weakened(&planned, &before);
     if site.preview {
-        let proof =
-            Proof { verdict: Verdict::Skipped, summary: "a preview".into(), commands: Vec::new(), evidence: None };
+        let remarks = judge::remark(&weakened).into_iter().collect();
+        let proof = Proof { remarks, ..verify::unjudged("a preview".to_string()) };
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });
     }
     watcher.event(&Event::Writing { files: planned.len() });
     let made = site.results.make(site.run_id).map_err(|error| Failure::Disk { why: error.to_string() });
     let run_dir = made?;
-    let applied = disk::apply(site.dir, &run_dir, &planned, &site.context.seen(), stop).map_err(|failed| {
-        report(&failed.rolled_back, watcher);
-        Failure::from(&failed.cause)
-    })?;
-    let files = applied.ops().to_vec();
-    if files.is_empty() {
-        return Err(Failure::Unchanged);
-    }
-    let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
-    let proof = verify::verify(site.proof, &Ground { touched: &touched, ..site.ground }, stop, watcher);
-    // Red tests never keep their files: the next try, and the user, start from the tree as it was.
-    let applied = if proof.verdict == Verdict::Failed { take_back(site.dir, applied, watcher) } else { Some(applied) };
+    let seen = site.context.seen();
+    let trial = Trial {
+        dir: site.dir,
+        run_dir: &run_dir,
+        planned: &planned,
+        seen: &seen,
+        plan: site.proof,
+        ground: site.ground,
+        weakened: &weakened,
+        may_weaken: weaken::asks_for(site.task),
+    };
+    let Judged { applied, files, proof } = judge::judge(&trial, site.baseline, stop, watcher)?;
     Ok(Changed { applied, files, proof, score, diff, changes })
 }
 
-/// Rolls back, after a verification that may have built what is gone now, and reports what could not be brought back.
-pub fn take_back(dir: &WorkDir, applied: Applied, watcher: &mut dyn Watcher) -> Option<Applied> {
-    let restored: Vec<String> =
-        applied.ops().iter().filter(|file| file.before.is_some()).map(|file| file.path.clone()).collect();
-    report(&applied.roll_back(), watcher);
-    for path in restored.iter().filter_map(|path| names::readable(path).ok()) {
-        // The bytes are back; only a build's idea of their age is at stake.
-        let _ = dir.touch(&path);
-    }
-    None
-}
-
-fn report(rolled_back: &RollBack, watcher: &mut dyn Watcher) {
-    for left in &rolled_back.left {
-        watcher.event(&Event::Note(&left.to_string()));
-    }
+/// What the changeset takes out of tests.
+fn weakened(planned: &[names::Planned<'_>], before: &dyn Fn(&str) -> Option<String>) -> Vec<Weakened> {
+    let old: Vec<Option<String>> = planned.iter().map(|plan| before(plan.path.as_str())).collect();
+    let edited: Vec<Edited<'_>> = planned
+        .iter()
+        .zip(&old)
+        .map(|(plan, old)| Edited { path: plan.path.as_str(), before: old.as_deref(), after: plan.content })
+        .collect();
+    weaken::weakened(&edited)
 }
 
 /// "Create … in tools/report" asks for files below that directory, and nowhere else.
@@ -254,4 +264,21 @@ fn whole_diff(changes: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> S
         out.push_str(&diff::unified(change.path(), old.as_deref(), new));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_try_forgets_the_diff_but_not_the_evidence() {
+        let text = |text: &str| Some(text.to_string());
+        let mut red = Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN) };
+        red.start_over();
+        assert_eq!((red.evidence, red.previous, red.fault), (text("red"), None, None));
+        // Without evidence the fault is all there is, and it speaks of the reply.
+        let mut unusable = Effort { evidence: None, previous: text("reply"), fault: text("no files") };
+        unusable.start_over();
+        assert_eq!((unusable.evidence, unusable.previous, unusable.fault), (None, text("reply"), text("no files")));
+    }
 }

@@ -1,0 +1,85 @@
+//! What was red before the run. Measured lazily: the first red command that a change leaves is run once on the tree as it
+//! was, and remembered for the rest of the run.
+//!
+//! **Invariant:** the tree holds no change of the run while [`Baseline::learn`] runs; its caller has rolled back.
+
+use crate::engine::verify::{self, Ground, Origin};
+use crate::rules::failing::is_no_worse;
+use crate::words::event::{Event, Watcher};
+use crate::words::stop::Stop;
+use crate::words::task::{Failures, Proof, Red};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many tests a sentence names.
+const NAMED: usize = 5;
+
+/// For each command that was red after a change: what it said before it. `None`: that cannot be compared.
+#[derive(Default)]
+pub struct Baseline(BTreeMap<Vec<String>, Option<Failures>>);
+
+/// A red proof against the tree as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Red before, and the same tests fail, or fewer. With the sentence for the user.
+    NoWorse(String),
+    /// Tests fail that did not. With the line for the next try.
+    Worse(String),
+    Unknown,
+}
+
+impl Baseline {
+    /// Runs the red commands of a proof that were not run on the tree as it was before, and adds these runs to it.
+    pub fn learn(
+        &mut self,
+        proof: &mut Proof,
+        origin: Origin,
+        ground: &Ground<'_>,
+        stop: &Stop,
+        watcher: &mut dyn Watcher,
+    ) {
+        for red in &proof.red {
+            if self.0.contains_key(&red.argv) || stop.reason().is_some() {
+                continue;
+            }
+            watcher.event(&Event::Note("the same check on the files as they were: was it red before?"));
+            let before = verify::run_again(&red.argv, origin, ground, stop, watcher, &mut proof.commands);
+            self.0.insert(red.argv.clone(), before);
+        }
+    }
+
+    /// Compares red commands, all of which have been learned.
+    pub fn compare(&self, red: &[Red]) -> Compared {
+        let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
+        let mut is_no_worse_all = true;
+        for red in red {
+            let (Some(Some(old)), Some(new)) = (self.0.get(&red.argv), &red.failures) else {
+                return Compared::Unknown;
+            };
+            is_no_worse_all &= is_no_worse(old, new);
+            before.extend(old.names.iter().map(String::as_str));
+            after.extend(new.names.iter().map(String::as_str));
+        }
+        if is_no_worse_all {
+            let what = match before.len() - after.len() {
+                0 => "the same ones are red after it".to_string(),
+                fixed => format!("{fixed} of {} are green now, the others still red", before.len()),
+            };
+            return Compared::NoWorse(format!(
+                "Not proven: tests were red before this change, and {what}: {}.",
+                list(&after)
+            ));
+        }
+        let new: BTreeSet<&str> = after.difference(&before).copied().collect();
+        if new.is_empty() {
+            return Compared::Unknown;
+        }
+        let old = if before.is_empty() { "" } else { " Others were red before." };
+        Compared::Worse(format!("This change breaks what worked before: {}.{old}", list(&new)))
+    }
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = names.len() - shown.len();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
