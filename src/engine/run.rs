@@ -280,9 +280,9 @@ impl Course<'_> {
         local_change::attempt(model, &mut site, &mut self.effort, how, number, watcher, self.stop)
     }
 
-    /// Whether no other local try comes after this one, and others came before.
+    /// Whether no other local try comes after this one, and one has seen the diff and the evidence of the first.
     fn is_last(&self, number: u32) -> bool {
-        number > 1 && number >= self.policy.max_local_tries
+        number > 2 && number >= self.policy.max_local_tries
     }
 
     /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not, the last one of
