@@ -20,8 +20,11 @@ pub struct Baseline(BTreeMap<Vec<String>, Option<Failures>>);
 /// A red proof against the tree as it was.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Compared {
-    /// Red before, and the same tests fail, or fewer. With the sentence for the user.
-    NoWorse(String),
+    /// Red before, and the same tests fail, or fewer by `n_fixed`. With the sentence for the user.
+    NoWorse {
+        n_fixed: usize,
+        remark: String,
+    },
     /// Tests fail that did not. With the line for the next try.
     Worse(String),
     Unknown,
@@ -60,14 +63,14 @@ impl Baseline {
             after.extend(new.names.iter().map(String::as_str));
         }
         if is_no_worse_all {
-            let what = match before.len() - after.len() {
+            let n_fixed = before.len() - after.len();
+            let what = match n_fixed {
                 0 => "the same ones are red after it".to_string(),
                 fixed => format!("{fixed} of {} are green now, the others still red", before.len()),
             };
-            return Compared::NoWorse(format!(
-                "Not proven: tests were red before this change, and {what}: {}.",
-                list(&after)
-            ));
+            let names = list(&after);
+            let remark = format!("Not proven: tests were red before this change, and {what}: {names}.");
+            return Compared::NoWorse { n_fixed, remark };
         }
         let new: BTreeSet<&str> = after.difference(&before).copied().collect();
         if new.is_empty() {

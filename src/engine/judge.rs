@@ -7,6 +7,7 @@
 
 use crate::engine::baseline::{Baseline, Compared};
 use crate::engine::verify::{self, Ground, Origin, Plan};
+use crate::rules::failing;
 use crate::rules::names::{self, Planned};
 use crate::rules::weaken::Weakened;
 use crate::sys::disk::{self, Applied, RollBack, WorkDir};
@@ -29,6 +30,10 @@ pub struct Trial<'a> {
     /// What the changeset takes out of tests, and whether the task asks for that.
     pub weakened: &'a [Weakened],
     pub may_weaken: bool,
+    pub task: &'a str,
+    /// Whether another try may follow: then a change that leaves red the very tests that the task may be about has
+    /// failed, and only the last try is kept as unproven.
+    pub more_tries: bool,
 }
 
 /// A changeset with its verdict; applied unless the verdict is `Failed`.
@@ -63,7 +68,10 @@ pub fn judge(
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
         baseline.learn(&mut proof, trial.plan.origin, &ground, stop, watcher);
         match baseline.compare(&proof.red) {
-            Compared::NoWorse(remark) => {
+            Compared::NoWorse { n_fixed: 0, .. } if trial.more_tries && concerns(trial, &proof, &touched) => {
+                proof.summary.push_str("; the same tests as before the change");
+            }
+            Compared::NoWorse { remark, .. } => {
                 applied = Some(apply(trial, stop, watcher)?);
                 proof.verdict = Verdict::Unproven;
                 proof.evidence = None;
@@ -82,6 +90,12 @@ pub fn judge(
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
     }
     Ok(Judged { applied, files, proof })
+}
+
+fn concerns(trial: &Trial<'_>, proof: &Proof, touched: &[String]) -> bool {
+    let evidence = proof.evidence.as_deref().unwrap_or_default();
+    let mut red = proof.red.iter().filter_map(|red| red.failures.as_ref());
+    red.any(|failures| failing::concern(&failures.names, evidence, trial.task, touched))
 }
 
 /// A change that weakens tests is never verified (`weaken.rs`).
@@ -193,6 +207,7 @@ mod tests {
         place: Place,
         baseline: Baseline,
         seen: Seen,
+        more_tries: bool,
     }
 
     impl Run {
@@ -204,7 +219,7 @@ mod tests {
             fs_err::create_dir_all(root.join("runs")).unwrap();
             fs_err::write(root.join("work/calc.py"), CALC).unwrap();
             fs_err::write(root.join("work/test_calc.py"), TESTS).unwrap();
-            Run { place: Place(root), baseline: Baseline::default(), seen: Seen::default() }
+            Run { place: Place(root), baseline: Baseline::default(), seen: Seen::default(), more_tries: false }
         }
 
         fn judge(&mut self, origin: Origin, commands: &[&[&str]], path: &str, content: &str, may_weaken: bool) -> End {
@@ -233,6 +248,8 @@ mod tests {
                 ground,
                 weakened: &weakened,
                 may_weaken,
+                task: "Add a line",
+                more_tries: self.more_tries,
             };
             let stop = Stop::at(Instant::now() + Duration::from_mins(1));
             let judged = judge(&trial, &mut self.baseline, &stop, &mut self.seen).unwrap();
@@ -282,6 +299,16 @@ mod tests {
         check(&mut run, &green, (Verdict::Passed, 1, "", ""));
         let n_notes = run.seen.0.iter().filter(|event| event.contains("red before?")).count();
         assert_eq!(n_notes, 1, "{:?}", run.seen.0);
+    }
+
+    #[test]
+    fn red_tests_of_the_touched_file_get_every_try() {
+        let mut run = Run { more_tries: true, ..Run::new() };
+        let evidence = "`python3 -m unittest -q`: exit 1";
+        check(&mut run, &format!("{CALC}# more\n"), (Verdict::Failed, 2, "", evidence));
+        // What turned one of them green is kept at once.
+        let end = run.judge(Origin::Config, &[UNITTEST], "calc.py", &CALC.replace("a - b", "a + b"), false);
+        assert_eq!((end.verdict, end.stands, end.n_commands), (Verdict::Unproven, true, 1));
     }
 
     #[test]

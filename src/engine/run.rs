@@ -275,6 +275,7 @@ impl Course<'_> {
                 touched: &[],
             },
             baseline: &mut self.baseline,
+            more_tries: number < self.policy.max_local_tries,
             preview: self.job.preview,
         };
         local_change::attempt(model, &mut site, &mut self.effort, how, number, watcher, self.stop)

@@ -63,6 +63,45 @@ pub fn is_no_worse(before: &Failures, after: &Failures) -> bool {
     before.exit == after.exit && after.names.is_subset(&before.names) && after.n_passed >= before.n_passed
 }
 
+/// Returns whether tests that were red before and still are may be what the task is about: the task speaks of something
+/// broken, or the tests, or what was printed of the first failure, name a file that the change touched. Such tests are
+/// often why the task was given, so a change that turned none of them green deserves another try before it is kept.
+pub fn concern(names: &BTreeSet<String>, evidence: &str, task: &str, touched: &[String]) -> bool {
+    const BROKEN: [&str; 22] = [
+        "fix",
+        "fixes",
+        "repair",
+        "correct",
+        "debug",
+        "bug",
+        "bugs",
+        "broken",
+        "failing",
+        "fail",
+        "fails",
+        "failure",
+        "wrong",
+        "crash",
+        "crashes",
+        "error",
+        "errors",
+        "exception",
+        "regression",
+        "pass",
+        "resolve",
+        "solve",
+    ];
+    let task = task.to_ascii_lowercase();
+    let speaks = task.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| BROKEN.contains(&word));
+    speaks
+        || touched.iter().any(|path| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let stem = name.split('.').next().unwrap_or(name);
+            // A stem of one or two letters is in every name.
+            evidence.contains(name) || (stem.len() > 2 && names.iter().any(|test| test.contains(stem)))
+        })
+}
+
 /// `FAILED test_a.py::test_b - reason`, in the summary; `2 failed, 1 passed, 1 error in 0.04s`.
 fn pytest(lines: &[&str]) -> Named {
     let mut named = Named::default();
@@ -390,6 +429,20 @@ mod tests {
             assert_eq!(is_no_worse(&before, &after), expected, "{after:?}");
         }
         assert!(!is_no_worse(&run(0, &[], 5), &before));
+    }
+
+    #[test]
+    fn red_tests_concern_a_task_that_speaks_of_a_fault_or_touches_their_file() {
+        let red: BTreeSet<String> = [String::from("test_add (test_calc.T.test_add)")].into();
+        for (task, touched, evidence, expected) in [
+            ("Add a function double", "src/calc.py", "", true),
+            ("Add a page", "docs/page.py", "  File \"docs/page.py\", line 2", true),
+            ("Add a page", "docs/page.py", "", false),
+            ("Fix the sum", "docs/page.py", "", true),
+            ("Add a prefix", "a.py", "", false),
+        ] {
+            assert_eq!(concern(&red, evidence, task, &[touched.to_string()]), expected, "{task}: {touched}");
+        }
     }
 
     #[test]

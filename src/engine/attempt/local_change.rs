@@ -58,6 +58,8 @@ pub struct Site<'a> {
     pub ground: Ground<'a>,
     /// What was red before the run.
     pub baseline: &'a mut Baseline,
+    /// Whether another try may follow this one.
+    pub more_tries: bool,
     /// Show the diff, write nothing.
     pub preview: bool,
 }
@@ -202,6 +204,8 @@ fn materialise(
         ground: site.ground,
         weakened: &weakened,
         may_weaken: weaken::asks_for(site.task),
+        task: site.task,
+        more_tries: site.more_tries,
     };
     let Judged { applied, files, proof } = judge::judge(&trial, site.baseline, stop, watcher)?;
     Ok(Changed { applied, files, proof, score, diff, changes })
