@@ -1,9 +1,9 @@
 //! From a checked changeset to a verdict: apply, prove, compare a red proof with the tree as it was, and leave the files
 //! standing only if the verdict lets them. Not the choice of what happens next.
 //!
-//! **Invariant:** when this returns, the changeset is applied and its journal open, or the tree is as it was. In between
-//! it is rolled back at most once (for the baseline) and applied again through the same journal, so that a kill at any
-//! instant finds one open journal or none.
+//! **Invariant:** when this returns, the changeset is applied and its journal open, or the tree is as it was. For the
+//! baseline it is rolled back and, if it may stay, applied again as a new changeset with a journal of its own: a kill at
+//! any instant finds one open journal or none, and a file that was saved meanwhile is refused as it always is.
 
 use crate::engine::baseline::{Baseline, Compared};
 use crate::engine::verify::{self, Ground, Origin, Plan};
