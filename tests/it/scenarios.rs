@@ -61,8 +61,8 @@ scenarios! {
     _040_offline_in_the_environment_allows_no_cloud,
     _041_a_file_that_someone_else_changed_is_left_and_reported,
     _042_a_busy_server_is_asked_again,
-    _060_a_class_is_found_with_its_tests,
-    _061_what_mux_found_is_left_out_before_giving_up,
     _050_tests_that_were_red_before_make_it_unproven,
     _051_a_test_that_was_green_before_makes_it_failed,
+    _060_a_class_is_found_with_its_tests,
+    _061_what_mux_found_is_left_out_before_giving_up,
 }
