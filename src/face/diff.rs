@@ -5,7 +5,6 @@ use crate::engine::run::House;
 use crate::face::status::emit;
 use crate::rules::escape::plain;
 use crate::rules::stats::Row;
-use crate::sys::ledger::Found;
 use crate::sys::results::{Part, Results};
 use crate::words::error::{Context, Error, Kind};
 use std::io::Write;
@@ -16,18 +15,7 @@ use std::path::Path;
 /// # Errors
 /// `Usage` for an id that is unknown, or that several runs begin with, and for a run that changed nothing.
 pub fn run(house: &House<'_>, project: Option<&Path>, id: &str, out: &mut dyn Write) -> Result<u8, Error> {
-    let line = match look::look(house, project)?.ledger.find(id)? {
-        Found::One(line) => line,
-        Found::Several(ids) => {
-            let error = Error::new(Kind::Usage, format!("`{id}` is the beginning of {} run ids", ids.len()));
-            return Err(error.hint(format!("one of: {}", ids.join(", "))));
-        }
-        Found::Nothing => {
-            return Err(
-                Error::new(Kind::Usage, format!("unknown run id `{id}`")).hint("`mux log` lists the recent ones")
-            );
-        }
-    };
+    let line = look::find(&look::look(house, project)?.ledger, id)?;
     let run_id = Row::parse(&line).map(|row| row.run_id.into_owned()).unwrap_or_default();
     let Some(diff) = Results::at(house.state.runs()).read(&run_id, Part::Diff)? else {
         let error =

@@ -4,7 +4,7 @@
 
 use crate::engine::outcome::{Outcome, Plan};
 use crate::rules::escape::{one_line, plain};
-use crate::words::changes::Op;
+use crate::words::changes::{FileOp, Op};
 use crate::words::task::{Proof, Verdict};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -29,14 +29,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(out, "files: {created} created, {changed} changed, {deleted} deleted")?;
     writeln!(out, "cloud: {} bytes sent", record.cloud.bytes)?;
     writeln!(out, "output:")?;
-    for file in &record.files {
-        let what = match file.op {
-            Op::Create => "created",
-            Op::Change => "changed",
-            Op::Delete => "deleted",
-        };
-        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
-    }
+    files(out, &record.files)?;
     if !outcome.output.is_empty() {
         writeln!(out, "{}", plain(outcome.output.trim_end()))?;
     }
@@ -48,6 +41,22 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     }
     for hint in &outcome.hints {
         writeln!(out, "hint: {}", one_line(hint))?;
+    }
+    Ok(())
+}
+
+/// Writes what was done to each file, a line each.
+///
+/// # Errors
+/// Those of the writer.
+pub fn files(out: &mut dyn Write, files: &[FileOp]) -> io::Result<()> {
+    for file in files {
+        let what = match file.op {
+            Op::Create => "created",
+            Op::Change => "changed",
+            Op::Delete => "deleted",
+        };
+        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
     }
     Ok(())
 }

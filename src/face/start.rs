@@ -3,7 +3,7 @@
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, log, run, status, trust};
+use crate::face::{config, diff, doctor, log, run, status, trust, undo};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -66,6 +66,11 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
         Command::Diff { run_id, config } => {
             let state = State::locate(env)?;
             diff::run(&House { env, state: &state, config_file: config.as_deref() }, project, run_id, out)
+        }
+        Command::Undo { args, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            undo::run(&house, project, args, &mut Lines::new(err), out, stop)
         }
         Command::Log { args, config } => {
             let state = State::locate(env)?;

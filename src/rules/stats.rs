@@ -16,6 +16,9 @@ pub struct Row<'a> {
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the ledger's order"))]
     #[serde(default)]
     pub seq: u64,
+    /// The run that an `undo` took back.
+    #[serde(borrow, default)]
+    pub undoes: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub timestamp: Cow<'a, str>,
     #[serde(borrow)]
