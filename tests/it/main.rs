@@ -13,3 +13,4 @@ mod mask;
 mod replay;
 mod scenarios;
 mod tidy;
+mod undo;
