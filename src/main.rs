@@ -13,6 +13,7 @@ use face::start::Streams;
 use rules::escape::plain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,19 +46,17 @@ fn main() -> ExitCode {
 
 fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let env = Env {
-        vars: std::env::vars_os().collect(),
-        cwd: std::env::current_dir().ok(),
-        now: Utc(u64::try_from(since.as_millis()).unwrap_or(0)),
-    };
+    let mut vars = BTreeMap::new();
+    vars.extend(std::env::vars_os());
+    let env = Env { vars, cwd: std::env::current_dir().ok(), now: Utc(u64::try_from(since.as_millis()).unwrap_or(0)) };
     let deadline = if let Command::Run(run) = command { run.deadline_sec } else { None };
     let limit = deadline.map_or(LONGEST_RUN, Duration::from_secs);
     let stop = Stop::at(Instant::now() + limit);
     listen(&stop).context(Kind::Io, || "cannot listen for signals".to_string())?;
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());
     let input: Option<&mut dyn Read> = if stdin.is_terminal() { None } else { Some(&mut stdin) };
-    let is_terminal = err.is_terminal();
-    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal }, &stop)
+    let (is_terminal, is_page) = (err.is_terminal(), std::io::stdout().is_terminal());
+    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal, is_page }, &stop)
 }
 
 /// The first signal asks for an orderly end: roll back, record, exit 128 + its number. A second SIGINT ends at once. A

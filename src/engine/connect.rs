@@ -119,9 +119,14 @@ pub fn connect(
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
-            let elsewhere = servers::detect(&http, &servers::PORTS, DETECT, stop);
+            let ports: &[u16] = if config.providers.local.auto_detect { &servers::PORTS } else { &[] };
+            let elsewhere = servers::detect(&http, ports, DETECT, stop);
             let elsewhere = elsewhere.iter().find(|server| !config.providers.local.base_url.contains(&server.base_url));
+            let remote = config.providers.local.base_url.iter().find(|url| http::is_remote(url));
             let hint = match elsewhere {
+                _ if remote.is_some() && !config.providers.local.allow_remote => {
+                    "if code may leave this machine: set `providers.local.allow_remote: true`".to_string()
+                }
                 Some(server) => {
                     format!(
                         "a server answers at {}: export MUX_PROVIDERS_LOCAL_BASE_URL={}",

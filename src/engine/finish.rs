@@ -8,6 +8,7 @@ use crate::engine::outcome::{Outcome, exit_code};
 use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
+use crate::rules::escape::one_line;
 use crate::sys::ledger::{Ledger, Limits};
 use crate::sys::results::{Keep, Part, Results};
 use crate::sys::state::State;
@@ -117,7 +118,8 @@ fn output(
                     (None, Some(verdict)) => format!("verification {}", verdict.name()),
                     (None, None) => "a usable reply".to_string(),
                 };
-                lines.push(format!("Try {} ({}): {}.", number + 1, attempt.route.name(), why.trim_end_matches('.')));
+                let why = one_line(why.trim_end_matches('.'));
+                lines.push(format!("Try {} ({}): {why}.", number + 1, attempt.route.name()));
             }
             let evidence = changed.and_then(|changed| changed.proof.evidence.as_ref());
             lines.extend(evidence.map(|evidence| format!("The last check that failed:\n{evidence}")));

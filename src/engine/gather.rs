@@ -69,7 +69,9 @@ impl Gathered {
     /// Returns the hash of each shown file: what a reply was based on.
     pub fn seen(&self) -> BTreeMap<String, Option<String>> {
         let seen = self.files.iter().map(|file| (file.path.clone(), Some(file.sha256.clone())));
-        seen.chain(self.to_create.iter().map(|path| (path.clone(), None))).collect()
+        let mut all = BTreeMap::new();
+        all.extend(seen.chain(self.to_create.iter().map(|path| (path.clone(), None))));
+        all
     }
 
     /// Returns the files as a prompt takes them.
@@ -120,7 +122,7 @@ pub fn gather(
         }
     }
     for name in place.named.iter().chain(&intent.files) {
-        let candidates = candidates(place, name);
+        let candidates = candidates(place, name, intent.prefix.as_deref());
         let found = candidates.iter().find_map(|path| read(dir, path, Why::Named).transpose());
         match found {
             Some(Ok(file)) if gathered.shows(&file.path) => {}
@@ -133,11 +135,14 @@ pub fn gather(
     Ok(gathered)
 }
 
-/// Where a name of the task may be: below the current directory first, then below the work directory.
-fn candidates(place: &Place, name: &str) -> Vec<RelPath> {
-    let here = format!("{}/{name}", place.here);
-    let names = if place.here.is_empty() { vec![name] } else { vec![here.as_str(), name] };
-    names.into_iter().filter_map(|name| names::readable(name).ok()).collect()
+/// Where a name of the task may be: below the directory that the task puts new files in ("lines.py in tools/report"),
+/// below the current directory, below the work directory.
+fn candidates(place: &Place, name: &str, prefix: Option<&str>) -> Vec<RelPath> {
+    let prefix = prefix.map(|prefix| prefix.trim_matches('/'));
+    let below = |dir: &str| if Path::new(name).starts_with(dir) { name.to_string() } else { format!("{dir}/{name}") };
+    let here = Some(place.here.as_str()).filter(|here| !here.is_empty()).map(|here| format!("{here}/{name}"));
+    let names = prefix.map(below).into_iter().chain(here).chain([name.to_string()]);
+    names.filter_map(|name| names::readable(&name).ok()).collect()
 }
 
 fn demanded_path(env: &Env, place: &Place, name: &str) -> Result<RelPath, Error> {

@@ -139,6 +139,13 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     for note in prepared.settings.notes.iter().chain(&prepared.context.notes) {
         watcher.event(&Event::Note(note));
     }
+    if job.kind.is_none() && prepared.intent.ambiguous {
+        let hint = format!(
+            "the task leaves its kind open and is taken as `{}`; `--change` or `--answer` decides",
+            prepared.kind.name()
+        );
+        watcher.event(&Event::Note(&hint));
+    }
     watcher.event(&Event::Finding);
     let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
     let policy = policy(&prepared.settings.config, prepared.kind, job.prefer_local);

@@ -68,18 +68,15 @@ pub fn undo(
     stop: &Stop,
 ) -> Result<Undone, Error> {
     let start = Instant::now();
-    house.state.make()?;
     let results = Results::at(house.state.runs());
     for healed in heal::heal(&house.state.runs())? {
         watcher.event(&Event::Note(&healed.to_string()));
     }
     let look = look::look(house, project)?;
     let (target, kept) = find(&results, &look.ledger, wish.run_id)?;
-    let gone = |cause: Cause| {
-        let what = format!("cannot undo run {target}: its work directory cannot be used");
-        Error { source: Some(Box::new(cause)), ..Error::new(ErrorKind::Io, what) }
-    };
-    let dir = kept.work_dir().map_err(gone)?;
+    house.state.make()?;
+    let gone = || format!("cannot undo run {target}: its work directory cannot be used");
+    let dir = kept.work_dir().context(ErrorKind::Io, gone)?;
     let mut undone = Undone { undoes: target.clone(), exit: 1, ..Undone::default() };
     let run_id = new_run_id(house.env.now);
     let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
@@ -122,9 +119,14 @@ pub fn undo(
 
 /// Finds the run and its pre-images.
 fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Kept), Error> {
-    let line = look::find(ledger, id)?;
-    let row = Row::parse(&line);
-    let (run_id, n_files) = row.map(|row| (row.run_id.to_string(), row.n_files())).unwrap_or_default();
+    let (run_id, n_files) = match look::find(ledger, id) {
+        Ok(line) => Row::parse(&line).map(|row| (row.run_id.to_string(), row.n_files())).unwrap_or_default(),
+        // A run that could not be recorded has kept its files all the same.
+        Err(error) => match results.run(&id.to_ascii_uppercase()) {
+            Ok(dir) if disk::kept(&dir).is_ok_and(|kept| kept.is_some()) => (id.to_ascii_uppercase(), 1),
+            Ok(_) | Err(_) => return Err(error),
+        },
+    };
     if n_files == 0 {
         let what = format!("run {run_id} wrote no files: there is nothing to undo");
         return Err(Error::new(ErrorKind::Usage, what));

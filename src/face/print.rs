@@ -112,7 +112,7 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "kind: {}{open}", plan.kind.name())?;
     let missing = if plan.missing { " (made when a change is accepted)" } else { "" };
     writeln!(out, "workdir: {}{missing}", one_line(&plan.workdir.to_string_lossy()))?;
-    writeln!(out, "verify: {}", if plan.verification.is_empty() { "nothing" } else { "" }.trim_end())?;
+    writeln!(out, "verify:{}", if plan.verification.is_empty() { " nothing" } else { "" })?;
     for command in &plan.verification {
         writeln!(out, "  {}", one_line(command))?;
     }

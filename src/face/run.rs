@@ -93,7 +93,7 @@ fn read_file(path: &Path) -> Result<String, Error> {
 fn bounded(input: &mut dyn Read, name: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let cannot = || format!("cannot read the task from {name}");
-    input.take(LARGEST_TASK + 1).read_to_end(&mut bytes).context(ErrorKind::Io, cannot)?;
+    input.take(LARGEST_TASK + 1).read_to_end(&mut bytes).context(ErrorKind::Usage, cannot)?;
     if bytes.len() as u64 > LARGEST_TASK {
         return Err(too_large(name));
     }

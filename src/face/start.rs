@@ -21,6 +21,8 @@ pub struct Streams<'a> {
     pub err: &'a mut dyn Write,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
+    /// Whether standard output is one.
+    pub is_page: bool,
 }
 
 /// Does what the command says and returns the exit code.
@@ -28,12 +30,12 @@ pub struct Streams<'a> {
 /// # Errors
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
-    let Streams { input, out, err, is_terminal } = streams;
+    let Streams { input, out, err, is_terminal, is_page } = streams;
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
-    let project = project(env);
-    let project = project.as_deref();
+    // Only some commands look for the git root: the version is printed in a millisecond.
+    let project = || project(env);
     match command {
         Command::Help => print(out, HELP),
         Command::Version => print(out, concat!("mux ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -48,33 +50,47 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
         Command::Config { action, config } => {
-            config::run(*action, env, config.as_deref(), project, State::locate(env)?.dir(), out)
+            config::run(*action, env, config.as_deref(), project().as_deref(), State::locate(env)?.dir(), out)
         }
         Command::Trust { dir, remove } => {
             let here = || Error::new(Kind::Usage, "the current directory does not exist any more");
-            let dir = dir.as_deref().or(project).ok_or_else(here)?;
-            trust::run(env, dir, *remove, State::locate(env)?.dir(), out)
+            let dir = dir.clone().or_else(project).ok_or_else(here)?;
+            trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
         }
         Command::Doctor { json, config } => {
             let state = State::locate(env)?;
-            doctor::run(&House { env, state: &state, config_file: config.as_deref() }, project, *json, out, stop)
+            doctor::run(
+                &House { env, state: &state, config_file: config.as_deref() },
+                project().as_deref(),
+                *json,
+                out,
+                stop,
+            )
         }
         Command::Status { form, config } => {
             let state = State::locate(env)?;
-            status::run(&House { env, state: &state, config_file: config.as_deref() }, project, *form, out, stop)
+            status::run(
+                &House { env, state: &state, config_file: config.as_deref() },
+                project().as_deref(),
+                *form,
+                out,
+                stop,
+            )
         }
         Command::Diff { run_id, config } => {
             let state = State::locate(env)?;
-            diff::run(&House { env, state: &state, config_file: config.as_deref() }, project, run_id, out)
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            let colour = is_page && env.var("NO_COLOR").is_none();
+            diff::run(&house, project().as_deref(), run_id, colour, &mut Lines::new(err), out)
         }
         Command::Undo { args, config } => {
             let state = State::locate(env)?;
             let house = House { env, state: &state, config_file: config.as_deref() };
-            undo::run(&house, project, args, &mut Lines::new(err), out, stop)
+            undo::run(&house, project().as_deref(), args, &mut Lines::new(err), out, stop)
         }
         Command::Log { args, config } => {
             let state = State::locate(env)?;
-            log::run(&House { env, state: &state, config_file: config.as_deref() }, project, args, out)
+            log::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), args, out)
         }
     }
 }

@@ -5,12 +5,14 @@ use crate::engine::doctor::Server;
 use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary};
 use crate::sys::ledger::{Ledger, Size, Tally};
 use crate::words::error::{Context, Error, Kind};
 use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
@@ -305,10 +307,9 @@ fn ledger(state: &LedgerState) -> String {
 
 /// Returns `local 180, claude 15`: the largest first.
 fn counts(counts: &BTreeMap<String, u64>) -> String {
-    let mut pairs: Vec<_> = counts.iter().collect();
-    pairs.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let pairs = sorted(counts.iter().map(|(name, count)| (Reverse(count), name)).collect());
     let mut text = String::new();
-    for (name, count) in pairs {
+    for (Reverse(count), name) in pairs {
         let comma = if text.is_empty() { "" } else { ", " };
         let _ = write!(text, "{comma}{} {count}", one_line(name));
     }

@@ -9,6 +9,7 @@
 //! fallback without log-probabilities, gives .728 and .209. The weights were fitted on that model and a 1.5B together.
 //! For prose nothing has been measured: its terms are guesses, pulled to the middle and labelled weak.
 
+use crate::rules::sorted::sorted;
 use crate::words::chat::{Finish, Reply, Token};
 use crate::words::task::{Kind, Score};
 use std::collections::BTreeMap;
@@ -25,7 +26,9 @@ impl From<Signals> for BTreeMap<String, f64> {
     fn from(signals: Signals) -> BTreeMap<String, f64> {
         let terms = signals.terms.into_iter().map(|(name, value)| (format!("term.{name}"), value));
         let measured = signals.measured.into_iter().map(|(name, value)| (name.to_string(), value));
-        terms.chain(measured).collect()
+        let mut all = BTreeMap::new();
+        all.extend(terms.chain(measured));
+        all
     }
 }
 
@@ -210,15 +213,16 @@ fn usable(token: &Token) -> Option<f64> {
 
 /// Returns the mean log-probability of all tokens and of the weakest tenth.
 fn certainty(tokens: &[Token]) -> Option<(f64, f64)> {
-    let mut logprobs: Vec<f64> = tokens.iter().filter_map(usable).collect();
+    let logprobs: Vec<f64> = tokens.iter().filter_map(usable).collect();
     let n_tail = logprobs.len().div_ceil(10);
     if n_tail == 0 {
         return None;
     }
     let mean = mean(&logprobs);
-    let (below, weakest, _) = logprobs.select_nth_unstable_by(n_tail - 1, f64::total_cmp);
-    let tail = (below.iter().sum::<f64>() + *weakest) / count(n_tail);
-    Some((mean, tail))
+    // None is above 0, and the bits of positive numbers are in the order of the numbers.
+    let doubts = sorted(logprobs.iter().map(|logprob| logprob.abs().to_bits()).collect());
+    let tail: f64 = doubts.iter().rev().take(n_tail).map(|doubt| f64::from_bits(*doubt)).sum();
+    Some((mean, -tail / count(n_tail)))
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -328,7 +332,7 @@ fn repetition(words: &[&str]) -> f64 {
     };
     let mut runs: Vec<u64> = words.windows(RUN).map(hash).collect();
     let all = runs.len();
-    runs.sort_unstable();
+    runs = sorted(runs);
     runs.dedup();
     count(all - runs.len()) / count(all)
 }

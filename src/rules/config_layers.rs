@@ -71,8 +71,9 @@ impl Effective {
         let (text, node) = match read {
             Ok(read) => read,
             Err(fault) => {
-                let error = broken(&fault.what).at(format!("{}:{}", safe(&path.to_string_lossy()), fault.place));
-                return vec![Error { hint: fault.hint.map(String::from), ..error }];
+                let mut error = broken(&fault.what).at(format!("{}:{}", safe(&path.to_string_lossy()), fault.place));
+                error.hint = fault.hint.map(String::from);
+                return vec![error];
             }
         };
         let origin = Origin::File { file: self.files.len(), node: 0 };
@@ -253,8 +254,9 @@ impl Effective {
     }
 
     fn fail(&self, layer: &mut Layer<'_>, node: u32, what: &str, hint: Option<String>) {
-        let error = broken(what).at(self.describe(&layer.origin_of(node)));
-        layer.errors.push(Error { hint, ..error });
+        let mut error = broken(what).at(self.describe(&layer.origin_of(node)));
+        error.hint = hint;
+        layer.errors.push(error);
     }
 
     fn ignore(&mut self, layer: &Layer<'_>, path: &str, node: u32, why: &str) {

@@ -4,6 +4,7 @@
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, language};
 use crate::rules::fault::{Fault, quote};
 use crate::rules::reply::Expect;
+use crate::rules::sorted::sorted;
 use crate::words::changes::{Change, ChangeSet};
 use std::borrow::Cow;
 
@@ -189,7 +190,7 @@ fn summarise<'a>(pieces: impl Iterator<Item = &'a str>, may_delete: bool, summar
         }
     }
     summary.truncate(cut(summary).len());
-    deleted.sort_unstable();
+    deleted = sorted(deleted);
     deleted.dedup();
     deleted
 }

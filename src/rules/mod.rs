@@ -31,6 +31,7 @@ pub mod prompt;
 pub mod reply;
 pub mod run_id;
 pub mod secrets;
+pub mod sorted;
 pub mod stats;
 pub mod stream;
 pub mod veto;

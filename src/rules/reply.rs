@@ -27,6 +27,7 @@ use crate::rules::drafts::{Draft, MAX_COMMANDS, clean, cut, from_blocks, same};
 pub use crate::rules::fault::Fault;
 use crate::rules::fault::quote;
 use crate::rules::payload;
+use crate::rules::sorted::sorted;
 pub use crate::rules::veto::{declined, veto};
 use crate::words::changes::{Change, ChangeSet};
 use std::borrow::Cow;
@@ -193,8 +194,7 @@ fn settle<'a>(mut drafts: Vec<Draft<'a>>, expect: &Expect<'_>, set: &mut ChangeS
             set.notes.push("ignored a block that only mentions another file".to_owned());
         }
     } else {
-        let mut paths: Vec<&str> = drafts.iter().filter_map(|draft| draft.path.as_deref()).collect();
-        paths.sort_unstable();
+        let mut paths: Vec<&str> = sorted(drafts.iter().filter_map(|draft| draft.path.as_deref()).collect());
         paths.dedup();
         let alike = |path: &&&str| file_name(path).eq_ignore_ascii_case(file_name(target));
         let wrong = match paths.as_slice() {

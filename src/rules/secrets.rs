@@ -5,7 +5,9 @@
 //! It finds shapes, not meaning: a pass phrase made of words is not found. A false find blocks a call or
 //! blanks a word, so every scanner has guards against placeholders and code; the tests list both sides.
 
+use crate::rules::sorted::sorted;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// A secret in a text. Never holds the secret itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,15 +199,15 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         };
         spans.extend(span);
     }
-    spans.sort_by_key(|span| (span.start, usize::MAX - span.end));
-    let mut end = 0;
-    spans.retain_mut(|span| {
-        let is_new = span.end > end;
-        span.start = span.start.max(end);
-        end = end.max(span.end);
-        is_new
-    });
-    spans
+    let places = spans.iter().enumerate().map(|(index, span)| (span.start, Reverse(span.end), index, span.rule));
+    let mut apart: Vec<Span> = Vec::new();
+    for (start, Reverse(end), _, rule) in sorted(places.collect()) {
+        let start = apart.last().map_or(start, |before| start.max(before.end));
+        if end > start {
+            apart.push(Span { start, end, rule });
+        }
+    }
+    apart
 }
 
 /// A key of the table that begins at `at`.
@@ -214,7 +216,9 @@ fn shaped(text: &str, at: usize) -> Option<Span> {
         return None;
     }
     let rest = text.get(at..)?;
-    for Shape { rule, prefix, class, least } in SHAPES {
+    let first = rest.as_bytes().first();
+    // Nearly every word of a text comes here, and few of them begin like a key.
+    for Shape { rule, prefix, class, least } in SHAPES.iter().filter(|shape| shape.prefix.as_bytes().first() == first) {
         if let Some(body) = rest.strip_prefix(prefix) {
             let length = run(body, *class);
             let body = body.get(..length)?;

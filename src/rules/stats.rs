@@ -128,9 +128,14 @@ impl Share {
     /// Counts a ledger line without parsing all of it: an append looks at a whole window of them. It relies on what
     /// the ledger itself writes: compact JSON, `kind` and `route` before `verify_ok`, quotes in texts escaped.
     pub fn add_line(&mut self, line: &str) {
-        let Some((head, tail)) = line.split_once("\"verify_ok\":") else { return };
-        let field = |name: &str| head.split_once(name).and_then(|(_, value)| value.split('"').next()).unwrap_or("");
-        self.add(field("\"kind\":\""), field("\"route\":\""), tail.starts_with("true").then_some(true));
+        let Some((_, tail)) = line.split_once("\"kind\":\"") else { return };
+        // Most records are answers: they end here, a tenth into the line.
+        let Some((head, tail)) = tail.strip_prefix("change\"").and_then(|rest| rest.split_once("\"verify_ok\":"))
+        else {
+            return;
+        };
+        let route = head.split_once("\"route\":\"").and_then(|(_, value)| value.split('"').next());
+        self.add("change", route.unwrap_or(""), tail.starts_with("true").then_some(true));
     }
 
     /// Returns verified ÷ changes, 0 to 1; `None` before the first change.

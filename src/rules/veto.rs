@@ -37,7 +37,12 @@ fn write(path: &str, new: &str, old: &str) -> Result<(), Fault> {
     let is_prose = matches!(language(&path()), Some("markdown" | "text"));
     let mut known: Option<BTreeSet<&str>> = None;
     for line in new.lines().map(str::trim).filter(|line| is_placeholder(line, is_prose)) {
-        if !known.get_or_insert_with(|| old.lines().map(str::trim).collect()).contains(line) {
+        let known = known.get_or_insert_with(|| {
+            let mut lines = BTreeSet::new();
+            lines.extend(old.lines().map(str::trim));
+            lines
+        });
+        if !known.contains(line) {
             return Err(Fault::Placeholder { path: path(), quote: quote(line) });
         }
     }

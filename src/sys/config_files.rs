@@ -88,7 +88,10 @@ pub fn candidates(env: &Env, flag: Option<&Path>, project: Option<&Path>) -> Vec
 /// `Kind::Usage`: the value does not fit.
 pub fn overlay(effective: &mut Effective, env: &Env, key: &str, value: &str, flag: &str) -> Result<(), Error> {
     let set = effective.single(key, value, Origin::Flag(flag.to_string()), cwd_base(env));
-    set.map_err(|error| Error { kind: Kind::Usage, ..error })
+    set.map_err(|mut error| {
+        error.kind = Kind::Usage;
+        error
+    })
 }
 
 /// Writes the default, every key switched off, as the user's file, and returns its path.
@@ -356,8 +359,10 @@ fn records(state: &Path) -> Result<BTreeMap<String, String>, Error> {
 fn read_record_file(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match read(path, OFlags::NOFOLLOW, 16 * MAX_BYTES) {
         Ok(read) => Ok(read),
-        Err(error) => {
-            Err(Error { what: error.what.replacen("config", "the trust records", 1), kind: Kind::Io, ..error })
+        Err(mut error) => {
+            error.what = error.what.replacen("config", "the trust records", 1);
+            error.kind = Kind::Io;
+            Err(error)
         }
     }
 }

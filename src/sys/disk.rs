@@ -30,6 +30,7 @@ pub use recover::{Left, RollBack};
 pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;
+use crate::rules::sorted::sorted;
 use crate::words::changes::{FileOp, Op};
 use crate::words::stop::Stop;
 use journal::{Gone, Journal, Orphan, Plan, SCHEMA};
@@ -88,11 +89,28 @@ pub fn apply(
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<Applied, Failed> {
+    begin(dir, run_dir, look_at(dir, &wanted(planned), expected, stop)?, Vec::new(), stop)
+}
+
+/// Looks whether [`apply`] would begin to write: for a preview.
+///
+/// # Errors
+/// Those of [`apply`] before anything is written.
+pub fn would_apply(
+    dir: &WorkDir,
+    planned: &[Planned<'_>],
+    expected: &BTreeMap<String, Option<String>>,
+    stop: &Stop,
+) -> Result<(), Cause> {
+    look_at(dir, &wanted(planned), expected, stop).map(drop)
+}
+
+fn wanted<'a>(planned: &'a [Planned<'a>]) -> Vec<Wanted<'a>> {
     let wanted = planned.iter().map(|Planned { path, content, .. }| {
         let content = content.map(|content| Content::Bytes(content.as_bytes()));
         Wanted { path: path.as_str(), content }
     });
-    begin(dir, run_dir, look_at(dir, wanted.collect(), expected, stop)?, Vec::new(), stop)
+    wanted.collect()
 }
 
 /// From what there is to do to what is done; `gone` are directories that go with their last file.
@@ -136,6 +154,7 @@ struct Wanted<'a> {
     content: Option<Content<'a>>,
 }
 
+#[derive(Clone, Copy)]
 enum Content<'a> {
     Bytes(&'a [u8]),
     /// The pre-image of a step of a kept changeset, with its mode, owner and attributes.
@@ -163,15 +182,16 @@ struct Targets<'a> {
 /// Looks at all targets and finds out what there is to do. Writes nothing.
 fn look_at<'a>(
     dir: &WorkDir,
-    mut wanted: Vec<Wanted<'a>>,
+    wanted: &[Wanted<'a>],
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<Targets<'a>, Cause> {
     let mut targets = Targets { dirs: BTreeSet::new(), steps: Vec::new(), contents: Vec::new() };
     let mut walk = Walk::new(dir.base.as_fd());
     // Files of one directory together: it is walked to once in each phase, and synced once.
-    wanted.sort_by_key(|one| tree::split(one.path));
-    for Wanted { path, content } in wanted {
+    let places = wanted.iter().enumerate().map(|(index, one)| (tree::split(one.path), index)).collect();
+    for (_, index) in sorted(places) {
+        let Some(&Wanted { path, content }) = wanted.get(index) else { continue };
         go_on(stop)?;
         let full = format!("{}{path}", dir.prefix);
         let (parent, name) = tree::split(&full);

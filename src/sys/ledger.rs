@@ -115,7 +115,7 @@ impl Ledger {
             } else {
                 "the result stands; `mux doctor` says what is wrong with the ledger"
             };
-            Error { source: Some(Box::new(source)), ..Error::new(Kind::Unlogged, what).hint(hint) }
+            Error::caused(Kind::Unlogged, what, Box::new(source)).hint(hint)
         })
     }
 
@@ -390,7 +390,7 @@ impl Ledger {
 
     fn unreadable(&self, source: io::Error) -> Error {
         let what = format!("cannot read the ledger `{}`", self.path.display());
-        Error { source: Some(Box::new(source)), ..Error::new(Kind::Io, what) }
+        Error::caused(Kind::Io, what, Box::new(source))
     }
 }
 

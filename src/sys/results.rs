@@ -5,6 +5,7 @@
 //! **Invariant:** only a run id names a directory that is read or removed.
 
 use crate::rules::run_id;
+use crate::rules::sorted::sorted;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::time::Utc;
 use rustix::fs::{Mode, OFlags};
@@ -129,10 +130,9 @@ impl Results {
                 runs.push((now.0.saturating_sub(time.0), weigh(&entry.path(), 0), entry.path()));
             }
         }
-        runs.sort_by_key(|(age, ..)| std::cmp::Reverse(*age));
         let mut total: u64 = runs.iter().map(|(_, bytes, _)| bytes).sum();
         let mut pruned = Pruned::default();
-        for (age, bytes, dir) in runs {
+        for (age, bytes, dir) in sorted(runs).into_iter().rev() {
             let is_due = age > keep.days.saturating_mul(86_400_000) || total > keep.bytes;
             if is_due && age >= YOUNG_MS && !must_stay(&dir) && fs_err::remove_dir_all(&dir).is_ok() {
                 total -= bytes;

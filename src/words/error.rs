@@ -3,6 +3,7 @@
 //! An expected failure of a try (model down, red tests) is not an [`Error`] but a [`crate::words::task::Failure`].
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// What went wrong, by what the caller must do about it. Decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,13 @@ pub enum Kind {
     Refused,
 }
 
-/// An error with its story, made for people.
+/// An error with its story, made for people. One pointer, because nearly every function returns one.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Story>);
+
+/// What an [`Error`] says.
+#[derive(Debug)]
+pub struct Story {
     pub kind: Kind,
     /// What was tried: lower case, no full stop, the thing in backticks.
     pub what: String,
@@ -34,7 +39,15 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, what: impl Into<String>) -> Error {
-        Error { kind, what: what.into(), at: None, hint: None, source: None }
+        Error(Box::new(Story { kind, what: what.into(), at: None, hint: None, source: None }))
+    }
+
+    /// Returns an error with its cause.
+    #[cold]
+    pub fn caused(kind: Kind, what: String, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
+        let mut error = Error::new(kind, what);
+        error.source = Some(cause);
+        error
     }
 
     /// Adds the place, `file:line:column`.
@@ -58,6 +71,20 @@ impl Error {
             Kind::Io | Kind::Unlogged => 3,
             Kind::Refused => 4,
         }
+    }
+}
+
+impl Deref for Error {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Story {
+        &mut self.0
     }
 }
 
@@ -92,6 +119,6 @@ pub trait Context<T> {
 
 impl<T, E: std::error::Error + Send + Sync + 'static> Context<T> for Result<T, E> {
     fn context(self, kind: Kind, what: impl FnOnce() -> String) -> Result<T, Error> {
-        self.map_err(|source| Error { source: Some(Box::new(source)), ..Error::new(kind, what()) })
+        self.map_err(|cause| Error::caused(kind, what(), Box::new(cause)))
     }
 }

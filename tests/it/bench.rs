@@ -4,6 +4,7 @@
 //! **Invariant:** nothing of the machine reaches a run: no variable, no home, no git configuration, no cloud CLI.
 
 use crate::mask::Mask;
+use crate::record;
 use crate::replay::Server;
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// A run that takes longer is killed and fails its test.
 const LONGEST_RUN: Duration = Duration::from_mins(1);
+/// A real model takes its time.
+const LONGEST_RECORDING: Duration = Duration::from_mins(30);
 /// What a run finds in its PATH; a list, so that a `claude` in /usr/bin stays outside.
 const TOOLS: &str = "sh git python3 cat cp grep head ls mkdir mv printf rm sed sleep test true false touch tail wc \
     sort find env dirname basename chmod ps kill dd tr cmp diff ln readlink mktemp date uname rmdir seq";
@@ -133,7 +136,7 @@ pub fn run(mut command: Command, stdin: &[u8]) -> Ran {
 
 /// Waits for a child; returns its exit code and whether it ended by itself.
 pub fn wait(child: &mut Child) -> (i32, bool) {
-    let end = Instant::now() + LONGEST_RUN;
+    let end = Instant::now() + if record::upstream().is_some() { LONGEST_RECORDING } else { LONGEST_RUN };
     let mut in_time = true;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -176,7 +179,7 @@ pub fn scenario(name: &str) {
     if folder.join("input").exists() {
         copy_tree(&folder.join("input"), &world.work);
     }
-    let server = folder.join("http").exists().then(|| Server::start(&folder.join("http")));
+    let server = folder.join("http").exists().then(|| Server::with(&folder.join("http"), record::upstream()));
     // Port 1 answers nowhere: a scenario without a server meets a refused connection.
     let local = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
     let places = Places { local: &local, world: &world, run_id: String::new() };
@@ -199,7 +202,7 @@ pub fn scenario(name: &str) {
     }
     for (name, bytes) in &mut actual {
         if !name.starts_with("tree/") && !name.ends_with("ledger.jsonl") {
-            *bytes = mask.bytes(bytes);
+            *bytes = mask.lines(bytes);
         }
     }
     faults.extend(compare(&folder.join("expected"), &actual));
@@ -292,7 +295,7 @@ fn steps(folder: &Path, world: &World, mut places: Places) -> (Files, String, bo
     (actual, report, has_places)
 }
 
-/// Compares the requests that came with the recorded ones; with `BLESS=1` records them.
+/// Compares the requests that came with the recorded ones; with `BLESS=1` keeps them.
 fn requests(folder: &Path, seen: &[Vec<u8>], mask: &Mask) -> Vec<String> {
     let mut faults = Vec::new();
     let wanted = (1..1000).take_while(|n| response(&folder.join("http"), *n).is_some()).count();
@@ -312,10 +315,11 @@ fn requests(folder: &Path, seen: &[Vec<u8>], mask: &Mask) -> Vec<String> {
     faults
 }
 
-/// Returns the recorded response of a call: `N.response.json`, `.sse` or `.raw`.
+/// Returns the recorded response of a call: `N.response.json`, `.sse` or `.raw`, else the `every.response.raw`.
 pub fn response(http: &Path, n: usize) -> Option<PathBuf> {
     let path = |ending: &str| http.join(format!("{n}.response.{ending}"));
-    ["json", "sse", "raw"].into_iter().map(path).find(|path| path.exists())
+    let every = http.join("every.response.raw");
+    ["json", "sse", "raw"].into_iter().map(path).chain([every]).find(|path| path.exists())
 }
 
 /// Takes what the fake CLIs were given into `actual` and counts their calls.
@@ -364,7 +368,7 @@ pub fn compare(expected: &Path, actual: &Files) -> Vec<String> {
 }
 
 fn is_blessing() -> bool {
-    std::env::var_os("BLESS").is_some_and(|value| value == "1")
+    std::env::var_os("BLESS").is_some_and(|value| value == "1") || record::upstream().is_some()
 }
 
 fn shown(bytes: Option<&Vec<u8>>) -> String {

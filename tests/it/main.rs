@@ -9,8 +9,14 @@
 )]
 
 mod bench;
+mod evil;
+mod kill;
 mod mask;
+mod record;
 mod replay;
 mod scenarios;
+mod signals;
 mod tidy;
+mod two;
 mod undo;
+mod usage;

@@ -28,6 +28,16 @@ impl Mask {
         std::str::from_utf8(bytes).map_or_else(|_| bytes.to_vec(), |text| self.text(text).into_bytes())
     }
 
+    /// As [`Mask::bytes`]; a line that is a JSON object is masked by its keys.
+    pub fn lines(&self, bytes: &[u8]) -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+        let is_object = |line: &str| line.starts_with('{') && serde_json::from_str::<Value>(line).is_ok();
+        let line = |line: &str| {
+            if is_object(line) { self.json_lines(line.as_bytes(), false) } else { self.text(line).into_bytes() }
+        };
+        text.split_inclusive('\n').flat_map(line).collect()
+    }
+
     /// Masks one JSON value and lays it out for reading; what is no JSON is masked as text.
     pub fn json(&self, bytes: &[u8]) -> Vec<u8> {
         let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return self.bytes(bytes) };
@@ -179,5 +189,6 @@ fn json_is_masked_by_key_and_by_text() {
     assert_eq!(String::from_utf8(mask.json_lines(line, false)).unwrap(), format!("{want}\n"));
     assert!(String::from_utf8(mask.json_lines(line, true)).unwrap().contains("{{sha256}}"));
     assert_eq!(mask.json_lines(b"{torn", false), b"not JSON: {torn\n");
+    assert_eq!(mask.lines(b"a 1.2 s\n{\"x_ms\":1}\n{b\n"), b"a {{n}} s\n{\"x_ms\":\"{{n}}\"}\n{b\n");
     assert_eq!(mask.json(b"[1]"), b"[\n  1\n]\n");
 }

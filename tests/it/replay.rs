@@ -38,6 +38,8 @@ pub struct Server {
 
 struct Shared {
     folder: PathBuf,
+    /// Who answers what nobody has recorded; see `record.rs`.
+    upstream: Option<String>,
     /// Bodies of the POSTs, in order of arrival.
     seen: Mutex<Vec<Vec<u8>>>,
     /// Heads of all requests, in order of arrival.
@@ -48,10 +50,16 @@ struct Shared {
 impl Server {
     /// Serves a scenario's `http/` folder on a free port.
     pub fn start(folder: &Path) -> Server {
+        Server::with(folder, None)
+    }
+
+    /// As [`Server::start`]; has a real server answer what is not recorded yet.
+    pub fn with(folder: &Path, upstream: Option<String>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             folder: folder.to_path_buf(),
+            upstream,
             seen: Mutex::default(),
             heads: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -131,8 +139,9 @@ impl Shared {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
         while let Some(request) = self.request(&mut reader)? {
+            let is_last = header(&request.head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             let response = self.response(request);
-            if !self.answer(&response, stream)? {
+            if !self.answer(&response, stream)? || is_last {
                 break;
             }
         }
@@ -189,7 +198,11 @@ impl Shared {
         if method == "POST" && path.ends_with("/chat/completions") {
             let mut seen = self.seen.lock().unwrap();
             seen.push(request.body);
-            return self.recorded(seen.len());
+            let n = seen.len();
+            if let (Some(upstream), None) = (&self.upstream, crate::bench::response(&self.folder, n)) {
+                crate::record::record(upstream, &self.folder, n, &seen[n - 1]);
+            }
+            return self.recorded(n);
         }
         let (status, body) = match (fs::read(self.folder.join(format!("{name}.json"))), name) {
             (Ok(body), _) => (200, body),

@@ -1,5 +1,6 @@
-//! One test for each folder of `fixtures/run`; `tidy` fails on a folder that is missing here. To add one, copy a
-//! folder, add its name, run `BLESS=1 cargo test --test it NAME`, and read the diff: that is the review.
+//! One test for each folder of `fixtures/run`; `tidy` fails on a folder that is missing here. To add one, make
+//! the folder, add its name, run `RECORD=http://127.0.0.1:8080 cargo test --test it NAME` against a real model server,
+//! and read what was written: that is the review. Without a model call, `BLESS=1` does it.
 
 use crate::bench;
 
@@ -18,16 +19,46 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _001_version,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _002_unknown_option_is_exit_2,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _003_plain_answer_stays_home,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _004_change_is_proved,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _005_failed_proof_leaves_the_tree_as_it_was,
-    #[ignore = "expected/ is blessed when `mux run` lands"]
     _006_no_server_no_success,
+    _007_new_module_is_proved_by_the_tests_that_wait_for_it,
+    _008_evidence_of_a_red_test_leads_to_green,
+    _009_all_tries_red_leave_the_tree_and_a_diff,
+    _010_a_file_named_in_the_task_is_rewritten_and_proved,
+    _011_file_outside_the_work_directory_is_refused,
+    _012_dry_run_shows_what_would_be_sent_and_calls_nothing,
+    _013_preview_shows_the_diff_and_writes_nothing,
+    _014_answer_as_json,
+    _015_what_does_not_fit_the_window_is_context_overflow,
+    _016_a_cut_reply_gets_a_larger_budget,
+    _017_a_reply_without_files_is_repaired_once,
+    _018_another_model_than_the_configured_one_is_named,
+    _019_a_risk_word_stays_home_without_a_provider,
+    _020_local_only_and_a_cloud_route_allow_nothing,
+    _021_a_verify_program_that_is_missing_is_said_before_any_call,
+    _022_strict_counts_skipped_as_failed,
+    _023_work_directories_that_are_refused,
+    _024_a_symlinked_work_directory_is_resolved_once,
+    _025_a_missing_work_directory_is_made_for_an_accepted_change,
+    _026_the_task_comes_on_standard_input,
+    _027_an_unknown_key_is_exit_2_with_its_place,
+    _028_commands_of_a_project_need_trust,
+    _029_a_restart_command_runs_once,
+    _030_an_answer_about_a_file_shows_the_file,
+    _031_two_new_files_in_one_reply,
+    _032_new_files_go_below_the_directory_of_the_task,
+    _033_a_run_is_seen_by_log_and_status,
+    _034_a_hook_like_file_is_refused_unless_it_is_named,
+    _035_an_unclear_task_is_an_answer_with_a_hint,
+    _036_a_low_score_without_a_provider_is_marked_and_exit_1,
+    _037_what_cannot_be_recorded_is_exit_3_and_keeps_the_files,
+    _038_a_configuration_that_others_may_write_is_refused,
+    _039_another_machine_needs_to_be_allowed,
+    _040_offline_in_the_environment_allows_no_cloud,
+    _041_a_file_that_someone_else_changed_is_left_and_reported,
+    _042_a_busy_server_is_asked_again,
 }

@@ -192,6 +192,13 @@ fn what_cannot_be_undone_is_said() {
     assert!(ran.exit == 3 && said.contains("its work directory cannot be used"), "{}", ran.report());
     assert!(said.contains(work.to_str().unwrap()), "{said}");
     fs::rename(&elsewhere, &work).unwrap();
+    // A run that could not be recorded is undone all the same, by its whole id.
+    let ledger = scene.world.root.join("state/mux/run_ledger.jsonl");
+    let lines = fs::read(&ledger).unwrap();
+    fs::write(&ledger, "").unwrap();
+    let undo = id(&scene.undo(&[&target], 0, &["undone: 1 files\n"]));
+    scene.undo(&[&undo], 0, &["undone: 1 files\n"]);
+    fs::write(&ledger, lines).unwrap();
     fs::remove_dir_all(scene.runs().join(&target)).unwrap();
     scene.undo(&[&target], 2, &["was pruned", "state.keep_runs_days"]);
     let mut scene = Scene::new("undo-answer", "fixtures/run/003_plain_answer_stays_home/http");

@@ -73,7 +73,7 @@ pub fn ask(
         && !model.server.model.is_empty()
     {
         let (asked, answered) = (&model.server.model, &reply.model);
-        watcher.event(&Event::Note(&format!("asked for the model `{asked}`; `{answered}` answered")));
+        watcher.event(&Event::Note(&format!("asked for the model {asked}, {answered} answered")));
     }
     (attempt(model, start.elapsed(), &reply), reply)
 }

@@ -167,6 +167,8 @@ fn materialise(
     })?;
     let diff = whole_diff(&changes, &before);
     if site.preview {
+        let would = disk::would_apply(site.dir, &planned, &site.context.seen(), stop);
+        would.map_err(|cause| Failure::from(&cause))?;
         let proof =
             Proof { verdict: Verdict::Skipped, summary: "a preview".into(), commands: Vec::new(), evidence: None };
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });

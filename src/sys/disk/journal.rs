@@ -9,6 +9,7 @@
 
 use super::cause::{Cause, Found};
 use super::tree;
+use crate::rules::sorted::sorted;
 use crate::words::changes::FileOp;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RawMode};
 use rustix::io::Errno;
@@ -262,8 +263,7 @@ pub(super) fn orphans(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Orphan
         }
     }
     // Within a run the last changeset lies upon the ones before, so it is taken away first.
-    names.sort_unstable_by(|one, other| other.cmp(one));
-    for (run_id, number) in names {
+    for (run_id, number) in sorted(names).into_iter().rev() {
         if let Some(orphan) = orphan(runs, run_id, number, purpose)? {
             each(orphan);
         }

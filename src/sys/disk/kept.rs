@@ -129,7 +129,7 @@ impl Kept {
                 expected.insert(step.path.clone(), one.now.clone());
             }
         }
-        let targets = look_at(dir, wanted, &expected, stop)?;
+        let targets = look_at(dir, &wanted, &expected, stop)?;
         begin(dir, run_dir, targets, self.made_dirs(dir)?, stop)
     }
 

@@ -259,7 +259,11 @@ fn refuses(prepare: impl FnOnce(&Bench), change: Change, want: Found) {
     let (before, outside) = (bench.tree(), tree_of(&bench.root.join("outside")));
     let path = change.path().to_string();
     let begun = Instant::now();
-    let failed = bench.apply(&[set("good-first.txt", "x"), change, set("zz-good-last", "x")]).unwrap_err();
+    let changes = [set("good-first.txt", "x"), change, set("zz-good-last", "x")];
+    let (dir, planned) = (WorkDir::open(&bench.work).unwrap(), names::check_all(&changes, &[]).unwrap());
+    let preview = would_apply(&dir, &planned, &BTreeMap::new(), &never());
+    let failed = bench.apply(&changes).unwrap_err();
+    assert_eq!(preview, Err(failed.cause.clone()), "a preview says the same");
     assert!(begun.elapsed() < Duration::from_mins(1), "blocked");
     let Cause::Refused { path: refused, found } = failed.cause else { panic!("{:?}", failed.cause) };
     assert_eq!(found, want);

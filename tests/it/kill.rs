@@ -1,0 +1,130 @@
+//! `kill -9` at random instants of a whole run that writes many files. The next run has to find the tree as it was
+//! before or as the finished change left it, never a mix, and has to leave no journal and no temporary file.
+//!
+//! Consistency is asserted, timing is not; how many kills landed while files were being exchanged is printed.
+
+use crate::bench::{Files, World, run, tree, wait};
+use crate::replay::Server;
+use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const KILLS: usize = 24;
+/// Files that are rewritten, and as many that are new.
+const FILES: usize = 50;
+
+#[test]
+fn a_killed_run_leaves_all_or_nothing() {
+    let world = World::new("kill");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    fs::write(http.join("every.response.raw"), reply()).unwrap();
+    let server = Server::start(&http);
+    world.configure(&format!(
+        "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n",
+        server.url()
+    ));
+    let down = world.root.join("down.yaml");
+    let nobody = "providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n\
+                  local_runtime:\n  health_retries: 0\n";
+    fs::write(&down, nobody).unwrap();
+
+    lay_out(&world.work);
+    let old = tree(&world.work);
+    let begun = Instant::now();
+    let mut child = start(&world);
+    assert_eq!(wait(&mut child).0, 0);
+    let whole = begun.elapsed();
+    let new = tree(&world.work);
+    assert_eq!(new.len(), 2 * FILES);
+    assert!(old.iter().all(|(name, text)| new[name] != *text), "every old file is rewritten");
+
+    let (mut inside, mut before, mut after) = (0, 0, 0);
+    let mut random = 20_261_123_u64;
+    for kill in 0..KILLS {
+        lay_out(&world.work);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let share = (random >> 33) as f64 / (1_u64 << 31) as f64;
+        let mut child = start(&world);
+        // Half of the kills may land anywhere, half are aimed at the time in which the journal is open.
+        if kill % 2 == 0 {
+            thread::sleep(whole.mul_f64(share));
+        } else {
+            while journals(&world).is_empty() && child.try_wait().unwrap().is_none() {
+                thread::sleep(Duration::from_micros(200));
+            }
+            thread::sleep(whole.mul_f64(share / 4.0));
+        }
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        wait(&mut child);
+        let found = tree(&world.work);
+        let was_open = !journals(&world).is_empty();
+        match (was_open, found == old) {
+            (true, _) => inside += 1,
+            (false, true) => before += 1,
+            (false, false) => after += 1,
+        }
+        let mut heal = world.mux();
+        heal.args(["run", "--answer", "x", "--config"]).arg(&down);
+        let healed = run(heal, b"");
+        assert_eq!(healed.exit, 1, "{}", healed.report());
+        assert_eq!(String::from_utf8_lossy(&healed.stderr).contains(" was killed"), was_open, "{}", healed.report());
+        check(&tree(&world.work), &old, &new, was_open, &healed.report());
+        assert_eq!(journals(&world), Vec::<String>::new());
+    }
+    let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > KILLS, "{} lines", lines.len());
+    server.end();
+    eprintln!("{KILLS} kills of a whole run: {before} before, {inside} inside apply, {after} after");
+    assert!(inside > 0, "no kill landed inside apply: nothing was tested");
+}
+
+#[track_caller]
+fn check(found: &Files, old: &Files, new: &Files, was_open: bool, report: &str) {
+    if found == old || (!was_open && found == new) {
+        return;
+    }
+    let is_mixed = |name: &&String| found.get(*name) != old.get(*name);
+    let names: Vec<&String> = old.keys().chain(found.keys()).filter(is_mixed).collect();
+    panic!("neither before nor after: {names:?}\n{report}");
+}
+
+fn start(world: &World) -> std::process::Child {
+    let mut command = world.mux();
+    command.args(["run", "--change", "--no-verify"]).arg("Rewrite all files and add the new ones");
+    command.args((0..FILES).map(|n| format!("--file=old/{n}.txt")));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Journals that are open: those of runs that are not done.
+fn journals(world: &World) -> Vec<String> {
+    let Ok(runs) = fs::read_dir(world.root.join("state/mux/runs")) else { return Vec::new() };
+    let names = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".undo-")).collect()
+}
+
+fn lay_out(work: &Path) {
+    fs::remove_dir_all(work).unwrap();
+    fs::create_dir_all(work.join("old")).unwrap();
+    for n in 0..FILES {
+        fs::write(work.join(format!("old/{n}.txt")), format!("old {n}\n")).unwrap();
+    }
+}
+
+/// A load and no model's words: half of the files exist, half are in new directories.
+fn reply() -> String {
+    let mut text = String::new();
+    for n in 0..FILES {
+        let _ =
+            write!(text, "FILE: old/{n}.txt\n```\nnew {n}\n```\n\nFILE: new/{}/{n}.txt\n```\nmade {n}\n```\n\n", n % 7);
+    }
+    let choice =
+        serde_json::json!({"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"});
+    let body = serde_json::json!({"model": "m", "choices": [choice]}).to_string();
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}

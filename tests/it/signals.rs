@@ -1,0 +1,170 @@
+//! Signals, deadlines and readers that go away, sent to the real binary at the moments that hurt: while the model
+//! generates, and while a verification runs on files that are already written. Each moment is waited for, not guessed.
+
+use crate::bench::{Ran, World, manifest, run, tree, wait};
+use crate::replay::Server;
+use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// mux promises two seconds; a busy machine gets more, and a test that has to wait so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+const TASK: &str = "Create hello.py. It prints `Hello, world!` and nothing else.";
+
+/// A world with an old file and a server that plays the recorded `hello.py`, in the way that `play` says.
+fn world(name: &str, play: &str) -> (World, Server) {
+    let world = World::new(name);
+    fs::write(world.work.join("old.txt"), "old\n").unwrap();
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    let reply = manifest().join("fixtures/run/004_change_is_proved/http/1.response.sse");
+    fs::copy(reply, http.join("1.response.sse")).unwrap();
+    fs::write(http.join("1.play"), play).unwrap();
+    let server = Server::start(&http);
+    let base = format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: qwen-coder-1.5b\n", server.url());
+    world.configure(&base);
+    (world, server)
+}
+
+fn start(world: &World, args: &[&str]) -> Child {
+    let mut command = world.mux();
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn end(mut child: Child) -> Ran {
+    let begun = Instant::now();
+    let (exit, _) = wait(&mut child);
+    let mut ran = Ran { command: "mux run".into(), exit, stdout: Vec::new(), stderr: Vec::new() };
+    child.stdout.take().unwrap().read_to_end(&mut ran.stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut ran.stderr).unwrap();
+    assert!(begun.elapsed() < PATIENCE, "ended after {:?}\n{}", begun.elapsed(), ran.report());
+    ran
+}
+
+/// Waits for a moment; fails when it does not come.
+#[track_caller]
+fn until(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn is_asked(server: &Server) -> bool {
+    server.heads().iter().any(|head| head.starts_with("POST /v1/chat/completions"))
+}
+
+/// Looks at the one ledger line of a run that a signal ended.
+#[track_caller]
+fn check_canceled(world: &World, ran: &Ran, exit: i32) {
+    assert_eq!(ran.exit, exit, "{}", ran.report());
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(told.starts_with("route: none\n") && told.contains("\nrefused: canceled\n"), "{}", ran.report());
+    let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
+    assert_eq!(ledger.lines().count(), 1, "{ledger}");
+    let line: serde_json::Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!((&line["route"], &line["refused"]), (&"none".into(), &"canceled".into()), "{ledger}");
+    assert_eq!(tree(&world.work).into_iter().collect::<Vec<_>>(), [("old.txt".to_string(), b"old\n".to_vec())]);
+    assert!(tree(&world.root.join("tmp")).is_empty());
+}
+
+#[test]
+fn a_signal_ends_a_run_while_the_model_generates() {
+    for (signal, exit) in SIGNALS {
+        let (world, server) = world("generating", "send 700\nwait 40\nsend 400\nhang\n");
+        let child = start(&world, &["run", TASK]);
+        until("the model is asked", || is_asked(&server));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        check_canceled(&world, &end(child), exit);
+        server.end();
+    }
+}
+
+#[test]
+fn a_signal_ends_a_run_while_its_files_are_verified() {
+    for (signal, exit) in SIGNALS {
+        let (world, server) = world("verifying", "");
+        let pids = world.root.join("pids");
+        // A shell and its child in the background: the whole group has to go.
+        let script = format!("sleep 300 & echo $$ $! > {0}.part; mv {0}.part {0}; wait; sleep 300", pids.display());
+        let verify = serde_json::to_string(&["sh", "-c", &script]).unwrap();
+        let child = start(&world, &["run", "--verify", &verify, TASK]);
+        until("the verification runs", || pids.exists());
+        assert!(world.work.join("hello.py").exists(), "the files are verified where they stand");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ran = end(child);
+        check_canceled(&world, &ran, exit);
+        for pid in fs::read_to_string(&pids).unwrap().split_whitespace() {
+            until(&format!("process {pid} of the verification is gone"), || is_gone(&world, pid));
+        }
+        server.end();
+    }
+}
+
+/// Whether a process has ended; one that only waits to be reaped has.
+fn is_gone(world: &World, pid: &str) -> bool {
+    let raw = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    let state = |mut ps: Command| {
+        ps.args(["-o", "stat=", "-p", pid]);
+        run(ps, b"").stdout.starts_with(b"Z")
+    };
+    test_kill_process(raw).is_err() || state(world.command(world.root.join("bin/ps")))
+}
+
+#[test]
+fn a_deadline_ends_a_run_and_says_so() {
+    let (world, server) = world("deadline", "send 700\nhang\n");
+    let ran = end(start(&world, &["run", "--deadline", "1", TASK]));
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 1 && told.contains("\nrefused: deadline\n"), "{}", ran.report());
+    assert!(!world.work.join("hello.py").exists());
+    server.end();
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (world, server) = world("pipe", "");
+    let mut child = start(&world, &["run", "--no-verify", TASK]);
+    drop(child.stdout.take());
+    let (exit, _) = wait(&mut child);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((exit, said.as_str()), (0, ""));
+    assert_eq!(fs::read_to_string(world.work.join("hello.py")).unwrap(), "print(\"Hello, world!\")\n");
+    server.end();
+
+    // More than a pipe holds, so that the writer meets the closed end.
+    let ledger = world.root.join("state/mux/run_ledger.jsonl");
+    let line = fs::read_to_string(&ledger).unwrap();
+    assert_eq!(line.lines().count(), 1, "the run is recorded all the same");
+    fs::write(&ledger, line.repeat(2000)).unwrap();
+    for args in [&["log", "-n", "2000"][..], &["log", "-n", "2000", "--json"], &["--help"], &["status"]] {
+        let mut child = start(&world, args);
+        let mut first = [0; 1];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let (exit, _) = wait(&mut child);
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((exit, said.as_str()), (0, ""), "{args:?}");
+    }
+}
+
+/// Two runs on one directory: the second waits, or ends at once where it was told to.
+#[test]
+fn two_runs_do_not_meet_in_one_directory() {
+    let (world, server) = world("busy", "send 700\nhang\n");
+    let first = start(&world, &["run", TASK]);
+    until("the model is asked", || is_asked(&server));
+    let second = end(start(&world, &["run", "--no-wait", TASK]));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(second.exit == 1 && said.contains("holds the work directory"), "{}", second.report());
+    kill_process(Pid::from_child(&first), Signal::INT).unwrap();
+    check_canceled(&world, &end(first), 130);
+    server.end();
+}

@@ -1,0 +1,216 @@
+//! What a wrong command line gets: exit code and words, a line each. Nothing of it may call a model, write a file or
+//! make a state directory.
+
+use crate::bench::{World, run, tree};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+const NO_TASK: &str =
+    "there is no task|say what to do: mux run \"Add a --json flag to cli.py and keep the tests passing\"";
+
+/// Arguments with a bar between them, standard input, exit code, and what standard error has to say: the first line
+/// and, after a bar, the hint.
+const ROWS: &[(&str, &[u8], i32, &str)] = &[
+    ("run", b"", 2, NO_TASK),
+    ("run|", b"", 2, NO_TASK),
+    ("run|  \t ", b"", 2, NO_TASK),
+    ("run|-", b" \n ", 2, NO_TASK),
+    ("run|--task|", b"", 2, NO_TASK),
+    (
+        "run",
+        b"\xff\xfe is not text",
+        2,
+        "the task from standard input is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 0",
+    ),
+    (
+        "run|--task-file|nowhere.txt",
+        b"",
+        2,
+        "cannot read the task from `nowhere.txt`: failed to open file `nowhere.txt`: No such file or directory (os error 2)",
+    ),
+    (
+        "run|--task-file|.",
+        b"",
+        2,
+        "cannot read the task from `.`: failed to read from file `.`: Is a directory (os error 21)",
+    ),
+    ("run|--task|a|b", b"", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
+    ("run|-|--task-file|-", b"x", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
+    ("run|--answer|--change|x", b"", 2, "`--answer` and `--change` contradict each other"),
+    ("run|--verify|true|--no-verify|x", b"", 2, "`--verify` and `--no-verify` contradict each other"),
+    (
+        "run|--verify",
+        b"",
+        2,
+        "missing argument for option '--verify'|`mux --help` lists the commands and their options",
+    ),
+    ("run|--change|--verify||x", b"", 2, "cannot use `` of `--verify`: the command is empty"),
+    ("run|--change|--verify|a 'b|x", b"", 2, "cannot use `a 'b` of `--verify`: a ' is not closed"),
+    (
+        "run|--change|--verify|[\"sh\", 1]|x",
+        b"",
+        2,
+        "cannot verify with `[\"sh\", 1]`: `[sh,` is not a program|install `[sh,`, or check the spelling and PATH",
+    ),
+    (
+        "run|--change|--verify|make && make check|x",
+        b"",
+        2,
+        "cannot use `make && make check` of `--verify`: `&` needs a shell|write it as [\"sh\", \"-c\", \"make && make check\"], or quote the character",
+    ),
+    ("run|--route|clod|x", b"", 2, "unknown route `clod`|did you mean `cloud`? `mux --help` lists all"),
+    ("run|--deadline|0|x", b"", 2, "`--deadline 0` is not a number of seconds from 1 to 604800"),
+    ("run|--deadline|soon|x", b"", 2, "`--deadline soon` is not a number of seconds from 1 to 604800"),
+    ("run|--deadline|999999999999|x", b"", 2, "`--deadline 999999999999` is not a number of seconds from 1 to 604800"),
+    ("run|--workdir||x", b"", 2, "an empty path is not a path"),
+    (
+        "run|-C|nowhere|--answer|x",
+        b"",
+        2,
+        "the work directory `{{root}}/work/nowhere` does not exist|name one that exists with `--workdir`",
+    ),
+    (
+        "run|-C|nowhere/../..|--change|x",
+        b"",
+        4,
+        "cannot use the path `{{root}}/work/nowhere/../..`|write it without `..`",
+    ),
+    ("run|--answer|--file|nowhere.py|x", b"", 2, "cannot show `nowhere.py` to the model: it does not exist"),
+    (
+        "run|--change|--file|/etc/passwd|x",
+        b"",
+        4,
+        "`--file /etc/passwd` is outside the work directory `{{root}}/work`|give the directory that holds it with `--workdir`",
+    ),
+    (
+        "run|--config|nowhere.yaml|x",
+        b"",
+        2,
+        "cannot read config: there is no file `{{root}}/work/nowhere.yaml`|`mux config path` lists the files that are looked at",
+    ),
+    ("run|--jsn|x", b"", 2, "unexpected argument `--jsn`|did you mean `--json`? `mux --help` lists all"),
+    (
+        "run|--quiet=yes|x",
+        b"",
+        2,
+        "unexpected argument for option '--quiet': \"yes\"|`mux --help` lists the commands and their options",
+    ),
+    ("run|-x", b"", 2, "unexpected argument `-x`|`mux --help` lists what there is"),
+    (
+        "run|Rename {{root}}/one/a.py to {{root}}/two/b.py",
+        b"",
+        2,
+        "the task names two unrelated directories, `{{root}}/two` and `{{root}}/one`|say which one is meant with `--workdir DIR`",
+    ),
+    ("rnu|x", b"", 2, "unknown command `rnu`|`mux --help` lists what there is"),
+    ("x\u{1b}[31m", b"", 2, "unknown command `x\\x1b[31m`|`mux --help` lists what there is"),
+    ("--hlep", b"", 2, "unexpected argument `--hlep`|did you mean `--help`? `mux --help` lists all"),
+    ("diff", b"", 2, "`mux diff` needs a run id|`mux log` lists the recent ones"),
+    ("diff|01ABC", b"", 2, "unknown run id `01ABC`|`mux log` lists the recent ones"),
+    ("diff|../../etc/passwd", b"", 2, "unknown run id `../../etc/passwd`|`mux log` lists the recent ones"),
+    ("log|-n|many", b"", 2, "`-n many` is not a number"),
+    (
+        "log|--since|yesterday",
+        b"",
+        2,
+        "`--since yesterday` is not a span of time|a number and one of s, m, h, d, w: `--since 7d`",
+    ),
+    (
+        "log|--since|99999999999999999999d",
+        b"",
+        2,
+        "`--since 99999999999999999999d` is not a span of time|a number and one of s, m, h, d, w: `--since 7d`",
+    ),
+    ("log|--route|cloud", b"", 2, "unknown route `cloud`|did you mean `claude`? `mux --help` lists all"),
+    ("log|extra", b"", 2, "unexpected argument `extra`|`mux --help` lists what there is"),
+    ("status|--chek", b"", 2, "unexpected argument `--chek`|did you mean `--check`? `mux --help` lists all"),
+    ("doctor|--deep-fry", b"", 2, "unexpected argument `--deep-fry`|`mux --help` lists what there is"),
+    ("config|shwo", b"", 2, "unexpected argument `shwo`|did you mean `show`? `mux --help` lists all"),
+    (
+        "trust|nowhere",
+        b"",
+        2,
+        "cannot find the project: failed to canonicalize path `nowhere`: No such file or directory (os error 2)",
+    ),
+    (
+        "trust|.",
+        b"",
+        2,
+        "cannot read config: there is no file `{{root}}/work/mux.yaml`|`mux config path` lists the files that are looked at",
+    ),
+];
+
+#[test]
+fn a_wrong_command_line_is_told_and_changes_nothing() {
+    let world = World::new("usage");
+    let before = tree(&world.root);
+    let mut faults = Vec::new();
+    for (args, stdin, exit, want) in ROWS {
+        let mut command = world.mux();
+        let root = world.root.to_str().unwrap();
+        command.args(args.replace("{{root}}", root).split('|'));
+        let ran = run(command, stdin);
+        let said = String::from_utf8_lossy(&ran.stderr).replace(root, "{{root}}");
+        let said = said.trim_start_matches("mux: ").trim_end().replace("\n  hint: ", "|");
+        if (ran.exit, said.as_str(), ran.stdout.len()) != (*exit, *want, 0) {
+            faults.push(format!("    ({args:?}, b\"{}\", {}, {said:?}),", stdin.escape_ascii(), ran.exit));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert_eq!(tree(&world.root), before);
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let world = World::new("help");
+    for (args, start) in
+        [("", "usage: mux"), ("help", "usage: mux"), ("run|-h", "usage: mux"), ("-V", "mux "), ("version", "mux ")]
+    {
+        let mut command = world.mux();
+        command.args(args.split('|').filter(|arg| !arg.is_empty()));
+        let ran = run(command, b"");
+        let is_result = ran.exit == 0 && ran.stdout.starts_with(start.as_bytes()) && ran.stderr.is_empty();
+        assert!(is_result, "{}", ran.report());
+    }
+}
+
+#[test]
+fn a_task_may_be_large_but_not_without_end() {
+    let world = World::new("large");
+    let task = |bytes: usize| format!("Create a.txt with this text: {}", "long ".repeat(bytes / 5)).into_bytes();
+    let dry = |task: &[u8]| {
+        let mut command = world.mux();
+        command.args(["run", "--dry-run", "-"]);
+        run(command, task)
+    };
+    let ran = dry(&task(1 << 20));
+    assert!(ran.exit == 0 && ran.stdout.starts_with(b"kind: change\n"), "{}", ran.report());
+    let ran = dry(&task((4 << 20) + 10));
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.exit == 2 && said.starts_with("mux: standard input is larger than 4 MiB\n"), "{}", ran.report());
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_refused() {
+    let world = World::new("bytes");
+    for args in [&[&b"run"[..], b"\xff\xfe"][..], &[b"\xff"], &[b"run", b"--verify", b"\xff"], &[b"log", b"--\xff"]] {
+        let mut command = world.mux();
+        command.args(args.iter().map(|arg| OsStr::from_bytes(arg)));
+        let ran = run(command, b"");
+        assert!(ran.exit == 2 && ran.stderr.starts_with(b"mux: "), "{}", ran.report());
+    }
+}
+
+#[test]
+fn without_a_home_mux_says_what_it_needs() {
+    let world = World::new("homeless");
+    let mut command = world.mux();
+    command
+        .args(["run", "Explain the cache"])
+        .env_remove("HOME")
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("XDG_CONFIG_HOME");
+    let ran = run(command, b"");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.exit == 2 && said.contains("XDG_STATE_HOME"), "{}", ran.report());
+}
