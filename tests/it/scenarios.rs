@@ -61,4 +61,5 @@ scenarios! {
     _040_offline_in_the_environment_allows_no_cloud,
     _041_a_file_that_someone_else_changed_is_left_and_reported,
     _042_a_busy_server_is_asked_again,
+    _043_a_run_is_undone_and_the_undo_too,
 }
