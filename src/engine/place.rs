@@ -96,7 +96,7 @@ fn named(targets: &[&str]) -> Result<Place, Error> {
 fn merge(a: Place, b: Place) -> Result<Place, Error> {
     let (mut outer, inner) = if b.dir.starts_with(&a.dir) { (a, b) } else { (b, a) };
     let Ok(below) = inner.dir.strip_prefix(&outer.dir) else {
-        let (one, two) = (outer.dir.display(), inner.dir.display());
+        let (one, two) = (inner.dir.display(), outer.dir.display());
         let what = format!("the task names two unrelated directories, `{one}` and `{two}`");
         return Err(Error::new(ErrorKind::Usage, what).hint("say which one is meant with `--workdir DIR`"));
     };
@@ -217,6 +217,91 @@ fn is_target(task: &str, path: &str) -> bool {
     ];
     let before = task.split(path).next().unwrap_or_default();
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
-    let pointed = word.is_empty() || pointing.contains(&word.to_ascii_lowercase().as_str());
-    pointed || !places::is_of_system(Path::new(path)) && !Path::new(path).is_file()
+    let word = word.to_ascii_lowercase();
+    let pointed = word.is_empty() || pointing.contains(&word.as_str());
+    // "from" takes something away there, unless it only reads what the system keeps.
+    pointed || !places::is_of_system(Path::new(path)) && (word == "from" || !Path::new(path).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::intent;
+    use crate::words::time::Utc;
+    use std::collections::BTreeMap;
+
+    /// `repo/` with a git directory and `src/a.py`, `plain/note.md`, and nothing else.
+    fn ground(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("mux-place-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        for dir in ["repo/.git", "repo/src", "plain"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        for (file, text) in [("repo/.git/HEAD", "ref: refs/heads/main\n"), ("repo/src/a.py", ""), ("plain/note.md", "")]
+        {
+            fs::write(root.join(file), text).unwrap();
+        }
+        fs::canonicalize(root).unwrap()
+    }
+
+    /// Chooses for a change task in `cwd`. Both are below the ground; `$` in the texts stands for it.
+    fn chosen(root: &Path, cwd: &str, workdir: Option<&str>, task: &str) -> Result<String, String> {
+        let at = |text: &str| text.replace('$', &root.to_string_lossy());
+        let env = Env { vars: BTreeMap::new(), cwd: Some(root.join(cwd)), now: Utc(0) };
+        let task = at(task);
+        let workdir = workdir.map(|dir| PathBuf::from(at(dir)));
+        let said = Said { workdir: workdir.as_deref(), configured: None };
+        let place = choose(&env, &said, &intent::read(&task, &[]), Kind::Change, &task);
+        let short = |text: String| text.replace(&*root.to_string_lossy(), "$");
+        match place {
+            Ok(place) => {
+                Ok(short(format!("{} {:?} {}", place.dir.display(), place.named, place.here)).trim_end().to_string())
+            }
+            Err(error) => Err(short(format!("{:?}: {}", error.kind, error.what))),
+        }
+    }
+
+    #[test]
+    fn the_place_follows_the_rule() {
+        let root = ground("rule");
+        let check = |cwd: &str, workdir: Option<&str>, task: &str, expected: &str| {
+            assert_eq!(chosen(&root, cwd, workdir, task).as_deref(), Ok(expected), "{task}");
+        };
+        check("plain", None, "Create x.py", "$/plain []");
+        check("repo/src", None, "Create x.py", "$/repo [] src");
+        check("plain", Some("$/repo/src"), "Create x.py", "$/repo/src []");
+        check("plain", Some("."), "Create x.py", "$/plain []");
+        check("plain", Some("new"), "Create x.py", "$/plain/new []");
+        // An absolute path: the repository's root, the file's directory, or the directory that is to be made.
+        check("plain", None, "Fix $/repo/src/a.py", "$/repo [\"src/a.py\"]");
+        check("repo", None, "Fix the typo in $/plain/note.md", "$/plain [\"note.md\"]");
+        check("repo", None, "Create a Python CLI project in $/my-app", "$/my-app []");
+        check("repo", None, "Create $/my-app/main.py", "$/my-app [\"main.py\"]");
+        check("repo", None, "Create $/my-app/main.py and in $/my-app/lib a helper", "$/my-app [\"main.py\"]");
+        // Mentioned, not pointed at.
+        check("plain", None, "Add a /health endpoint to server.py", "$/plain []");
+        check("plain", None, "Write a script that parses /etc/passwd", "$/plain []");
+        check("plain", Some("$/repo"), "Write a script that reads $/plain/note.md", "$/repo []");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_one_place_is_refused() {
+        let root = ground("refused");
+        let check = |workdir: Option<&str>, task: &str, expected: &str| {
+            assert_eq!(chosen(&root, "plain", workdir, task), Err(expected.to_string()), "{task}");
+        };
+        check(
+            None,
+            "Move the text from $/plain/note.md into $/repo/src/a.py and in $/plain/note.md remove it",
+            "Usage: the task names two unrelated directories, `$/plain` and `$/repo`",
+        );
+        check(
+            Some("$/repo"),
+            "Fix the typo in $/plain/note.md",
+            "Refused: the task names `$/plain/note.md`, outside the work directory `$/repo`",
+        );
+        check(Some("$/repo/../x/../../y"), "Create a.py", "Refused: cannot use the path `$/repo/../x/../../y`");
+        fs::remove_dir_all(root).unwrap();
+    }
 }

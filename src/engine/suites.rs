@@ -93,7 +93,7 @@ fn is_test_file(name: &str) -> bool {
 
 /// Returns whether `npm test` does something: npm writes a placeholder into new projects.
 fn has_npm_test(manifest: &str) -> bool {
-    let manifest: serde_json::Value = serde_json::from_str(manifest).unwrap_or_default();
+    let manifest: serde_json::Value = serde_json::from_slice(manifest.as_bytes()).unwrap_or_default();
     let script = manifest.pointer("/scripts/test").and_then(serde_json::Value::as_str).unwrap_or_default();
     !script.trim().is_empty() && !script.contains("no test specified")
 }

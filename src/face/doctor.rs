@@ -3,6 +3,7 @@
 use crate::engine::doctor::{Report, State};
 use crate::engine::look;
 use crate::engine::run::House;
+use crate::rules::escape::{in_json, one_line};
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
 use std::io::{self, Write};
@@ -28,16 +29,9 @@ pub fn run(
 /// # Errors
 /// When `out` can't be written.
 pub fn doctor(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<u8> {
-    // Names of models and words of servers are in there: nothing of it may steer a terminal, nor whatever reads the
-    // JSON.
-    let mut report = report.clone();
-    for check in &mut report.checks {
-        check.text = check.text.replace(steers, "?");
-        check.fix = check.fix.take().map(|fix| fix.replace(steers, "?"));
-    }
+    // Names of models and words of servers are in there: nothing of it may steer a terminal, nor whatever reads the JSON.
     if json {
-        serde_json::to_writer(&mut *out, &report)?;
-        writeln!(out)?;
+        writeln!(out, "{}", in_json(&serde_json::to_string(report)?))?;
     } else {
         for check in &report.checks {
             let state = match check.state {
@@ -45,20 +39,15 @@ pub fn doctor(report: &Report, json: bool, out: &mut dyn Write) -> io::Result<u8
                 State::Warn => "warn",
                 State::Fail => "FAIL",
             };
-            write!(out, "{state:<4}  {:<7}  {}", check.name, check.text)?;
+            write!(out, "{state:<4}  {:<7}  {}", check.name, one_line(&check.text))?;
             match &check.fix {
-                Some(fix) => writeln!(out, "; fix: {fix}")?,
+                Some(fix) => writeln!(out, "; fix: {}", one_line(fix))?,
                 None => writeln!(out)?,
             }
         }
         writeln!(out, "{}", if report.usable { "mux can work" } else { "no route can work" })?;
     }
     Ok(u8::from(!report.usable))
-}
-
-/// Control characters, and those that turn the direction of text.
-fn steers(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -83,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_failing_line_ends_with_its_fix() {
-        let lines = "ok    server   up\nFAIL  server   evil ?[2J?1m? `m`?; fix: a?b\n";
+        let lines = "ok    server   up\nFAIL  server   evil \\x1b[2J\\u{9b}1m\\u{202e} `m`\\n; fix: a\\rb\n";
         check(true, false, 0, &format!("{lines}mux can work\n"));
         check(false, false, 1, &format!("{lines}no route can work\n"));
     }
@@ -91,7 +80,7 @@ mod tests {
     #[test]
     fn json_holds_the_same() {
         let first = r#"{"name":"server","state":"ok","text":"up","fix":null}"#;
-        let second = r#"{"name":"server","state":"fail","text":"evil ?[2J?1m? `m`?","fix":"a?b"}"#;
+        let second = r#"{"name":"server","state":"fail","text":"evil \u001b[2J\u009b1m\u202e `m`\n","fix":"a\rb"}"#;
         check(false, true, 1, &format!("{{\"usable\":false,\"checks\":[{first},{second}]}}\n"));
     }
 }

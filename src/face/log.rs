@@ -55,7 +55,7 @@ pub fn text(out: &mut dyn Write, ledger: &Ledger, query: &Query) -> Result<(), E
         let _ = writeln!(page, "{} lines of the ledger are no records", tally.bad);
     }
     if tally.is_cut {
-        page.push_str("older records were not looked at: too many bytes\n");
+        page.push_str("older records were not looked at: too many bytes or bad lines\n");
     }
     emit(out, &page).context(Kind::Io, || "cannot write the log".to_string())
 }

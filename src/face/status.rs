@@ -295,7 +295,7 @@ fn ledger(state: &LedgerState) -> String {
                 let _ = write!(text, ", {} of torn ends moved aside", bytes(state.size.torn_bytes));
             }
             if tally.is_cut {
-                text.push_str(", older records too long to be read");
+                text.push_str(", older records not read");
             }
         }
         Err(error) => {
@@ -432,7 +432,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             ..state()
         };
         let expected = "/s/mux/run_ledger.jsonl (0 B, 0 rotated, 0 bad lines, 700 B of torn ends moved aside, \
-                        older records too long to be read)";
+                        older records not read)";
         assert_eq!(ledger(&torn), expected);
     }
 

@@ -289,7 +289,7 @@ mod tests {
 
     fn chunk(content: &str) -> Chunk {
         let delta = serde_json::json!({"choices": [{"index": 0, "delta": {"content": content}}]});
-        serde_json::from_value(delta).expect("a chunk")
+        Chunk::read(delta.to_string().as_bytes()).expect("a chunk")
     }
 
     /// Sends the content in pieces of `size` characters, then `stop`.
@@ -299,7 +299,7 @@ mod tests {
         for piece in characters.chunks(size) {
             assembly.add(chunk(&piece.iter().collect::<String>()));
         }
-        assembly.add(serde_json::from_str(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).expect("a chunk"));
+        assembly.add(Chunk::read(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).expect("a chunk"));
         assembly.finish()
     }
 
@@ -344,7 +344,7 @@ mod tests {
     fn whole(finish: &str, message: &str) -> Result<Assembled, Failure> {
         let mut assembly = Assembly::default();
         let json = format!(r#"{{"model":"m","choices":[{{"finish_reason":{finish},"message":{message}}}]}}"#);
-        assembly.add(serde_json::from_str(&json).expect("JSON"));
+        assembly.add(Chunk::read(json.as_bytes()).expect("JSON"));
         assembly.finish()
     }
 
@@ -379,7 +379,7 @@ mod tests {
                 .collect();
             let delta: serde_json::Value = serde_json::from_str(message).expect("JSON");
             let chunk = serde_json::json!({"choices": [{"delta": delta, "logprobs": {"content": tokens}}]});
-            assembly.add(serde_json::from_value(chunk).expect("a chunk"));
+            assembly.add(Chunk::read(chunk.to_string().as_bytes()).expect("a chunk"));
         }
         assembly.finish = Some("stop".into());
         let reply = assembly.finish().map_err(|_| ());
@@ -419,7 +419,7 @@ mod tests {
             {{"token":"","bytes":[240,159],"logprob":-1}},{{"token":"","bytes":[152,128],"logprob":-1}},
             {{"token":"!","bytes":[33],"logprob":-1}}]}}}}]}}"#
         );
-        assembly.add(serde_json::from_str(&json).expect("JSON"));
+        assembly.add(Chunk::read(json.as_bytes()).expect("JSON"));
         let reply = assembly.finish().expect("a reply");
         assert_eq!(reply.text, "😀!");
     }

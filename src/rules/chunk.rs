@@ -1,17 +1,12 @@
 //! The JSON of a chat completion, whole or as one chunk of a stream. Pure.
 //!
-//! Read leniently: a scalar of the wrong type counts as absent, unknown keys are skipped, `null` is nothing.
-//! **Invariant:** memory stays in proportion to the text. Nothing here builds a tree of values: one line of 1 MiB
-//! that says `{"a":0},{"a":0},…` would become 90 MB as a `serde_json::Value`.
+//! Read by `json.rs`, thus leniently and in proportion to the text.
 
+use crate::rules::json::{self, Fold, List, Scalar, Take};
 use crate::words::chat::Token;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::fmt;
-use std::marker::PhantomData;
 
 /// A completion or one chunk of it. An error in a 200 has the same shape.
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Chunk {
     /// Only choice 0; the others are dropped while they are read.
     pub choices: List<Option<Choice>>,
@@ -25,15 +20,13 @@ pub struct Chunk {
     pub usage: Option<Usage>,
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Usage {
     pub prompt_tokens: Loose,
     pub completion_tokens: Loose,
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Choice {
     pub index: Loose,
     /// In a stream.
@@ -44,8 +37,7 @@ pub struct Choice {
     pub logprobs: Option<Logprobs>,
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Message {
     /// Text, or parts whose texts are joined; `null` in the first chunk of llama.cpp.
     pub content: Loose,
@@ -56,8 +48,7 @@ pub struct Message {
     pub tool_calls: Loose,
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Logprobs {
     pub content: List<Tokens>,
 }
@@ -84,18 +75,7 @@ pub enum Loose {
     Other,
 }
 
-/// What a list is folded into while it is read; anything but a list counts as an empty one.
-pub struct List<T>(pub T);
-
-/// Takes the items of a list one by one.
-pub trait Fold: Default {
-    type Item: for<'de> Deserialize<'de>;
-
-    fn push(&mut self, item: Self::Item);
-}
-
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Entry {
     token: Loose,
     bytes: List<Vec<u8>>,
@@ -107,8 +87,7 @@ pub struct Entry {
 #[derive(Default)]
 pub struct Top([Option<f64>; 2]);
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub struct Alternative {
     logprob: Loose,
 }
@@ -192,108 +171,120 @@ impl Fold for Tokens {
     }
 }
 
-impl<T: Default> Default for List<T> {
-    fn default() -> List<T> {
-        List(T::default())
+impl Chunk {
+    /// Reads one JSON document.
+    ///
+    /// # Errors
+    /// When it is no object, or no JSON.
+    pub fn read(json: &[u8]) -> serde_json::Result<Chunk> {
+        let mut chunk = Chunk::default();
+        json::read(json, &mut chunk).map(|()| chunk)
     }
 }
 
-impl<'de, T: Fold> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData)).map(List)
+impl<'t> Take<'t> for Chunk {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "choices" => &mut self.choices,
+            "error" => &mut self.error,
+            "detail" => &mut self.detail,
+            "object" => &mut self.object,
+            "model" => &mut self.model,
+            "usage" => &mut self.usage,
+            _ => return None,
+        })
     }
 }
 
-struct ListVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Fold> Visitor<'de> for ListVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
+impl<'t> Take<'t> for Usage {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "prompt_tokens" => &mut self.prompt_tokens,
+            "completion_tokens" => &mut self.completion_tokens,
+            _ => return None,
+        })
     }
+}
 
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::default())
+impl<'t> Take<'t> for Choice {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "index" => &mut self.index,
+            "delta" => &mut self.delta,
+            "message" => &mut self.message,
+            "finish_reason" => &mut self.finish_reason,
+            "logprobs" => &mut self.logprobs,
+            _ => return None,
+        })
     }
+}
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
-        let mut folded = T::default();
-        while let Some(item) = items.next_element()? {
-            folded.push(item);
+impl<'t> Take<'t> for Message {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "content" => &mut self.content,
+            "reasoning_content" => &mut self.reasoning_content,
+            "reasoning" => &mut self.reasoning,
+            "tool_calls" => &mut self.tool_calls,
+            _ => return None,
+        })
+    }
+}
+
+impl<'t> Take<'t> for Logprobs {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        (key == "content").then_some(&mut self.content)
+    }
+}
+
+impl<'t> Take<'t> for Entry {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "token" => &mut self.token,
+            "bytes" => &mut self.bytes,
+            "logprob" => &mut self.logprob,
+            "top_logprobs" => &mut self.top_logprobs,
+            _ => return None,
+        })
+    }
+}
+
+impl<'t> Take<'t> for Alternative {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        (key == "logprob").then_some(&mut self.logprob)
+    }
+}
+
+impl<'t> Take<'t> for Loose {
+    fn scalar(&mut self, value: Scalar<'t>) {
+        match (&mut *self, value) {
+            (Loose::Text(text), Scalar::Text(more)) => text.push_str(&more),
+            (Loose::Text(_), _) => {}
+            (_, Scalar::Null) => *self = Loose::Nothing,
+            (_, Scalar::Bool(_)) => *self = Loose::Other,
+            (_, Scalar::Whole(number)) => *self = Loose::Whole(number),
+            (_, Scalar::Real(number)) => *self = Loose::Real(number),
+            (_, Scalar::Text(text)) => *self = Loose::Text(text.into_owned()),
         }
-        Ok(folded)
-    }
-}
-
-impl<'de> Deserialize<'de> for Loose {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Loose, D::Error> {
-        deserializer.deserialize_any(LooseVisitor)
-    }
-}
-
-struct LooseVisitor;
-
-impl<'de> Visitor<'de> for LooseVisitor {
-    type Value = Loose;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
     }
 
-    fn visit_unit<E>(self) -> Result<Loose, E> {
-        Ok(Loose::Nothing)
+    fn object(&mut self) {
+        self.done();
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
-        Ok(Loose::Other)
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        (key == "text").then_some(self)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Loose, E> {
-        Ok(Loose::Whole(number))
+    fn item(&mut self) -> Option<&mut dyn Take<'t>> {
+        Some(self)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Loose, E> {
-        Ok(i32::try_from(number).map_or(Loose::Other, |number| Loose::Real(f64::from(number))))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Loose, E> {
-        Ok(Loose::Real(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
-        Ok(Loose::Text(text.to_string()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Loose, E> {
-        Ok(Loose::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose, A::Error> {
-        let mut joined = Loose::Nothing;
-        while let Some(item) = items.next_element::<Loose>()? {
-            joined = match (joined, item) {
-                (Loose::Text(mut text), Loose::Text(more)) => {
-                    text.push_str(&more);
-                    Loose::Text(text)
-                }
-                (_, Loose::Text(text)) | (Loose::Text(text), _) => Loose::Text(text),
-                (_, _) => Loose::Other,
-            };
+    /// What is in a list or an object is no scalar: only its text counts.
+    fn done(&mut self) {
+        if !matches!(self, Loose::Text(_)) {
+            *self = Loose::Other;
         }
-        Ok(joined)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Loose, A::Error> {
-        let mut inner = Loose::Other;
-        while let Some(key) = entries.next_key::<String>()? {
-            if key == "text" {
-                inner = entries.next_value()?;
-            } else {
-                entries.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(inner)
     }
 }
 
@@ -303,7 +294,7 @@ mod tests {
 
     #[track_caller]
     fn choice(json: &str) -> Choice {
-        serde_json::from_str::<Chunk>(json).expect("JSON").choices.0.expect("a choice")
+        Chunk::read(json.as_bytes()).expect("JSON").choices.0.expect("a choice")
     }
 
     #[track_caller]
@@ -344,8 +335,8 @@ mod tests {
             ("null", None),
             ("[1]", None),
         ] {
-            let chunk: Chunk =
-                serde_json::from_str(&format!(r#"{{"usage":{{"prompt_tokens":{json}}}}}"#)).expect("JSON");
+            let json = format!(r#"{{"usage":{{"prompt_tokens":{json}}}}}"#);
+            let chunk = Chunk::read(json.as_bytes()).expect("JSON");
             assert_eq!(chunk.usage.expect("usage").prompt_tokens.count(), expected, "{json}");
         }
     }
@@ -375,7 +366,7 @@ mod tests {
     #[test]
     fn depth_and_numbers_from_hell_are_errors_not_crashes() {
         for json in ["[".repeat(200_000), format!(r#"{{"error":{}}}"#, "[".repeat(200_000)), "1e999".into()] {
-            assert!(serde_json::from_str::<Chunk>(&json).is_err());
+            assert!(Chunk::read(json.as_bytes()).is_err());
         }
     }
 }

@@ -6,9 +6,10 @@
 
 use crate::rules::config::{Config, PromptVia};
 use crate::rules::config_keys::{self as keys, Project, TOOLS};
-use crate::rules::config_shown::{found, printable, safe};
+use crate::rules::config_shown::{found, printable};
 use crate::rules::config_text::{self as text, Node, Value};
 use crate::rules::config_values::{Base, Limit, Misfit};
+use crate::rules::escape::one_line;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind};
 use std::cmp::Ordering;
@@ -71,7 +72,8 @@ impl Effective {
         let (text, node) = match read {
             Ok(read) => read,
             Err(fault) => {
-                let mut error = broken(&fault.what).at(format!("{}:{}", safe(&path.to_string_lossy()), fault.place));
+                let mut error =
+                    broken(&fault.what).at(format!("{}:{}", one_line(&path.to_string_lossy()), fault.place));
                 error.hint = fault.hint.map(String::from);
                 return vec![error];
             }
@@ -148,7 +150,9 @@ impl Effective {
     fn describe(&self, origin: &Origin) -> String {
         match origin {
             Origin::File { file, node } => match (self.files.get(*file), self.texts.get(*file)) {
-                (Some(path), Some(text)) => format!("{}:{}", safe(&path.to_string_lossy()), text::place(text, *node)),
+                (Some(path), Some(text)) => {
+                    format!("{}:{}", one_line(&path.to_string_lossy()), text::place(text, *node))
+                }
                 _ => "a file".to_string(),
             },
             Origin::Variable(name) => format!("variable {name}"),

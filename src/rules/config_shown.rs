@@ -3,6 +3,7 @@
 
 use crate::rules::config_text::{Node, Value};
 use crate::rules::config_values::Limit;
+use crate::rules::escape::{is_hidden, one_line};
 use std::fmt::Write as _;
 
 /// Says what was found instead of what was expected, safe to show.
@@ -100,34 +101,19 @@ pub fn quote(out: &mut String, text: &str) {
         match char {
             '"' | '\\' => out.extend(['\\', char]),
             '\n' => out.push_str("\\n"),
-            _ if is_invisible(char) => drop(write!(out, "\\u{:04x}", u32::from(char))),
+            _ if is_hidden(char) => drop(write!(out, "\\u{:04x}", u32::from(char))),
             _ => out.push(char),
         }
     }
     out.push('"');
 }
 
-/// Returns a text from outside in a form that is safe to show: one line, no control or direction characters.
-pub fn safe(text: &str) -> String {
-    let mut shown = String::new();
-    for char in text.chars() {
-        if is_invisible(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
-    }
-    shown
-}
-
-/// The same, cut after 60 characters.
+/// Returns a text from outside as it may be shown in one line, cut after 60 characters.
 pub fn printable(text: &str) -> String {
     match text.char_indices().nth(60) {
-        Some((end, _)) => safe(text.get(..end).unwrap_or_default()) + "…",
-        None => safe(text),
+        Some((end, _)) => one_line(text.get(..end).unwrap_or_default()).into_owned() + "…",
+        None => one_line(text).into_owned(),
     }
-}
-
-/// Returns whether a character could change how a terminal or an editor shows the rest of the line.
-pub fn is_invisible(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -166,7 +152,7 @@ mod tests {
         value.write(&mut json, true);
         assert_eq!(parse(&yaml).unwrap().value, value, "{yaml}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text, "{json}");
-        assert!(!yaml.chars().chain(json.chars()).any(is_invisible), "{yaml:?}");
+        assert!(!yaml.chars().chain(json.chars()).any(is_hidden), "{yaml:?}");
     }
 
     #[test]
@@ -205,7 +191,7 @@ mod tests {
 
     #[test]
     fn foreign_text_is_cut_and_made_visible() {
-        assert_eq!(printable("a\u{1b}[0m\n\u{202e}b"), "a\\u{1b}[0m\\n\\u{202e}b");
+        assert_eq!(printable("a\u{1b}[0m\n\u{202e}b"), "a\\x1b[0m\\n\\u{202e}b");
         assert_eq!(printable(&"日".repeat(61)), "日".repeat(60) + "…");
         assert_eq!(printable(&"日".repeat(60)), "日".repeat(60));
     }

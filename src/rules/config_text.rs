@@ -10,7 +10,8 @@
 //! work; better would be a parser that hands out its marks.
 
 use crate::rules::config_scan::{MAX_DEPTH, fault_at, inspect};
-use crate::rules::config_shown::{is_invisible, printable};
+use crate::rules::config_shown::printable;
+use crate::rules::escape::is_hidden;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -87,7 +88,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Fault> {
         }
     };
     // Some of them are line ends for the parser and none for a reader's eye: a comment could hide keys.
-    match text.find(|char: char| is_invisible(char) && !is_harmless(char)) {
+    match text.find(|char: char| is_hidden(char) && !is_harmless(char)) {
         Some(at) => Err(fault_at(text.as_bytes(), at, "an invisible control character", Some("delete it"))),
         None => Ok(text),
     }

@@ -71,9 +71,10 @@ pub fn in_json(document: &str) -> Cow<'_, str> {
 /// and the invisible tag characters. The joiners U+200C and U+200D stay: Persian and emoji need them.
 pub fn is_hidden(c: char) -> bool {
     c < ' '
-        || matches!(c, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+        || c > '~'
+            && matches!(c, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}')
 }
 
 fn spell(c: char, shown: &mut String) {

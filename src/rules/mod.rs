@@ -20,6 +20,7 @@ pub mod escape;
 pub mod evidence;
 pub mod fault;
 pub mod intent;
+pub mod json;
 pub mod ledger_line;
 pub mod named;
 pub mod names;

@@ -27,7 +27,7 @@ pub fn is_meant(text: &str) -> bool {
 /// # Errors
 /// One clause that names the field that is wrong, or the place where the JSON breaks.
 pub fn read(text: &str) -> Result<Option<(Payload, usize)>, String> {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Node>();
+    let mut values = serde_json::Deserializer::from_slice(text.as_bytes()).into_iter::<Node>();
     let mut fields = match values.next() {
         Some(Ok(Node::Object(fields))) => fields,
         Some(Ok(Node::List(_) | Node::Text(_) | Node::Other(_))) | None => return Ok(None),

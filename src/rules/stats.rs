@@ -2,45 +2,31 @@
 //! are borrowed from the line and kept as text, so that a line of a later version (a new route, a new reason) still
 //! counts. Not here: reading the file (`sys/ledger.rs`).
 
+use crate::rules::json::{self, Items, Take};
 use crate::words::record::CloudUse;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// What summaries and listings need of a ledger line. Unknown fields are skipped; those with a default may be absent.
-#[derive(Debug, Deserialize)]
+/// What summaries and listings need of a ledger line. Whatever is missing is at its default.
+#[derive(Debug, Default)]
 pub struct Row<'a> {
-    #[serde(borrow)]
     pub run_id: Cow<'a, str>,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the ledger's order"))]
-    #[serde(default)]
     pub seq: u64,
     /// The run that an `undo` took back.
-    #[serde(borrow, default)]
     pub undoes: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     pub timestamp: Cow<'a, str>,
-    #[serde(borrow)]
     pub kind: Cow<'a, str>,
-    #[serde(borrow)]
     pub route: Cow<'a, str>,
-    #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    #[serde(borrow, default)]
     pub refused: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
     pub workdir: Cow<'a, str>,
-    #[serde(default)]
     pub verify_ok: Option<bool>,
-    #[serde(default)]
-    files: Vec<IgnoredAny>,
-    #[serde(default)]
+    files: Items,
     pub cloud: CloudUse,
-    #[serde(default)]
     pub duration_ms: u64,
     /// The line itself.
-    #[serde(skip)]
     pub line: &'a str,
 }
 
@@ -79,17 +65,52 @@ pub struct Share {
 impl<'a> Row<'a> {
     /// Reads a ledger line. Returns `None` for one that is not a whole record.
     pub fn parse(line: &'a str) -> Option<Row<'a>> {
-        let row: Row<'a> = serde_json::from_str(line).ok()?;
-        Some(Row { line, ..row })
+        let mut row = Row { line, ..Row::default() };
+        json::read(line.as_bytes(), &mut row).ok()?;
+        let needed = [&row.run_id, &row.timestamp, &row.kind, &row.route, &row.reason];
+        needed.iter().all(|text| !text.is_empty()).then_some(row)
     }
 
     pub fn n_files(&self) -> usize {
-        self.files.len()
+        self.files.0
     }
 
     /// Returns whether the run gave nothing that holds: no route succeeded, or its proof failed.
     pub fn is_failed(&self) -> bool {
         self.kind != "undo" && (self.route == "none" || self.verify_ok == Some(false))
+    }
+}
+
+impl<'t> Take<'t> for Row<'t> {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "run_id" => &mut self.run_id,
+            #[cfg(test)]
+            "seq" => &mut self.seq,
+            "timestamp" => &mut self.timestamp,
+            "kind" => &mut self.kind,
+            "route" => &mut self.route,
+            "reason" => &mut self.reason,
+            "undoes" => &mut self.undoes,
+            "refused" => &mut self.refused,
+            "workdir" => &mut self.workdir,
+            "verify_ok" => &mut self.verify_ok,
+            "files" => &mut self.files,
+            "cloud" => &mut self.cloud,
+            "duration_ms" => &mut self.duration_ms,
+            _ => return None,
+        })
+    }
+}
+
+impl<'t> Take<'t> for CloudUse {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "calls" => &mut self.calls,
+            "bytes" => &mut self.bytes,
+            "usd" => &mut self.usd,
+            _ => return None,
+        })
     }
 }
 

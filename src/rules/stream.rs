@@ -184,7 +184,7 @@ impl Stream {
         if self.is_error {
             return said(json);
         }
-        let chunk: Chunk = match serde_json::from_slice(json) {
+        let chunk = match Chunk::read(json) {
             Ok(chunk) => chunk,
             // The error's own text may quote the reply: only its place is told.
             Err(error) if error.is_eof() => {

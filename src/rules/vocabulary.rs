@@ -6,12 +6,13 @@
 
 /// Returns whether a list has a word.
 pub fn listed(list: &str, word: &str) -> bool {
-    !word.is_empty() && list.split(' ').any(|entry| entry == word)
+    !word.is_empty() && list.as_bytes().split(|byte| *byte == b' ').any(|entry| entry == word.as_bytes())
 }
 
 /// Returns what follows the longest of the phrases (separated by `|`) that the words begin with.
 pub fn led_by<'a, 'b>(phrases: &str, words: &'a [&'b str]) -> Option<&'a [&'b str]> {
-    let counts = phrases.split('|').filter_map(|phrase| {
+    let first = *words.first()?;
+    let counts = phrases.split('|').filter(|phrase| phrase.starts_with(first)).filter_map(|phrase| {
         let count = phrase.split(' ').count();
         let begins = words.len() >= count && phrase.split(' ').zip(words).all(|(one, other)| one == *other);
         begins.then_some(count)

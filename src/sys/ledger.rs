@@ -31,6 +31,9 @@ const LOCK_WAIT_STOPPED: Duration = Duration::from_secs(2);
 const QUIET_WAIT: Duration = Duration::from_millis(500);
 /// How many bytes a listing or a summary goes through, over all files; by default all of them together have 12 MB.
 const BUDGET: u64 = 64 << 20;
+/// How many lines that are no records a listing passes over, at least and for each record that is asked for: a large
+/// file of another program is not gone through (64 MiB of it took 45 ms, to find nothing).
+const MOST_BAD: (usize, usize) = (1000, 10);
 /// Torn ends up to this size are moved to `….torn`, up to eight of them; others stay, as a bad line that is counted.
 const MAX_TORN: u64 = 1 << 20;
 
@@ -58,7 +61,7 @@ pub struct Tally {
     pub records: usize,
     /// Lines that are no whole record, among those read.
     pub bad: usize,
-    /// Whether older records were left unread because there were too many bytes.
+    /// Whether older records were left unread because there were too many bytes or bad lines.
     pub is_cut: bool,
 }
 
@@ -128,15 +131,16 @@ impl Ledger {
         if n == 0 {
             return Ok(tally);
         }
+        let most_bad = MOST_BAD.0.max(n.saturating_mul(MOST_BAD.1));
         let end = self.walk(BUDGET, &mut |line| {
             let Some(row) = line.and_then(Row::parse) else {
                 tally.bad += 1;
-                return true;
+                return tally.bad < most_bad;
             };
             tally.records += 1;
             each(&row) && tally.records < n
         });
-        tally.is_cut = end.map_err(|source| self.unreadable(source))? == End::Budget;
+        tally.is_cut = end.map_err(|source| self.unreadable(source))? == End::Budget || tally.bad >= most_bad;
         Ok(tally)
     }
 
@@ -722,6 +726,20 @@ mod tests {
         assert_eq!(append(&ledger, "B").unwrap().seq, 2);
         check(&ledger, &["B", "A"], 5);
         assert!(temp.0.join("run_ledger.torn").metadata().is_err(), "whole lines are left where they are");
+    }
+
+    #[test]
+    fn a_listing_does_not_go_through_a_file_of_other_lines() {
+        let temp = Temp::new();
+        let ledger = temp.ledger(0, 5);
+        append(&ledger, "A").unwrap();
+        let record = temp.text();
+        temp.write((record.clone() + &"{}\n".repeat(999)).as_bytes());
+        assert_eq!(read(&ledger, 10), (strings(&["A"]), Tally { records: 1, bad: 999, is_cut: false }));
+        temp.write((record + &"{}\n".repeat(2000)).as_bytes());
+        assert_eq!(read(&ledger, 100), (strings(&[]), Tally { records: 0, bad: 1000, is_cut: true }));
+        assert_eq!(read(&ledger, 200), (strings(&[]), Tally { records: 0, bad: 2000, is_cut: true }));
+        assert_eq!(read(&ledger, 201), (strings(&["A"]), Tally { records: 1, bad: 2000, is_cut: false }));
     }
 
     #[test]

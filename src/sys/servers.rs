@@ -4,12 +4,11 @@
 //! **Invariant:** an ordinary run asks one question here, the health of one server, on the connection that the chat uses
 //! next. A key goes to the server that it was configured for and to no other. Nothing here starts or changes a server.
 
-use crate::rules::chunk::{Fold, List, Loose};
+use crate::rules::json::{self, Items, Take};
 use crate::sys::http::{Http, Request, stopped};
 use crate::words::server::{Secret, Server};
 use crate::words::stop::Stop;
 use crate::words::task::Failure;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -135,12 +134,12 @@ pub fn health(http: &Http, server: &Server, health_url: Option<&str>, timeout: D
 /// has loaded; those that could only name a model on disk come last.
 pub fn detect(http: &Http, ports: &[u16], within: Duration, stop: &Stop) -> Vec<Server> {
     let end = Instant::now() + within;
-    let mut found: Vec<(bool, Server)> = std::thread::scope(|scope| {
+    let found: Vec<(bool, Server)> = std::thread::scope(|scope| {
         let looks: Vec<_> = ports.iter().map(|port| scope.spawn(move || look(http, *port, end, stop))).collect();
         looks.into_iter().filter_map(|look| look.join().ok().flatten()).collect()
     });
-    found.sort_by_key(|(is_loaded, _)| !is_loaded); // stable: else in the order of the ports
-    found.into_iter().map(|(_, server)| server).collect()
+    let (loaded, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(is_loaded, _)| *is_loaded);
+    loaded.into_iter().chain(others).map(|(_, server)| server).collect()
 }
 
 /// Asks how many tokens fit, prompt and reply together. `None` where no answer says.
@@ -177,8 +176,9 @@ pub fn count_tokens(http: &Http, server: &Server, text: &str, timeout: Duration,
         let request = Request { url: &url, key: server.key.as_ref(), body: Some(body.into()), timeout };
         // A token has eight digits at most, and a comma.
         let answer = http.fetch(&request, LIMIT + text.len() * 12, stop).ok().filter(|answer| answer.status == 200)?;
-        let counted: Counted = serde_json::from_slice(&answer.body).ok()?;
-        counted.count.count().or(Some(counted.tokens.0.0).filter(|tokens| *tokens > 0))
+        let mut counted = Counted::default();
+        json::read(&answer.body, &mut counted).ok()?;
+        Some(counted.count.max(counted.tokens.0 as u64)).filter(|count| (1..1 << 48).contains(count))
     })
 }
 
@@ -299,22 +299,19 @@ impl Asker<'_> {
 }
 
 /// A reply to `/tokenize`: llama.cpp's list of tokens or vLLM's count.
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 struct Counted {
-    tokens: List<Items>,
-    count: Loose,
+    tokens: Items,
+    count: u64,
 }
 
-/// Counts the items of a list without keeping them.
-#[derive(Default)]
-struct Items(u64);
-
-impl Fold for Items {
-    type Item = IgnoredAny;
-
-    fn push(&mut self, _: IgnoredAny) {
-        self.0 += 1;
+impl<'t> Take<'t> for Counted {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        match key {
+            "tokens" => Some(&mut self.tokens),
+            "count" => Some(&mut self.count),
+            _ => None,
+        }
     }
 }
 

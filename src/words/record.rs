@@ -77,7 +77,7 @@ pub enum RuntimeStatus {
 /// What left the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CloudUse {
-    pub calls: u32,
+    pub calls: u64,
     pub bytes: u64,
     pub usd: f64,
 }

@@ -172,6 +172,28 @@ fn what_was_edited_since_is_left_unless_forced_and_even_then_kept() {
 }
 
 #[test]
+fn one_edited_file_keeps_all_of_them() {
+    let mut scene = Scene::new("undo-one-of-two", "fixtures/run/031_two_new_files_in_one_reply/http");
+    let before = scene.tree();
+    let task = "Create temperature.py with to_fahrenheit(celsius), and test_temperature.py that checks 0 and 100.";
+    let ran = scene.mux(&["run", "--change", "--no-verify", task]);
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    drop(scene.server.take().map(Server::end));
+    let target = id(&ran);
+    let written = scene.tree();
+    scene.write("temperature.py", b"# by hand\n");
+    let edited = scene.tree();
+    let ran = scene.undo(&[&target, "--json"], 1, &["\"undone\":0", "\"run_id\":null", "\"path\":\"temperature.py\""]);
+    assert!(!text(&ran.stdout).contains("test_temperature.py"), "only what stands in the way is named");
+    assert_eq!(scene.tree(), edited);
+    // Once it is as the run left it, nothing stands in the way; a file that is gone already is no hindrance.
+    scene.write("temperature.py", &written["temperature.py"]);
+    fs::remove_file(scene.world.work.join("test_temperature.py")).unwrap();
+    scene.undo(&[&target], 0, &["undone: 1 files\n", "deleted temperature.py"]);
+    assert_eq!(scene.tree(), before);
+}
+
+#[test]
 fn what_cannot_be_undone_is_said() {
     let mut scene = Scene::new("undo-not", FIXTURE);
     let target = scene.run();

@@ -100,7 +100,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "run|Rename {{root}}/one/a.py to {{root}}/two/b.py",
         b"",
         2,
-        "the task names two unrelated directories, `{{root}}/two` and `{{root}}/one`|say which one is meant with `--workdir DIR`",
+        "the task names two unrelated directories, `{{root}}/one` and `{{root}}/two`|say which one is meant with `--workdir DIR`",
     ),
     ("rnu|x", b"", 2, "unknown command `rnu`|`mux --help` lists what there is"),
     ("x\u{1b}[31m", b"", 2, "unknown command `x\\x1b[31m`|`mux --help` lists what there is"),
