@@ -55,8 +55,8 @@ fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     listen(&stop).context(Kind::Io, || "cannot listen for signals".to_string())?;
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());
     let input: Option<&mut dyn Read> = if stdin.is_terminal() { None } else { Some(&mut stdin) };
-    let is_terminal = err.is_terminal();
-    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal }, &stop)
+    let (is_terminal, is_page) = (err.is_terminal(), std::io::stdout().is_terminal());
+    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal, is_page }, &stop)
 }
 
 /// The first signal asks for an orderly end: roll back, record, exit 128 + its number. A second SIGINT ends at once. A

@@ -6,12 +6,12 @@ use crate::engine::connect::Connected;
 use crate::engine::heal;
 use crate::engine::judge::take_back;
 use crate::engine::outcome::{Outcome, exit_code};
-use crate::engine::run::Course;
+use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
 use crate::sys::ledger::{Ledger, Limits};
-use crate::sys::results::{Keep, Part};
+use crate::sys::results::{Keep, Part, Results};
 use crate::sys::state::State;
 use crate::words::changes::Op;
 use crate::words::error::Error;
@@ -67,7 +67,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, course.attempts.len()),
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
-    prune(&course);
+    prune(&course.house, &course.prepared.settings.config);
     let hints = if exit == 0 { Vec::new() } else { hints(&course, connected, &reason, refused) };
     let (proof, reply) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
     let reply = reply.unwrap_or_default();
@@ -144,6 +144,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
     RunRecord {
         schema: SCHEMA,
         run_id: course.run_id.clone(),
+        undoes: None,
         seq: 0,
         timestamp,
         ts,
@@ -199,13 +200,13 @@ fn log(
 }
 
 /// Old results go when new ones come. What cannot be pruned now stays until the next time.
-fn prune(course: &Course<'_>) {
-    let keep = &course.prepared.settings.config.state;
+pub fn prune(house: &House<'_>, config: &Config) {
+    let keep = &config.state;
     let keep = Keep { days: u64::from(keep.keep_runs_days), bytes: keep.keep_runs_bytes };
-    let open = heal::report(&course.house.state.runs()).unwrap_or_default();
+    let open = heal::report(&house.state.runs()).unwrap_or_default();
     let must_stay =
         |dir: &Path| open.iter().any(|left| dir.file_name().is_some_and(|name| name == left.run_id.as_str()));
-    let _ = course.results.prune(course.house.env.now, keep, &must_stay);
+    let _ = Results::at(house.state.runs()).prune(house.env.now, keep, &must_stay);
 }
 
 /// The ledger of the configuration.
@@ -256,7 +257,7 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
 }
 
 /// The hash of a text in hex.
-fn sha256(text: &str) -> String {
+pub fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");

@@ -6,9 +6,9 @@ use crate::engine::run::House;
 use crate::engine::{connect, finish, heal};
 use crate::sys::config_files::{self, Effective};
 use crate::sys::http;
-use crate::sys::ledger::Ledger;
+use crate::sys::ledger::{Found, Ledger};
 use crate::sys::servers::{self, Wanted};
-use crate::words::error::Error;
+use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +33,23 @@ pub fn look(house: &House<'_>, project: Option<&Path>) -> Result<Look, Error> {
     let ledger = finish::ledger(house.state, &settings.config);
     let unfinished = heal::report(&house.state.runs())?.into_iter().map(|left| left.run_id).collect();
     Ok(Look { settings, ledger, unfinished })
+}
+
+/// Returns the ledger line of the run whose id begins with `id`.
+///
+/// # Errors
+/// `Usage` for an id that is unknown, or that several runs begin with; `Io`.
+pub fn find(ledger: &Ledger, id: &str) -> Result<String, Error> {
+    match ledger.find(id)? {
+        Found::One(line) => Ok(line),
+        Found::Several(ids) => {
+            let error = Error::new(Kind::Usage, format!("`{id}` is the beginning of {} run ids", ids.len()));
+            Err(error.hint(format!("one of: {}", ids.join(", "))))
+        }
+        Found::Nothing => {
+            Err(Error::new(Kind::Usage, format!("unknown run id `{id}`")).hint("`mux log` lists the recent ones"))
+        }
+    }
 }
 
 /// Asks the model server how it is. `window`: also how much fits.

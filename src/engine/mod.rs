@@ -14,4 +14,5 @@ pub mod outcome;
 pub mod place;
 pub mod run;
 pub mod suites;
+pub mod undo;
 pub mod verify;

@@ -22,6 +22,7 @@ commands:
   status              the model server, recent routes and failures; reads only
   log                 recent runs
   diff RUN_ID         what a run changed, or what its last try would have changed
+  undo RUN_ID         take a run back; an undo can be undone too
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -53,6 +54,7 @@ options of the others:
   doctor --json
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
+  undo RUN_ID [--force] [--no-wait] [--json]
   config show [--json]
   trust [DIR] [--remove]
 
@@ -77,6 +79,7 @@ pub enum Command {
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
+    Undo { args: UndoArgs, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
 }
 
@@ -89,6 +92,16 @@ pub struct LogArgs {
     pub failed: bool,
     /// Only records younger than this many milliseconds.
     pub since_ms: Option<u64>,
+    pub json: bool,
+}
+
+/// The options of `mux undo`.
+#[derive(Debug, Default, PartialEq)]
+pub struct UndoArgs {
+    /// Or the beginning of one.
+    pub run_id: String,
+    pub force: bool,
+    pub no_wait: bool,
     pub json: bool,
 }
 
@@ -125,7 +138,7 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 7] = ["run", "doctor", "status", "log", "diff", "config", "trust"];
+const COMMANDS: [&str; 8] = ["run", "doctor", "status", "log", "diff", "undo", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -145,7 +158,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run(parser),
-        "doctor" | "status" | "log" | "diff" | "config" | "trust" => other(name, parser),
+        "doctor" | "status" | "log" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
@@ -198,19 +211,24 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
 fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     let (mut json, mut check, mut remove, mut config) = (false, false, false, None);
     let mut log = LogArgs { n: 20, route: None, failed: false, since_ms: None, json: false };
+    let mut undo = UndoArgs::default();
     let mut value: Option<OsString> = None;
     while let Some(arg) = parser.next().map_err(usage)? {
         match (name, arg) {
             (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
-            ("doctor" | "status" | "log" | "diff" | "config", Arg::Long("config")) => config = Some(path(&mut parser)?),
-            ("doctor" | "status" | "log" | "config", Arg::Long("json")) => json = true,
+            ("doctor" | "status" | "log" | "diff" | "undo" | "config", Arg::Long("config")) => {
+                config = Some(path(&mut parser)?);
+            }
+            ("doctor" | "status" | "log" | "undo" | "config", Arg::Long("json")) => json = true,
+            ("undo", Arg::Long("force")) => undo.force = true,
+            ("undo", Arg::Long("no-wait")) => undo.no_wait = true,
             ("status", Arg::Long("check")) => check = true,
             ("trust", Arg::Long("remove")) => remove = true,
             ("log", Arg::Short('n')) => log.n = count(&text(&mut parser)?)?,
             ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
             ("log", Arg::Long("failed")) => log.failed = true,
             ("log", Arg::Long("since")) => log.since_ms = Some(span(&text(&mut parser)?)?),
-            ("diff" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
+            ("diff" | "undo" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
             (_, arg) => return Err(unexpected(&arg, &options_of(name))),
         }
     }
@@ -218,15 +236,19 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         "doctor" => Command::Doctor { json, config },
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
-        "diff" => Command::Diff { run_id: run_id(value)?, config },
+        "diff" => Command::Diff { run_id: run_id(name, value)?, config },
+        "undo" => Command::Undo { args: UndoArgs { run_id: run_id(name, value)?, json, ..undo }, config },
         "log" => Command::Log { args: LogArgs { json, ..log }, config },
         "config" => Command::Config { action: action(value, json)?, config },
         _ => Command::Trust { dir: value.map(PathBuf::from), remove },
     })
 }
 
-fn run_id(value: Option<OsString>) -> Result<String, Error> {
-    let missing = || Error::new(ErrorKind::Usage, "`mux diff` needs a run id").hint("`mux log` lists the recent ones");
+fn run_id(command: &str, value: Option<OsString>) -> Result<String, Error> {
+    let missing = || {
+        let error = Error::new(ErrorKind::Usage, format!("`mux {command}` needs a run id"));
+        error.hint("`mux log` lists the recent ones")
+    };
     value.ok_or_else(missing)?.string().map_err(usage)
 }
 
@@ -406,6 +428,9 @@ mod tests {
         assert_eq!(read(&line), Ok(Command::Log { args, config: None }));
         let config = Command::Config { action: Action::Init, config: None };
         assert_eq!(read(&["config", "init"]), Ok(config));
+        let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
+        let line = ["undo", "--force", "01A", "--no-wait", "--json"];
+        assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
         assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
     }
 
@@ -424,6 +449,11 @@ mod tests {
         check_error(
             &["status", "--jsno"],
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
+        );
+        check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
+        check_error(
+            &["undo", "--forc", "01A"],
+            "unexpected argument `--forc`\n  hint: did you mean `--force`? `mux --help` lists all",
         );
         check_error(&["run", "--answer", "--change", "x"], "`--answer` and `--change` contradict each other");
         check_error(&["run", "--deadline", "0", "x"], "`--deadline 0` is not a number of seconds from 1 to 604800");

@@ -10,4 +10,5 @@ pub mod run;
 pub mod start;
 pub mod status;
 pub mod trust;
+pub mod undo;
 pub mod watch;

@@ -4,7 +4,7 @@
 
 use crate::engine::outcome::{Outcome, Plan};
 use crate::rules::escape::{one_line, plain};
-use crate::words::changes::Op;
+use crate::words::changes::{FileOp, Op};
 use crate::words::task::{Proof, Verdict};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -34,14 +34,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     if says_first {
         text(out, &outcome.output)?;
     }
-    for file in &record.files {
-        let what = match file.op {
-            Op::Create => "created",
-            Op::Change => "changed",
-            Op::Delete => "deleted",
-        };
-        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
-    }
+    files(out, &record.files)?;
     if !says_first {
         text(out, &outcome.output)?;
     }
@@ -59,6 +52,22 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
 
 fn text(out: &mut dyn Write, text: &str) -> io::Result<()> {
     if text.is_empty() { Ok(()) } else { writeln!(out, "{}", plain(text.trim_end())) }
+}
+
+/// Writes what was done to each file, a line each.
+///
+/// # Errors
+/// Those of the writer.
+pub fn files(out: &mut dyn Write, files: &[FileOp]) -> io::Result<()> {
+    for file in files {
+        let what = match file.op {
+            Op::Create => "created",
+            Op::Change => "changed",
+            Op::Delete => "deleted",
+        };
+        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
+    }
+    Ok(())
 }
 
 fn verify_line(proof: Option<&Proof>) -> String {

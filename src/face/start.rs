@@ -3,7 +3,7 @@
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, log, run, status, trust};
+use crate::face::{config, diff, doctor, log, run, status, trust, undo};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -21,6 +21,8 @@ pub struct Streams<'a> {
     pub err: &'a mut dyn Write,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
+    /// Whether standard output is one.
+    pub is_page: bool,
 }
 
 /// Does what the command says and returns the exit code.
@@ -28,7 +30,7 @@ pub struct Streams<'a> {
 /// # Errors
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
-    let Streams { input, out, err, is_terminal } = streams;
+    let Streams { input, out, err, is_terminal, is_page } = streams;
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
@@ -77,7 +79,14 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
         }
         Command::Diff { run_id, config } => {
             let state = State::locate(env)?;
-            diff::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), run_id, out)
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            let colour = is_page && env.var("NO_COLOR").is_none();
+            diff::run(&house, project().as_deref(), run_id, colour, &mut Lines::new(err), out)
+        }
+        Command::Undo { args, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            undo::run(&house, project().as_deref(), args, &mut Lines::new(err), out, stop)
         }
         Command::Log { args, config } => {
             let state = State::locate(env)?;

@@ -14,6 +14,8 @@ pub struct Row<'a> {
     pub run_id: Cow<'a, str>,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the ledger's order"))]
     pub seq: u64,
+    /// The run that an `undo` took back.
+    pub undoes: Option<Cow<'a, str>>,
     pub timestamp: Cow<'a, str>,
     pub kind: Cow<'a, str>,
     pub route: Cow<'a, str>,
@@ -89,6 +91,7 @@ impl<'t> Take<'t> for Row<'t> {
             "kind" => &mut self.kind,
             "route" => &mut self.route,
             "reason" => &mut self.reason,
+            "undoes" => &mut self.undoes,
             "refused" => &mut self.refused,
             "workdir" => &mut self.workdir,
             "verify_ok" => &mut self.verify_ok,

@@ -14,6 +14,7 @@
 
 mod cause;
 mod journal;
+mod kept;
 mod recover;
 #[cfg(test)]
 mod tests;
@@ -22,24 +23,25 @@ mod work_dir;
 
 pub use cause::{Cause, Found};
 pub use journal::Purpose;
-pub use recover::RollBack;
+pub use kept::{Kept, Standing, State, kept};
 #[cfg(test)]
-pub use recover::{Left, Why};
+pub use recover::Why;
+pub use recover::{Left, RollBack};
 pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;
 use crate::rules::sorted::sorted;
 use crate::words::changes::{FileOp, Op};
 use crate::words::stop::Stop;
-use journal::{Journal, Orphan, Plan, SCHEMA};
+use journal::{Gone, Journal, Orphan, Plan, SCHEMA};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use tree::Walk;
-use work_dir::open_base;
+use work_dir::{joined, open_base};
 
 /// A changeset that was not applied. The tree is as before, but for what `rolled_back.left` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Applied {
     journal: Option<Journal>,
     /// Descriptors that a roll-back will need, so that running out of them never prevents one.
     reserve: Vec<OwnedFd>,
+    /// Directories that should have gone and hold other files.
+    left: Vec<Left>,
 }
 
 /// A directory, the next one or the files of a copy.
@@ -85,7 +89,32 @@ pub fn apply(
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<Applied, Failed> {
-    let targets = look_at(dir, planned, expected, stop)?;
+    begin(dir, run_dir, look_at(dir, &wanted(planned), expected, stop)?, Vec::new(), stop)
+}
+
+/// Looks whether [`apply`] would begin to write: for a preview.
+///
+/// # Errors
+/// Those of [`apply`] before anything is written.
+pub fn would_apply(
+    dir: &WorkDir,
+    planned: &[Planned<'_>],
+    expected: &BTreeMap<String, Option<String>>,
+    stop: &Stop,
+) -> Result<(), Cause> {
+    look_at(dir, &wanted(planned), expected, stop).map(drop)
+}
+
+fn wanted<'a>(planned: &'a [Planned<'a>]) -> Vec<Wanted<'a>> {
+    let wanted = planned.iter().map(|Planned { path, content, .. }| {
+        let content = content.map(|content| Content::Bytes(content.as_bytes()));
+        Wanted { path: path.as_str(), content }
+    });
+    wanted.collect()
+}
+
+/// From what there is to do to what is done; `gone` are directories that go with their last file.
+fn begin(dir: &WorkDir, run_dir: &Path, targets: Targets<'_>, gone: Vec<Gone>, stop: &Stop) -> Result<Applied, Failed> {
     let hold = || dir.base.try_clone().map_err(|error| Cause::os("hold", ".")(tree::errno(&error)));
     let base = hold()?;
     let mut plan = Plan {
@@ -93,11 +122,12 @@ pub fn apply(
         base: dir.base_path.clone().into_os_string(),
         prefix: dir.prefix.clone(),
         dirs: targets.dirs.into_iter().collect(),
+        gone,
         temp: String::new(),
         steps: targets.steps,
     };
     if plan.steps.is_empty() {
-        return Ok(Applied { base, plan, journal: None, reserve: Vec::new() });
+        return Ok(Applied { base, plan, journal: None, reserve: Vec::new(), left: Vec::new() });
     }
     let reserve = (0..N_RESERVED).map(|_| hold()).collect::<Result<_, _>>()?;
     let mut journal = Journal::create(run_dir)?;
@@ -107,10 +137,37 @@ pub fn apply(
         let _ = journal.remove(0);
         return Err(cause.into());
     }
-    let applied = Applied { base, plan, journal: Some(journal), reserve };
-    match applied.stage(&targets.contents, stop).and_then(|()| applied.exchange(stop)) {
-        Ok(()) => Ok(applied),
+    let mut applied = Applied { base, plan, journal: Some(journal), reserve, left: Vec::new() };
+    let done = applied.stage(&targets.contents, stop).and_then(|()| applied.exchange(stop));
+    match done.and_then(|()| recover::remove_dirs(applied.base.as_fd(), &applied.plan)) {
+        Ok(left) => {
+            applied.left = left;
+            Ok(applied)
+        }
         Err(cause) => Err(Failed { cause, rolled_back: applied.roll_back() }),
+    }
+}
+
+/// What a target is to hold; no content deletes it.
+struct Wanted<'a> {
+    path: &'a str,
+    content: Option<Content<'a>>,
+}
+
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// The pre-image of a step of a kept changeset, with its mode, owner and attributes.
+    Image(&'a Kept, usize),
+}
+
+impl Content<'_> {
+    /// Returns the SHA-256 and the length.
+    fn facts(&self) -> (String, u64) {
+        match self {
+            Content::Bytes(bytes) => (tree::hash_of(bytes), bytes.len() as u64),
+            Content::Image(kept, index) => kept.facts(*index),
+        }
     }
 }
 
@@ -119,21 +176,22 @@ struct Targets<'a> {
     dirs: BTreeSet<String>,
     steps: Vec<FileOp>,
     /// For each step its new content; `None` deletes.
-    contents: Vec<Option<&'a str>>,
+    contents: Vec<Option<Content<'a>>>,
 }
 
 /// Looks at all targets and finds out what there is to do. Writes nothing.
 fn look_at<'a>(
     dir: &WorkDir,
-    planned: &[Planned<'a>],
+    wanted: &[Wanted<'a>],
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<Targets<'a>, Cause> {
     let mut targets = Targets { dirs: BTreeSet::new(), steps: Vec::new(), contents: Vec::new() };
     let mut walk = Walk::new(dir.base.as_fd());
     // Files of one directory together: it is walked to once in each phase, and synced once.
-    let places = planned.iter().map(|one| (tree::split(one.path.as_str()), one.path.as_str(), one.content)).collect();
-    for (_, path, content) in sorted(places) {
+    let places = wanted.iter().enumerate().map(|(index, one)| (tree::split(one.path), index)).collect();
+    for (_, index) in sorted(places) {
+        let Some(&Wanted { path, content }) = wanted.get(index) else { continue };
         go_on(stop)?;
         let full = format!("{}{path}", dir.prefix);
         let (parent, name) = tree::split(&full);
@@ -150,7 +208,7 @@ fn look_at<'a>(
         if expected.get(path).is_some_and(|shown| *shown != before) {
             return Err(Cause::Stale { path: path.to_string() });
         }
-        let after = content.map(|content| tree::hash_of(content.as_bytes()));
+        let (after, bytes) = content.as_ref().map(Content::facts).unzip();
         let op = match (&before, &after) {
             (None, None) => return Err(Cause::refused(path, Found::Absent)),
             (None, Some(_)) => Op::Create,
@@ -161,7 +219,7 @@ fn look_at<'a>(
         if op == Op::Create {
             add_missing(&mut walk, parent, &mut targets.dirs)?;
         }
-        let bytes = content.map_or(0, |content| content.len() as u64);
+        let bytes = bytes.unwrap_or(0);
         targets.steps.push(FileOp { path: path.to_string(), op, before, after, bytes });
         targets.contents.push(content);
     }
@@ -184,7 +242,7 @@ fn go_on(stop: &Stop) -> Result<(), Cause> {
 
 impl Applied {
     /// Makes the directories, and writes all new content beside its target, synced.
-    fn stage(&self, contents: &[Option<&str>], stop: &Stop) -> Result<(), Cause> {
+    fn stage(&self, contents: &[Option<Content<'_>>], stop: &Stop) -> Result<(), Cause> {
         let mut walk = Walk::new(self.base.as_fd());
         for dir in &self.plan.dirs {
             let (parent, name) = tree::split(dir);
@@ -201,12 +259,22 @@ impl Applied {
             let (parent, name) = tree::split(&path);
             walk.need(parent)?;
             let old = if step.op == Op::Change { tree::look(walk.fd(), name, &step.path)? } else { None };
-            let mode = if old.is_some() { tree::PRIVATE } else { tree::SHARED };
+            let image = if let Content::Image(kept, index) = content { Some(kept.open(*index)?) } else { None };
+            let is_new = old.is_none() && image.is_none();
+            let mode = if is_new { tree::SHARED } else { tree::PRIVATE };
             let fails = Cause::os("write", &step.path);
             let mut file = tree::create(walk.fd(), &self.plan.names(index).temp, mode).map_err(&fails)?;
-            file.write_all(content.as_bytes()).map_err(|error| fails(tree::errno(&error)))?;
-            if let Some((old, stat)) = old {
-                tree::dress(&file, &old, &stat).map_err(|errno| match errno {
+            let written = match (content, &image) {
+                (Content::Bytes(bytes), _) => file.write_all(bytes),
+                (Content::Image(..), image) => {
+                    image.as_ref().map_or(Ok(0), |(image, _)| io::copy(&mut &*image, &mut file)).map(drop)
+                }
+            };
+            written.map_err(|error| fails(tree::errno(&error)))?;
+            // What was there before a run comes back with its whole mode; new content inherits permissions alone.
+            let mask = if image.is_some() { tree::WHOLE } else { tree::PERMISSIONS };
+            if let Some((old, stat)) = image.or(old) {
+                tree::dress(&file, &old, &stat, mask).map_err(|errno| match errno {
                     Errno::PERM => Cause::refused(&step.path, Found::NotOurs),
                     errno => fails(errno),
                 })?;
@@ -251,6 +319,11 @@ impl Applied {
     /// Returns what was done, sorted by directory and name. Empty where the reply changed no byte.
     pub fn ops(&self) -> &[FileOp] {
         &self.plan.steps
+    }
+
+    /// Returns the directories that an undo should have removed and that hold other files.
+    pub fn left(&self) -> &[Left] {
+        &self.left
     }
 
     /// Makes the changeset final. Its pre-images stay in the run's directory.
@@ -298,8 +371,7 @@ impl Unfinished {
     }
 
     pub fn work_dir(&self) -> PathBuf {
-        let base = PathBuf::from(&self.plan.base);
-        if self.plan.prefix.is_empty() { base } else { base.join(self.plan.prefix.trim_end_matches('/')) }
+        joined(Path::new(&self.plan.base), &self.plan.prefix)
     }
 
     /// Returns what the run was about to do, or did.

@@ -502,6 +502,7 @@ mod tests {
         RunRecord {
             schema: SCHEMA,
             run_id: id.to_string(),
+            undoes: None,
             seq: 0,
             timestamp,
             ts,

@@ -143,7 +143,11 @@ impl Results {
         Ok(pruned)
     }
 
-    fn run(&self, id: &str) -> Result<PathBuf, Error> {
+    /// Names the directory of a run; nothing is touched.
+    ///
+    /// # Errors
+    /// `Usage` for what is no run id.
+    pub fn run(&self, id: &str) -> Result<PathBuf, Error> {
         if run_id::is_run_id(id) {
             return Ok(self.dir.join(id));
         }

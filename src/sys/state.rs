@@ -43,7 +43,7 @@ pub enum DirLock {
     /// Another run holds it: its id and process, or as much as it said.
     Busy { holder: String },
     /// The work has to end before the directory came free.
-    Stopped(#[cfg_attr(not(test), expect(dead_code, reason = "the run looks at its stop itself"))] StopReason),
+    Stopped(StopReason),
 }
 
 /// A lock that is held. The kernel frees it with the descriptor, so a killed run leaves no stale lock.

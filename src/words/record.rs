@@ -13,6 +13,9 @@ pub const SCHEMA: u32 = 1;
 pub struct RunRecord {
     pub schema: u32,
     pub run_id: String,
+    /// The run that this one took back; absent but for `undo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
     /// Grows by one with every record; given by the ledger under its lock. Survives clock jumps.
     pub seq: u64,
     /// RFC 3339, UTC.
@@ -67,6 +70,8 @@ pub enum RuntimeStatus {
     Up,
     Down,
     Restarted,
+    /// The run needed no model.
+    Unused,
 }
 
 /// What left the machine.

@@ -17,4 +17,6 @@ mod replay;
 mod scenarios;
 mod signals;
 mod tidy;
+mod two;
+mod undo;
 mod usage;

@@ -61,6 +61,7 @@ scenarios! {
     _040_offline_in_the_environment_allows_no_cloud,
     _041_a_file_that_someone_else_changed_is_left_and_reported,
     _042_a_busy_server_is_asked_again,
+    _043_a_run_is_undone_and_the_undo_too,
     _050_tests_that_were_red_before_make_it_unproven,
     _051_a_test_that_was_green_before_makes_it_failed,
     _060_a_class_is_found_with_its_tests,

@@ -10,7 +10,7 @@ use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited, Weakened};
 use crate::rules::{confidence, diff, names};
-use crate::sys::disk::{Applied, WorkDir};
+use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::chat::{Ask, Reply};
@@ -187,6 +187,8 @@ fn materialise(
     let diff = whole_diff(&changes, &before);
     let weakened = weakened(&planned, &before);
     if site.preview {
+        let would = disk::would_apply(site.dir, &planned, &site.context.seen(), stop);
+        would.map_err(|cause| Failure::from(&cause))?;
         let remarks = judge::remark(&weakened).into_iter().collect();
         let proof = Proof { remarks, ..verify::unjudged("a preview".to_string()) };
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });

@@ -11,7 +11,7 @@ use super::cause::{Cause, Found};
 use super::tree;
 use crate::rules::sorted::sorted;
 use crate::words::changes::FileOp;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -30,6 +30,9 @@ pub(super) struct Plan {
     pub(super) prefix: String,
     /// Directories to make, parents first, relative to `base`.
     pub(super) dirs: Vec<String>,
+    /// Directories to remove where nothing is left in them, parents first, relative to `base`: an undo has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gone: Vec<Gone>,
     /// Beginning of the temporary names.
     pub(super) temp: String,
     /// In the order in which they are done. Paths are relative to the work directory.
@@ -37,6 +40,14 @@ pub(super) struct Plan {
 }
 
 pub(super) const SCHEMA: u32 = 1;
+
+/// A directory that is removed, with what it takes to make it again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Gone {
+    pub(super) path: String,
+    /// Its permissions.
+    pub(super) mode: RawMode,
+}
 
 /// Names of step `index`, in the target's directory.
 pub(super) struct Names {
@@ -52,6 +63,11 @@ impl Plan {
     pub(super) fn names(&self, index: usize) -> Names {
         let temp = format!("{}{index}", self.temp);
         Names { aside: format!("{temp}r"), scratch: format!("{temp}c"), temp }
+    }
+
+    /// Reads a plan; `None` for what this mux does not understand.
+    pub(super) fn parse(text: &[u8]) -> Option<Plan> {
+        serde_json::from_slice::<Plan>(text).ok().filter(|plan| plan.schema == SCHEMA)
     }
 
     /// Returns the path of a step relative to `base`.
@@ -72,10 +88,10 @@ pub(super) struct Journal {
     number: u32,
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const MIDDLE: &str = ".undo-";
 /// Most changesets of one run.
-const MAX_NUMBER: u32 = 1000;
+pub(super) const MAX_NUMBER: u32 = 1000;
 
 impl Journal {
     /// Begins a journal for the run whose directory is `run_dir`.
@@ -162,7 +178,7 @@ impl Journal {
     }
 
     fn image(&self, index: usize) -> String {
-        format!("undo-{}.{index}", self.number)
+        image(self.number, index)
     }
 
     /// Whether the pre-image of a step is here, complete.
@@ -207,6 +223,11 @@ impl Journal {
             _ => false,
         }
     }
+}
+
+/// Returns the name of the pre-image of step `index` of the changeset `number` of a run.
+pub(super) fn image(number: u32, index: usize) -> String {
+    format!("undo-{number}.{index}")
 }
 
 /// How an open journal is looked at.
@@ -268,7 +289,7 @@ fn orphan(runs: &Path, run_id: String, number: u32, purpose: Purpose) -> Result<
     }
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(|error| fails(tree::errno(&error)))?;
-    let plan = serde_json::from_slice::<Plan>(&text).ok().filter(|plan| plan.schema == SCHEMA);
+    let plan = Plan::parse(&text);
     // The run's directory is made before the journal; without it there is nothing that could be brought back.
     let Ok(run) = run else { return Ok(Some(Orphan::Unreadable(name))) };
     let journal = Journal { file, runs: runs_fd, run, name, run_id, number };

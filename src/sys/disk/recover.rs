@@ -5,10 +5,10 @@
 //! neither the old nor the new one belongs to somebody else and is left alone. No old file is ever unlinked.
 
 use super::cause::{Cause, Found};
-use super::journal::{Journal, Names, Plan};
+use super::journal::{Gone, Journal, Names, Plan};
 use super::tree::{self, Now, Walk};
 use crate::words::changes::{FileOp, Op};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -64,6 +64,11 @@ enum Back {
 /// Takes all of a changeset back and ends its journal, unless the disk refused: then the journal stays open.
 pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) -> RollBack {
     let (mut walk, mut done) = (Walk::new(base), RollBack::default());
+    for gone in &plan.gone {
+        if let Err(cause) = remake_dir(&mut walk, gone) {
+            done.left.push(Left { path: gone.path.clone(), why: Why::Failed(cause) });
+        }
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         let back = enter(&mut walk, plan, step).and_then(|there| {
             if there {
@@ -277,6 +282,36 @@ impl Place<'_> {
     fn fails(&self) -> impl Fn(Errno) -> Cause {
         Cause::os("restore", &self.step.path)
     }
+}
+
+/// Removes the directories that a changeset leaves empty. Returns those that hold other files.
+pub(super) fn remove_dirs(base: BorrowedFd<'_>, plan: &Plan) -> Result<Vec<Left>, Cause> {
+    let (mut walk, mut left) = (Walk::new(base), Vec::new());
+    for gone in plan.gone.iter().rev() {
+        match remove_dir(&mut walk, &gone.path) {
+            Ok(()) => {}
+            Err(Why::Failed(cause)) => return Err(cause),
+            Err(why) => {
+                let path = gone.path.strip_prefix(&plan.prefix).unwrap_or(&gone.path).to_string();
+                left.push(Left { path, why });
+            }
+        }
+    }
+    walk.leave()?;
+    Ok(left)
+}
+
+/// Makes a directory again that was removed as empty, so that its files have a place to come back to.
+fn remake_dir(walk: &mut Walk<'_>, gone: &Gone) -> Result<(), Cause> {
+    let (parent, name) = tree::split(&gone.path);
+    let fails = Cause::os("make directory", &gone.path);
+    if !walk.enter(parent)? || tree::exists(walk.fd(), name) {
+        return Ok(());
+    }
+    walk.touch();
+    rustix::fs::mkdirat(walk.fd(), name, Mode::RWXU).map_err(&fails)?;
+    let dir = tree::open_dir(walk.fd(), name).map_err(&fails)?;
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(gone.mode)).map_err(fails)
 }
 
 fn remove_dir(walk: &mut Walk<'_>, dir: &str) -> Result<(), Why> {

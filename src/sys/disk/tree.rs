@@ -38,7 +38,9 @@ const CREATE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Read, write and execute: the part of a mode that new content inherits. Not set-user-id, for the same reason for which
 /// the kernel drops it on a write.
-const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
+pub(super) const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
+/// All of a mode: what a file gets back that was taken out of the tree.
+pub(super) const WHOLE: Mode = Mode::all();
 
 /// Opens a directory of one component.
 pub(super) fn open_dir(at: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
@@ -221,13 +223,13 @@ pub(super) fn create(dir: BorrowedFd<'_>, name: &str, mode: Mode) -> Result<File
     rustix::fs::openat(dir, name, CREATE, mode).map(File::from)
 }
 
-/// Gives new content the owner, group, permissions and extended attributes of the file that it replaces.
+/// Gives new content the owner, group, mode (as far as `mask` goes) and extended attributes of the file that it replaces.
 ///
 /// # Errors
 /// `PERM` where owner or group cannot be kept. Attributes that the file system does not take are lost silently.
-pub(super) fn dress(new: &File, old: &File, stat: &Stat) -> Result<(), Errno> {
+pub(super) fn dress(new: &File, old: &File, stat: &Stat, mask: Mode) -> Result<(), Errno> {
     keep_owner(new, stat)?;
-    rustix::fs::fchmod(new, Mode::from_raw_mode(stat.st_mode) & PERMISSIONS)?;
+    rustix::fs::fchmod(new, Mode::from_raw_mode(stat.st_mode) & mask)?;
     copy_attributes(new, old);
     Ok(())
 }

@@ -54,9 +54,13 @@ impl WorkDir {
         }
         missing.reverse();
         let prefix: String = missing.iter().flat_map(|name| [*name, "/"]).collect();
-        // Joining nothing would add a slash.
-        let path = if prefix.is_empty() { base_path.clone() } else { base_path.join(prefix.trim_end_matches('/')) };
-        Ok(WorkDir { path, base_path, base, prefix })
+        Ok(WorkDir { path: joined(&base_path, &prefix), base_path, base, prefix })
+    }
+
+    /// Opens the directory of a changeset again: `base` is a path without links, `prefix` goes on from there.
+    pub(super) fn again(base_path: PathBuf, prefix: String) -> Result<WorkDir, Cause> {
+        let base = open_base(&base_path)?;
+        Ok(WorkDir { path: joined(&base_path, &prefix), base_path, base, prefix })
     }
 
     /// Returns the path without links.
@@ -156,6 +160,11 @@ pub struct Seen {
     pub sha256: String,
     /// Whether its owner may execute it.
     pub is_executable: bool,
+}
+
+/// Returns the work directory's path. Joining nothing would add a slash.
+pub(super) fn joined(base: &Path, prefix: &str) -> PathBuf {
+    if prefix.is_empty() { base.to_path_buf() } else { base.join(prefix.trim_end_matches('/')) }
 }
 
 /// Opens an absolute path without links, component by component.

@@ -1,0 +1,291 @@
+//! Taking a run back. An undo is a run of its own: its changeset goes through the same journal, is recorded, and can be
+//! undone in turn.
+//!
+//! **Invariants:** a file that is neither what the run left nor what was there before is named, and then nothing at all is
+//! undone unless the user says so; what is there now is kept either way.
+
+use crate::engine::attempt::ask::millis;
+use crate::engine::run::House;
+use crate::engine::{finish, heal, look};
+use crate::rules::config::Config;
+use crate::rules::stats::Row;
+use crate::rules::{diff, names};
+use crate::sys::disk::{self, Cause, Failed, Kept, Standing, State, WorkDir};
+use crate::sys::ledger::Ledger;
+use crate::sys::results::{Part, Results};
+use crate::sys::state::{DirLock, Patience, new_run_id};
+use crate::words::changes::FileOp;
+use crate::words::error::{Context as _, Error, Kind as ErrorKind};
+use crate::words::event::{Event, Watcher};
+use crate::words::record::{CloudUse, RunRecord, RuntimeStatus, SCHEMA};
+use crate::words::stop::{Stop, StopReason};
+use crate::words::task::{Kind, Reason, Route, Source};
+use std::path::Path;
+use std::time::Instant;
+
+/// Larger files are not shown in the diff of an undo, in bytes.
+const LARGEST_SHOWN: u64 = 8 << 20;
+
+/// What is to be undone, and how.
+pub struct Wish<'a> {
+    /// A run id, or the beginning of one.
+    pub run_id: &'a str,
+    /// Undo files too that were changed since.
+    pub force: bool,
+    /// What to do about a work directory that another run holds.
+    pub patience: Patience,
+    pub source: Source,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Undone {
+    /// The run that was to be taken back.
+    pub undoes: String,
+    /// The id of the undo; `None` where nothing was done.
+    pub run_id: Option<String>,
+    pub files: Vec<FileOp>,
+    /// What was left as it is, and why.
+    pub left: Vec<(String, String)>,
+    /// Why nothing was done, in a sentence, where no file stands in the way.
+    pub why: Option<String>,
+    pub hints: Vec<String>,
+    pub exit: u8,
+    /// Set when the work was done but not recorded.
+    pub unlogged: Option<Error>,
+}
+
+/// Takes a run back.
+///
+/// # Errors
+/// `Usage` for a run that is unknown, wrote nothing or was pruned; `Io` for a work directory that is gone and for a disk
+/// that refuses (then all is as before).
+pub fn undo(
+    house: &House<'_>,
+    project: Option<&Path>,
+    wish: &Wish<'_>,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<Undone, Error> {
+    let start = Instant::now();
+    let results = Results::at(house.state.runs());
+    for healed in heal::heal(&house.state.runs())? {
+        watcher.event(&Event::Note(&healed.to_string()));
+    }
+    let look = look::look(house, project)?;
+    let (target, kept) = find(&results, &look.ledger, wish.run_id)?;
+    house.state.make()?;
+    let gone = || format!("cannot undo run {target}: its work directory cannot be used");
+    let dir = kept.work_dir().context(ErrorKind::Io, gone)?;
+    let mut undone = Undone { undoes: target.clone(), exit: 1, ..Undone::default() };
+    let run_id = new_run_id(house.env.now);
+    let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
+    let _lock = match house.state.lock_workdir(dir.path(), &run_id, stop, wish.patience, &mut busy)? {
+        DirLock::Held(held) => held,
+        DirLock::Busy { holder } => {
+            undone.why = Some(format!("run {holder} holds the work directory"));
+            return Ok(undone);
+        }
+        DirLock::Stopped(why) => return Ok(stopped(undone, why)),
+    };
+    let standing = kept.compare(&dir).context(ErrorKind::Io, || format!("cannot undo run {target}"))?;
+    undone.left =
+        standing.iter().filter_map(|one| Some((one.path.clone(), in_the_way(one.state, wish.force)?))).collect();
+    let is_done = standing.iter().all(|one| one.state == State::AsBefore);
+    if is_done || !undone.left.is_empty() {
+        explain(&mut undone, is_done, wish, &standing, &look.ledger)?;
+        return Ok(undone);
+    }
+    watcher.event(&Event::Writing { files: standing.len() });
+    let patch = patch(&kept, &dir, &standing);
+    let applied = kept.undo(&dir, &results.make(&run_id)?, &standing, stop);
+    let left = applied.as_ref().map(|applied| applied.left().to_vec()).unwrap_or_default();
+    match applied.and_then(disk::Applied::keep) {
+        Ok(files) => undone.files = files,
+        Err(failed) => return not_applied(undone, failed, watcher),
+    }
+    for dir in left {
+        watcher.event(&Event::Note(&dir.to_string()));
+    }
+    let mut record = record(house, wish, &undone, &run_id, &dir, start);
+    let saved = results.save(&run_id, Part::Diff, patch.as_bytes());
+    undone.unlogged = saved.and_then(|()| log(&look.ledger, &look.settings.config, &mut record, watcher, stop)).err();
+    finish::prune(house, &look.settings.config);
+    undone.hints.push(format!("`mux undo {run_id}` brings back what was undone"));
+    (undone.run_id, undone.exit) = (Some(run_id), 0);
+    watcher.event(&Event::Done);
+    Ok(undone)
+}
+
+/// Finds the run and its pre-images.
+fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Kept), Error> {
+    let (run_id, n_files) = match look::find(ledger, id) {
+        Ok(line) => Row::parse(&line).map(|row| (row.run_id.to_string(), row.n_files())).unwrap_or_default(),
+        // A run that could not be recorded has kept its files all the same.
+        Err(error) => match results.run(&id.to_ascii_uppercase()) {
+            Ok(dir) if disk::kept(&dir).is_ok_and(|kept| kept.is_some()) => (id.to_ascii_uppercase(), 1),
+            Ok(_) | Err(_) => return Err(error),
+        },
+    };
+    if n_files == 0 {
+        let what = format!("run {run_id} wrote no files: there is nothing to undo");
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    let kept = disk::kept(&results.run(&run_id)?);
+    let kept = kept.context(ErrorKind::Io, || format!("cannot read what run {run_id} kept for an undo"))?;
+    let pruned = || {
+        let what = format!("cannot undo run {run_id}: what it kept for an undo was pruned");
+        Error::new(ErrorKind::Usage, what)
+            .hint("`state.keep_runs_days` and `state.keep_runs_bytes` say how long it stays")
+    };
+    kept.map(|kept| (run_id.clone(), kept)).ok_or_else(pruned)
+}
+
+/// Why a file keeps the run from being undone; `None` where it does not.
+fn in_the_way(state: State, force: bool) -> Option<String> {
+    match state {
+        State::AsLeft | State::AsBefore => None,
+        State::Changed if force => None,
+        State::Changed => Some("it has changed since the run".to_string()),
+        State::Blocked(found) => Some(found.to_string()),
+        State::Lost => Some("its old content is gone, or no longer what it was".to_string()),
+    }
+}
+
+/// Says why nothing is undone, and what to do about it.
+fn explain(
+    undone: &mut Undone,
+    is_done: bool,
+    wish: &Wish<'_>,
+    standing: &[Standing],
+    ledger: &Ledger,
+) -> Result<(), Error> {
+    let mut by = None;
+    ledger.recent(usize::MAX, &mut |row| {
+        if row.undoes.as_deref() == Some(&undone.undoes) {
+            by = Some(row.run_id.to_string());
+        }
+        by.is_none()
+    })?;
+    undone.why = match by {
+        Some(by) => {
+            if is_done {
+                undone.hints.push(format!("`mux undo {by}` brings it back"));
+            }
+            Some(format!("run {} was undone by run {by}", undone.undoes))
+        }
+        None if is_done => Some(format!("every file is as it was before run {}", undone.undoes)),
+        None => None,
+    };
+    if !wish.force && standing.iter().any(|one| one.state == State::Changed) {
+        undone.hints.push(format!(
+            "`mux undo {} --force` undoes changed files too; what is there now is kept and can be brought back",
+            undone.undoes
+        ));
+    }
+    Ok(())
+}
+
+fn stopped(undone: Undone, why: StopReason) -> Undone {
+    let exit = match why {
+        StopReason::Signal(signal) => 128 + signal,
+        StopReason::Canceled | StopReason::Deadline => 1,
+    };
+    Undone { why: Some("stopped; everything is as it was".to_string()), exit, ..undone }
+}
+
+/// All was taken back: what that says.
+fn not_applied(mut undone: Undone, failed: Failed, watcher: &mut dyn Watcher) -> Result<Undone, Error> {
+    for left in &failed.rolled_back.left {
+        watcher.event(&Event::Note(&left.to_string()));
+    }
+    match failed.cause {
+        Cause::Stopped(why) => Ok(stopped(undone, why)),
+        Cause::Stale { path } => {
+            undone.left.push((path, "it was changed at this moment".to_string()));
+            Ok(undone)
+        }
+        Cause::Refused { path, found } => {
+            undone.left.push((path, found.to_string()));
+            Ok(undone)
+        }
+        cause @ (Cause::TooLarge { .. } | Cause::Os { .. }) => {
+            Err(cause).context(ErrorKind::Io, || format!("cannot undo run {}", undone.undoes))
+        }
+    }
+}
+
+/// The diff that the undo makes.
+fn patch(kept: &Kept, dir: &WorkDir, standing: &[Standing]) -> String {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let mut out = String::new();
+    for (index, one) in standing.iter().enumerate().filter(|(_, one)| one.state != State::AsBefore) {
+        let Ok(path) = names::readable(&one.path) else { continue };
+        let now = dir.read(&path, LARGEST_SHOWN).map(|seen| seen.map(|seen| text(seen.bytes)));
+        let then = kept.before(index, LARGEST_SHOWN).map(|bytes| bytes.map(text));
+        match (now, then) {
+            (Ok(now), Ok(then)) => out.push_str(&diff::unified(&one.path, now.as_deref(), then.as_deref())),
+            (now, then) => {
+                let why = now.err().or(then.err()).map(|cause| cause.to_string()).unwrap_or_default();
+                out.extend(["not shown: ", &why, "\n"]);
+            }
+        }
+    }
+    out
+}
+
+fn record(
+    house: &House<'_>,
+    wish: &Wish<'_>,
+    undone: &Undone,
+    run_id: &str,
+    dir: &WorkDir,
+    start: Instant,
+) -> RunRecord {
+    let (timestamp, ts) = RunRecord::stamps(house.env.now);
+    RunRecord {
+        schema: SCHEMA,
+        run_id: run_id.to_string(),
+        undoes: Some(undone.undoes.clone()),
+        seq: 0,
+        timestamp,
+        ts,
+        source: wish.source,
+        kind: Kind::Undo,
+        route: Route::Local,
+        reason: Reason::Requested,
+        wanted: None,
+        refused: None,
+        model: String::new(),
+        confidence: None,
+        task_length: 0,
+        output_length: 0,
+        task_sha256: finish::sha256(""),
+        workdir: dir.path().to_string_lossy().into_owned(),
+        runtime_status: RuntimeStatus::Unused,
+        retries: 0,
+        verify_ok: None,
+        verify_summary: String::new(),
+        files: undone.files.clone(),
+        facts: None,
+        policy: None,
+        attempts: Vec::new(),
+        commands: Vec::new(),
+        cloud: CloudUse::default(),
+        local_impl_ratio: None,
+        duration_ms: millis(start.elapsed()),
+        task: None,
+        output: None,
+    }
+}
+
+fn log(
+    ledger: &Ledger,
+    config: &Config,
+    record: &mut RunRecord,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let window = config.ledger.summary_window as usize;
+    ledger.append(record, window, &[], stop, &mut |line| watcher.event(&Event::Note(line)))
+}

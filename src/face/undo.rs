@@ -1,0 +1,76 @@
+//! `mux undo RUN_ID`: takes a run back and says what was done, or which files stand in the way.
+
+use crate::engine::run::House;
+use crate::engine::undo::{self, Undone, Wish};
+use crate::face::args::UndoArgs;
+use crate::face::print;
+use crate::face::status::emit;
+use crate::rules::escape::{in_json, one_line};
+use crate::sys::state::Patience;
+use crate::words::error::{Context, Error, Kind};
+use crate::words::event::Watcher;
+use crate::words::stop::Stop;
+use crate::words::task::Source;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Undoes and prints. Returns the exit code: 0 undone, 1 nothing was undone.
+///
+/// # Errors
+/// Those of the engine; `Io` when the result cannot be written.
+pub fn run(
+    house: &House<'_>,
+    project: Option<&Path>,
+    args: &UndoArgs,
+    watcher: &mut dyn Watcher,
+    out: &mut dyn Write,
+    stop: &Stop,
+) -> Result<u8, Error> {
+    let patience = if args.no_wait { Patience::None } else { Patience::Wait };
+    let wish = Wish { run_id: &args.run_id, force: args.force, patience, source: Source::Cli };
+    let undone = undo::undo(house, project, &wish, watcher, stop)?;
+    let mut page = Vec::new();
+    let written =
+        if args.json { writeln!(page, "{}", in_json(&as_json(&undone).to_string())) } else { text(&mut page, &undone) };
+    written
+        .and_then(|()| emit(out, &String::from_utf8_lossy(&page)))
+        .context(Kind::Io, || "cannot write the result".to_string())?;
+    undone.unlogged.map_or(Ok(undone.exit), Err)
+}
+
+/// The same form as the result of a run: one `name: value` a line, `output:` last.
+fn text(out: &mut dyn Write, undone: &Undone) -> io::Result<()> {
+    writeln!(out, "undone: {} files", undone.files.len())?;
+    writeln!(out, "undoes: {}", undone.undoes)?;
+    if let Some(run_id) = &undone.run_id {
+        writeln!(out, "run_id: {run_id}")?;
+    }
+    writeln!(out, "output:")?;
+    print::files(out, &undone.files)?;
+    for (path, why) in &undone.left {
+        writeln!(out, "left {}: {why}", one_line(path))?;
+    }
+    if let Some(why) = &undone.why {
+        writeln!(out, "{}", one_line(why))?;
+    }
+    for hint in &undone.hints {
+        writeln!(out, "hint: {}", one_line(hint))?;
+    }
+    Ok(())
+}
+
+fn as_json(undone: &Undone) -> Value {
+    let left: Vec<Value> = undone.left.iter().map(|(path, why)| json!({"path": path, "why": why})).collect();
+    json!({
+        "undone": undone.files.len(),
+        "undoes": undone.undoes,
+        "run_id": undone.run_id,
+        "files": undone.files,
+        "left": left,
+        "why": undone.why,
+        "hints": undone.hints,
+        "logged": undone.run_id.is_some() && undone.unlogged.is_none(),
+        "exit": undone.exit,
+    })
+}

@@ -1,0 +1,185 @@
+//! A changeset that was kept, and what it takes to undo it: a changeset of its own, whose contents are the pre-images.
+//!
+//! **Invariant:** only content decides. A file is undone without asking where it is byte for byte what the run left; one
+//! that is what it was before the run needs nothing; any other was changed since, and the caller decides.
+
+use super::cause::{Cause, Found};
+use super::journal::{self, DIRECTORY, Gone, MAX_NUMBER, Plan};
+use super::tree::{self, Walk};
+use super::work_dir::WorkDir;
+use super::{Applied, Content, Failed, Wanted, begin, look_at};
+use crate::words::stop::Stop;
+use rustix::fs::{AtFlags, Mode, Stat};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The changeset of a run, and its pre-images. A run keeps one at the most.
+#[derive(Debug)]
+pub struct Kept {
+    plan: Plan,
+    run: OwnedFd,
+    number: u32,
+    /// The sizes of the pre-images, in bytes.
+    sizes: Vec<u64>,
+}
+
+/// How a file of a run stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Relative to the work directory.
+    pub path: String,
+    pub state: State,
+    /// The SHA-256 of what is there; `None` where nothing is.
+    now: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As the run left it.
+    AsLeft,
+    /// As it was before the run: nothing to undo.
+    AsBefore,
+    /// Somebody has changed it since.
+    Changed,
+    /// Something stands there, or on the way to it, that is never written or read through.
+    Blocked(Found),
+    /// Its pre-image is gone, or no longer what it was.
+    Lost,
+}
+
+/// Returns the changeset that the run with this directory kept; `None` where it kept none, or was pruned.
+///
+/// # Errors
+/// `Os` where the directory or the journal cannot be read; `BADMSG` for a journal of another version of mux.
+pub fn kept(run_dir: &Path) -> Result<Option<Kept>, Cause> {
+    let shown = run_dir.to_string_lossy();
+    let run = match rustix::fs::open(run_dir, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        run => run.map_err(Cause::os("open directory", &shown))?,
+    };
+    for number in 1..=MAX_NUMBER {
+        let name = format!("undo-{number}");
+        let Some((mut file, _)) = tree::look(run.as_fd(), &name, &name)? else { continue };
+        let (mut text, fails) = (Vec::new(), Cause::os("read", &name));
+        file.read_to_end(&mut text).map_err(|error| fails(tree::errno(&error)))?;
+        let plan = Plan::parse(&text).ok_or_else(|| fails(Errno::BADMSG))?;
+        let size = |index| {
+            let stat = rustix::fs::statat(&run, journal::image(number, index), AtFlags::SYMLINK_NOFOLLOW);
+            stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+        };
+        let sizes = (0..plan.steps.len()).map(size).collect();
+        return Ok(Some(Kept { plan, run, number, sizes }));
+    }
+    Ok(None)
+}
+
+impl Kept {
+    /// Opens the work directory; it may be missing where the run made it.
+    ///
+    /// # Errors
+    /// `Os` where it is gone, `Refused` where a link has taken its place.
+    pub fn work_dir(&self) -> Result<WorkDir, Cause> {
+        WorkDir::again(PathBuf::from(&self.plan.base), self.plan.prefix.clone())
+    }
+
+    /// Says how each file of the run stands now, in the order of the changeset.
+    ///
+    /// # Errors
+    /// `Os` where a file or a pre-image cannot be read.
+    pub fn compare(&self, dir: &WorkDir) -> Result<Vec<Standing>, Cause> {
+        let mut walk = Walk::new(dir.base.as_fd());
+        let mut all = Vec::with_capacity(self.plan.steps.len());
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            let path = self.plan.path(step);
+            let (parent, name) = tree::split(&path);
+            let now = walk.enter(parent).and_then(|there| {
+                let file = if there { tree::look(walk.fd(), name, &step.path)? } else { None };
+                file.map(|(file, _)| tree::hash(&file, &step.path)).transpose()
+            });
+            let (state, now) = match now {
+                Ok(now) if now == step.before => (State::AsBefore, now),
+                Ok(now) if !self.has(index)? => (State::Lost, now),
+                Ok(now) if now == step.after => (State::AsLeft, now),
+                Ok(now) => (State::Changed, now),
+                Err(Cause::Refused { found, .. }) => (State::Blocked(found), None),
+                Err(cause) => return Err(cause),
+            };
+            all.push(Standing { path: step.path.clone(), state, now });
+        }
+        Ok(all)
+    }
+
+    /// Undoes what `standing`, of [`Kept::compare`], says is as the run left it or was changed since: bytes, modes,
+    /// owners, attributes and absence, also of directories that the run made and that hold nothing else. The files have
+    /// the present time: a build that has seen newer ones would otherwise take them for old. What is there now becomes
+    /// the pre-image of this changeset, which belongs to the run of `run_dir`.
+    ///
+    /// # Errors
+    /// As [`super::apply`]; `Stale` for a file that has changed after it was compared.
+    pub fn undo(&self, dir: &WorkDir, run_dir: &Path, standing: &[Standing], stop: &Stop) -> Result<Applied, Failed> {
+        let (mut wanted, mut expected) = (Vec::new(), BTreeMap::new());
+        for (index, (step, one)) in self.plan.steps.iter().zip(standing).enumerate() {
+            if matches!(one.state, State::AsLeft | State::Changed) {
+                let content = step.before.as_ref().map(|_| Content::Image(self, index));
+                wanted.push(Wanted { path: &step.path, content });
+                expected.insert(step.path.clone(), one.now.clone());
+            }
+        }
+        let targets = look_at(dir, &wanted, &expected, stop)?;
+        begin(dir, run_dir, targets, self.made_dirs(dir)?, stop)
+    }
+
+    /// Returns what stood at a file of the run before it, at most `limit` bytes; `None` for a file that was absent.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Os`.
+    pub fn before(&self, index: usize, limit: u64) -> Result<Option<Vec<u8>>, Cause> {
+        let Some(step) = self.plan.steps.get(index).filter(|step| step.before.is_some()) else { return Ok(None) };
+        let (size, mut bytes) = (self.facts(index).1, Vec::new());
+        if size > limit {
+            return Err(Cause::TooLarge { path: step.path.clone(), bytes: size });
+        }
+        let read = self.open(index)?.0.read_to_end(&mut bytes);
+        read.map_err(|error| Cause::os("read", &step.path)(tree::errno(&error)))?;
+        Ok(Some(bytes))
+    }
+
+    /// The directories that the run made and that are still there.
+    fn made_dirs(&self, dir: &WorkDir) -> Result<Vec<Gone>, Cause> {
+        let mut walk = Walk::new(dir.base.as_fd());
+        let mut gone = Vec::new();
+        for path in &self.plan.dirs {
+            if walk.enter(path)? {
+                let stat = rustix::fs::fstat(walk.fd()).map_err(Cause::os("look at", path))?;
+                gone.push(Gone { path: path.clone(), mode: stat.st_mode });
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Whether the pre-image of a step is there and whole, where it needs one.
+    fn has(&self, index: usize) -> Result<bool, Cause> {
+        let Some(before) = self.plan.steps.get(index).and_then(|step| step.before.as_ref()) else { return Ok(true) };
+        let name = journal::image(self.number, index);
+        match tree::look(self.run.as_fd(), &name, &name)? {
+            Some((file, _)) => Ok(tree::hash(&file, &name)? == *before),
+            None => Ok(false),
+        }
+    }
+
+    /// Opens a pre-image.
+    pub(super) fn open(&self, index: usize) -> Result<(File, Stat), Cause> {
+        let name = journal::image(self.number, index);
+        tree::look(self.run.as_fd(), &name, &name)?.ok_or_else(|| Cause::os("read", &name)(Errno::NOENT))
+    }
+
+    /// Returns the SHA-256 and the size of a pre-image.
+    pub(super) fn facts(&self, index: usize) -> (String, u64) {
+        let before = self.plan.steps.get(index).and_then(|step| step.before.clone());
+        (before.unwrap_or_default(), self.sizes.get(index).copied().unwrap_or(0))
+    }
+}

@@ -1,0 +1,265 @@
+//! `mux undo` and `mux diff` with the real binary: runs of a recorded model are taken back, and whole trees are compared.
+
+use crate::bench::{Files, Ran, World, manifest, run, tree};
+use crate::replay::Server;
+use fs_err as fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const TASK: &str = "Create hello.py. It prints `Hello, world!` and nothing else.";
+/// The recorded reply to [`TASK`].
+const FIXTURE: &str = "fixtures/run/004_change_is_proved/http";
+
+/// A world with a model that answers one task.
+struct Scene {
+    world: World,
+    server: Option<Server>,
+}
+
+impl Scene {
+    fn new(name: &str, http: &str) -> Scene {
+        let (world, server) = (World::new(name), Server::start(&manifest().join(http)));
+        world.configure(&format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\n", server.url()));
+        Scene { world, server: Some(server) }
+    }
+
+    fn write(&self, path: &str, content: &[u8]) {
+        let path = self.world.work.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn tree(&self) -> Files {
+        tree(&self.world.work)
+    }
+
+    fn mux(&self, args: &[&str]) -> Ran {
+        let mut command = self.world.mux();
+        command.args(args);
+        run(command, b"")
+    }
+
+    /// Does the task; returns the id of the run.
+    fn run(&mut self) -> String {
+        let ran = self.mux(&["run", "--change", "--verify", "grep -q Hello hello.py", TASK]);
+        assert_eq!(ran.exit, 0, "{}", ran.report());
+        drop(self.server.take().map(Server::end));
+        id(&ran)
+    }
+
+    #[track_caller]
+    fn undo(&self, args: &[&str], exit: i32, says: &[&str]) -> Ran {
+        let ran = self.mux(&[&["undo"], args].concat());
+        let said = text(&ran.stdout) + &text(&ran.stderr);
+        assert!(ran.exit == exit && says.iter().all(|part| said.contains(part)), "{says:?}\n{}", ran.report());
+        ran
+    }
+
+    fn git(&self, line: &str) {
+        let mut command = self.world.command(self.world.root.join("bin/git"));
+        command.args(line.split(' '));
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.com");
+        }
+        let ran = run(command, b"");
+        assert_eq!(ran.exit, 0, "{}", ran.report());
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.world.root.join("state/mux/runs")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn id(ran: &Ran) -> String {
+    text(&ran.stdout).lines().find_map(|line| line.strip_prefix("run_id: ").map(String::from)).unwrap()
+}
+
+#[test]
+fn a_run_is_undone_and_the_undo_is_undone() {
+    let mut scene = Scene::new("undo-create", FIXTURE);
+    scene.write("other.txt", b"stays\n");
+    let before = scene.tree();
+    let target = scene.run();
+    let after = scene.tree();
+    assert_ne!(after, before);
+    // The beginning of the id is enough, in any case.
+    let ran = scene.undo(&[&target[..20].to_lowercase()], 0, &["undone: 1 files\n", &target, "deleted hello.py"]);
+    assert_eq!(scene.tree(), before);
+    let undo = id(&ran);
+    let diff = text(&scene.mux(&["diff", &undo]).stdout);
+    assert!(diff.starts_with("--- a/hello.py\n+++ /dev/null\n") && diff.contains("\n-print("), "{diff}");
+    let ledger = text(&scene.mux(&["log", "-n1", "--json"]).stdout);
+    let parts = ["\"kind\":\"undo\"", "\"route\":\"local\"", "\"reason\":\"requested\"", "\"op\":\"delete\""];
+    assert!(parts.iter().all(|part| ledger.contains(part)), "{ledger}");
+    assert!(ledger.contains(&format!("\"undoes\":\"{target}\"")), "{ledger}");
+    let told = format!("run {target} was undone by run {undo}");
+    scene.undo(&[&target], 1, &["undone: 0 files\n", &told, &format!("mux undo {undo}")]);
+    scene.undo(&[&target, "--force"], 1, &["undone: 0 files\n", &told]);
+    let json = text(&scene.undo(&[&undo, "--json"], 0, &[]).stdout);
+    assert!(json.contains("\"undone\":1") && json.contains("\"logged\":true") && json.contains("\"op\":\"create\""));
+    assert_eq!(scene.tree(), after);
+}
+
+/// Runs and undoes where `hello.py` is what `prepare` makes of it; nothing else may move, `.git` included.
+fn comes_back(name: &str, prepare: &dyn Fn(&Scene)) {
+    let mut scene = Scene::new(name, FIXTURE);
+    scene.git("init -q");
+    scene.write("README", b"a repository\n");
+    scene.git("add README");
+    scene.git("commit -q -m first");
+    scene.write("README", b"a repository, unsaved work\n");
+    prepare(&scene);
+    let path = scene.world.work.join("hello.py");
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o750)).unwrap();
+    let before = scene.tree();
+    let target = scene.run();
+    assert_ne!(scene.tree(), before, "{name}");
+    scene.undo(&[&target], 0, &["undone: 1 files\n", "changed hello.py"]);
+    assert!(scene.tree() == before, "{name}: something else than before");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750, "{name}");
+}
+
+#[test]
+fn it_makes_no_difference_what_git_thinks_of_a_file() {
+    let old = b"# by hand, no newline at the end\r\nprint('old')";
+    comes_back("undo-unstaged", &|scene| {
+        scene.write("hello.py", b"print('committed')\n");
+        scene.git("add hello.py");
+        scene.git("commit -q -m second");
+        scene.write("hello.py", old);
+    });
+    comes_back("undo-staged", &|scene| {
+        scene.write("hello.py", b"print('staged')\n");
+        scene.git("add hello.py");
+        scene.write("hello.py", old);
+    });
+    comes_back("undo-untracked", &|scene| scene.write("hello.py", old));
+    comes_back("undo-ignored", &|scene| {
+        scene.write(".gitignore", b"hello.py\n");
+        scene.write("hello.py", old);
+    });
+}
+
+#[test]
+fn what_was_edited_since_is_left_unless_forced_and_even_then_kept() {
+    let mut scene = Scene::new("undo-edited", FIXTURE);
+    scene.write("hello.py", b"old\n");
+    let before = scene.tree();
+    let target = scene.run();
+    scene.write("hello.py", b"by hand\xff\n");
+    let edited = scene.tree();
+    let left = ["undone: 0 files\n", "left hello.py: it has changed since the run", "--force"];
+    scene.undo(&[&target], 1, &left);
+    assert_eq!(scene.tree(), edited);
+    let log = text(&scene.mux(&["log", "--json"]).stdout);
+    assert!(!log.contains("\"kind\":\"undo\""), "nothing was done: {log}");
+    let undo = id(&scene.undo(&[&target, "--force"], 0, &["undone: 1 files\n"]));
+    assert_eq!(scene.tree(), before);
+    scene.undo(&[&undo], 0, &["undone: 1 files\n"]);
+    assert_eq!(scene.tree(), edited);
+    // A link in its place is not written through, whatever is said.
+    let path = scene.world.work.join("hello.py");
+    fs::remove_file(&path).unwrap();
+    fs::write(scene.world.root.join("home/victim"), "victim").unwrap();
+    fs::os::unix::fs::symlink(scene.world.root.join("home/victim"), &path).unwrap();
+    scene.undo(&[&target, "--force"], 1, &["left hello.py: it is a symbolic link"]);
+    assert_eq!(fs::read(scene.world.root.join("home/victim")).unwrap(), b"victim");
+}
+
+#[test]
+fn one_edited_file_keeps_all_of_them() {
+    let mut scene = Scene::new("undo-one-of-two", "fixtures/run/031_two_new_files_in_one_reply/http");
+    let before = scene.tree();
+    let task = "Create temperature.py with to_fahrenheit(celsius), and test_temperature.py that checks 0 and 100.";
+    let ran = scene.mux(&["run", "--change", "--no-verify", task]);
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    drop(scene.server.take().map(Server::end));
+    let target = id(&ran);
+    let written = scene.tree();
+    scene.write("temperature.py", b"# by hand\n");
+    let edited = scene.tree();
+    let ran = scene.undo(&[&target, "--json"], 1, &["\"undone\":0", "\"run_id\":null", "\"path\":\"temperature.py\""]);
+    assert!(!text(&ran.stdout).contains("test_temperature.py"), "only what stands in the way is named");
+    assert_eq!(scene.tree(), edited);
+    // Once it is as the run left it, nothing stands in the way; a file that is gone already is no hindrance.
+    scene.write("temperature.py", &written["temperature.py"]);
+    fs::remove_file(scene.world.work.join("test_temperature.py")).unwrap();
+    scene.undo(&[&target], 0, &["undone: 1 files\n", "deleted temperature.py"]);
+    assert_eq!(scene.tree(), before);
+}
+
+#[test]
+fn what_cannot_be_undone_is_said() {
+    let mut scene = Scene::new("undo-not", FIXTURE);
+    let target = scene.run();
+    scene.undo(&["7ZZ"], 2, &["unknown run id `7ZZ`", "mux log"]);
+    // The lock of the work directory is the only one.
+    let lock = fs::read_dir(scene.world.root.join("state/mux/locks")).unwrap().next().unwrap().unwrap().path();
+    let lock = fs::File::open(lock).unwrap();
+    lock.file().lock().unwrap();
+    scene.undo(&[&target, "--no-wait"], 1, &["undone: 0 files\n", "holds the work directory"]);
+    drop(lock);
+    let work = scene.world.work.clone();
+    let elsewhere = scene.world.root.join("elsewhere");
+    fs::rename(&work, &elsewhere).unwrap();
+    let mut command = scene.world.mux();
+    command.args(["undo", &target]).current_dir(&scene.world.root);
+    let ran = run(command, b"");
+    let said = text(&ran.stderr);
+    assert!(ran.exit == 3 && said.contains("its work directory cannot be used"), "{}", ran.report());
+    assert!(said.contains(work.to_str().unwrap()), "{said}");
+    fs::rename(&elsewhere, &work).unwrap();
+    // A run that could not be recorded is undone all the same, by its whole id.
+    let ledger = scene.world.root.join("state/mux/run_ledger.jsonl");
+    let lines = fs::read(&ledger).unwrap();
+    fs::write(&ledger, "").unwrap();
+    let undo = id(&scene.undo(&[&target], 0, &["undone: 1 files\n"]));
+    scene.undo(&[&undo], 0, &["undone: 1 files\n"]);
+    fs::write(&ledger, lines).unwrap();
+    fs::remove_dir_all(scene.runs().join(&target)).unwrap();
+    scene.undo(&[&target], 2, &["was pruned", "state.keep_runs_days"]);
+    let mut scene = Scene::new("undo-answer", "fixtures/run/003_plain_answer_stays_home/http");
+    let answer = id(&scene.mux(&["run", "--answer", "What is a list comprehension?"]));
+    drop(scene.server.take().map(Server::end));
+    scene.undo(&[&answer], 2, &["wrote no files"]);
+}
+
+#[test]
+fn a_killed_undo_is_healed_by_the_next_command() {
+    let mut scene = Scene::new("undo-killed", FIXTURE);
+    scene.write("hello.py", b"old\n");
+    let before = scene.tree();
+    let target = scene.run();
+    let after = scene.tree();
+    for round in 0..20_u64 {
+        let mut command = scene.world.mux();
+        command.args(["undo", &target]);
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(round * 700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ran = scene.mux(&["undo", &target]);
+        let said = text(&ran.stdout);
+        // Undone now, or by the one that was killed too late.
+        let is_told = (ran.exit == 0 && said.starts_with("undone: 1 files"))
+            || (ran.exit == 1 && (said.contains("was undone by run") || said.contains("as it was before run")));
+        assert!(is_told, "round {round}\n{}", ran.report());
+        assert_eq!(scene.tree(), before, "round {round}");
+        assert!(
+            fs::read_dir(scene.runs()).unwrap().all(|entry| !entry
+                .unwrap()
+                .path()
+                .to_string_lossy()
+                .contains(".undo-"))
+        );
+        for (name, bytes) in &after {
+            scene.write(name, bytes);
+        }
+    }
+}
