@@ -12,6 +12,7 @@ pub mod listing;
 pub mod look;
 pub mod outcome;
 pub mod place;
+pub mod prepare;
 pub mod run;
 pub mod suites;
 pub mod undo;

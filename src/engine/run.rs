@@ -6,27 +6,21 @@ use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
-use crate::engine::gather::{self, Gathered, Search, USUAL_WINDOW};
-use crate::engine::outcome::{Outcome, Plan, PlannedFile};
-use crate::engine::place::{self, Place, Said};
+use crate::engine::gather::USUAL_WINDOW;
+use crate::engine::outcome::{Outcome, Plan};
+use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
 use crate::engine::{finish, heal};
-use crate::rules::argv;
-use crate::rules::config::{Config, Trigger};
-use crate::rules::intent::{self, Intent};
-use crate::rules::names;
 use crate::rules::policy::decide;
-use crate::sys::config_files::{self, Effective};
-use crate::sys::disk::{Cause, WorkDir};
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
 use crate::words::chat::Ask;
 use crate::words::env::Env;
-use crate::words::error::{Error, Kind as ErrorKind};
+use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
-    Asked, Attempt, Cloud, Decision, Facts, Failure, Hands, Kind, Last, Policy, Refusal, Route, Source, Tier, Verdict,
+    Asked, Attempt, Cloud, Decision, Facts, Failure, Kind, Last, Policy, Refusal, Route, Source, Tier, Verdict,
 };
 use std::path::Path;
 use std::time::Instant;
@@ -75,17 +69,6 @@ pub enum Run {
     Ended(Box<Outcome>),
 }
 
-/// A task that is understood, before anything is called.
-pub struct Prepared {
-    pub settings: Effective,
-    pub kind: Kind,
-    pub intent: Intent,
-    pub place: Place,
-    pub dir: WorkDir,
-    pub context: Gathered,
-    pub proof: verify::Plan,
-}
-
 /// A run between its decisions.
 pub struct Course<'a> {
     pub house: House<'a>,
@@ -118,14 +101,18 @@ pub struct Course<'a> {
 pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &Stop) -> Result<Run, Error> {
     let start = Instant::now();
     let run_id = new_run_id(house.env.now);
-    let mut prepared = prepare(house, job, &run_id, stop)?;
+    let mut prepared = prepare::prepare(house, job, &run_id, stop)?;
     if job.dry_run {
-        return Ok(Run::Planned(plan(job, prepared)));
+        return Ok(Run::Planned(prepare::plan(job, prepared)));
     }
     house.state.make()?;
+    let mut is_stale = false;
     let _lock = match prepared.kind {
         Kind::Change => {
-            let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
+            let mut busy = |holder: &str| {
+                is_stale = true;
+                watcher.event(&Event::DirBusy { holder });
+            };
             match house.state.lock_workdir(prepared.dir.path(), &run_id, stop, job.patience, &mut busy)? {
                 DirLock::Held(held) => Some(held),
                 DirLock::Busy { holder } => return Ok(Run::Busy { holder }),
@@ -136,7 +123,12 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         Kind::Answer | Kind::Undo => None,
     };
     for healed in heal::heal(&house.state.runs())? {
+        is_stale = true;
         watcher.event(&Event::Note(&healed.to_string()));
+    }
+    // Another run has written since the files were read, or one that was killed has been rolled back.
+    if is_stale {
+        prepared = prepare::prepare(house, job, &run_id, stop)?;
     }
     for note in prepared.settings.notes.iter().chain(&prepared.context.notes) {
         watcher.event(&Event::Note(note));
@@ -152,12 +144,12 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
     if let Some(model) = connected.model.as_ref().filter(|_| prepared.context.has_found()) {
         let window = model.window(stop).unwrap_or(USUAL_WINDOW);
-        for note in prepared.context.cut(window, longest_reply(&prepared), job.task) {
+        for note in prepared.context.cut(window, prepare::longest_reply(&prepared), job.task) {
             watcher.event(&Event::Note(&note));
         }
     }
-    let policy = policy(&prepared.settings.config, prepared.kind, job.prefer_local);
-    let facts = first_facts(job, &prepared, connected.model.is_some());
+    let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local);
+    let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
     let mut course = Course {
         house: *house,
         job,
@@ -290,7 +282,7 @@ impl Course<'_> {
     /// a change most of all.
     fn how(&self, number: u32) -> Ask {
         let config = &self.prepared.settings.config;
-        let max_tokens = longest_reply(&self.prepared);
+        let max_tokens = prepare::longest_reply(&self.prepared);
         let first = config.providers.local.temperature;
         let warmest = WARMEST.max(first);
         let is_fresh = self.prepared.kind == Kind::Change && self.is_last(number);
@@ -331,136 +323,9 @@ impl Course<'_> {
     }
 }
 
-/// The configured bound of a reply, in tokens.
-fn longest_reply(prepared: &Prepared) -> u32 {
-    let config = &prepared.settings.config;
-    match prepared.kind {
-        Kind::Answer | Kind::Undo => config.providers.local.max_tokens,
-        Kind::Change => config.local_executor.max_tokens,
-    }
-}
-
-/// Understands the task: settings, kind, place, context, proof. Calls no model; the only child is a git that lists files.
-fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> Result<Prepared, Error> {
-    let own = settings(house, job, None)?;
-    let intent = intent::read(job.task, &own.config.router.complexity_keywords);
-    let kind = job.kind.unwrap_or(intent.kind);
-    let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
-    let place = place::choose(house.env, &Said { workdir: job.workdir, configured }, &intent, kind, job.task)?;
-    let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
-    let dir = WorkDir::open(&place.dir).map_err(refused)?;
-    // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
-    let checked = place::check(house.env, &dir, house.state.dir());
-    let may_walk = checked.is_ok();
-    if kind == Kind::Change || job.workdir.is_some() {
-        checked?;
-    }
-    if let Some(prefix) = &intent.prefix {
-        let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
-        names::check(prefix.trim_end_matches('/'), &[]).map_err(refused)?;
-    }
-    // The project's own file is read once its directory is known.
-    let settings =
-        if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
-    let mut context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
-    let verification = &settings.config.verification;
-    let wanted = verify::Wanted {
-        flags: job.verify,
-        enabled: verification.enabled && !job.no_verify,
-        commands: &verification.commands,
-        auto_detect: verification.auto_detect,
-    };
-    let proof = verify::plan(&wanted, dir.path(), house.env)?;
-    let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };
-    gather::search(&mut context, &search, stop);
-    Ok(Prepared { settings, kind, intent, place, dir, context, proof })
-}
-
-/// All layers, with the flags of the job on top.
-fn settings(house: &House<'_>, job: &Job<'_>, project: Option<&Path>) -> Result<Effective, Error> {
-    let mut settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
-    if job.local_only {
-        config_files::overlay(&mut settings, house.env, "privacy.local_only", "true", "--local-only")?;
-    }
-    Ok(settings)
-}
-
-fn policy(config: &Config, kind: Kind, prefer_local: bool) -> Policy {
-    let router = &config.router;
-    let escalates = |on: Trigger| router.escalate_on.contains(&on);
-    Policy {
-        threshold: router.local_confidence_threshold,
-        max_local_tries: match kind {
-            Kind::Answer | Kind::Undo => 1 + router.max_local_retries,
-            Kind::Change => config.local_executor.max_attempts,
-        },
-        on_low_confidence: escalates(Trigger::LowConfidence),
-        on_verification_failures: escalates(Trigger::VerificationFailures),
-        on_high_complexity: escalates(Trigger::HighComplexity),
-        complexity_threshold: router.complexity_threshold,
-        prefer_local,
-        hands: if config.workflow.allow_sota_write_fallback { Hands::Allowed } else { Hands::Never },
-    }
-}
-
-fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts {
-    let local_only = prepared.settings.config.privacy.local_only;
-    Facts {
-        kind: prepared.kind,
-        asked: job.asked,
-        local_up,
-        risk_words: prepared.intent.risk_words.clone(),
-        local_tries: 0,
-        tier: Tier::Local,
-        escalated: None,
-        last: Last::Nothing,
-        best_local: None,
-        cloud: Cloud::Refused(if local_only { Refusal::LocalOnly } else { Refusal::NoProvider }),
-        hands_answer: None,
-        stopped: None,
-    }
-}
-
 fn refusal(why: StopReason) -> Refusal {
     match why {
         StopReason::Deadline => Refusal::Deadline,
         StopReason::Canceled | StopReason::Signal(_) => Refusal::Canceled,
-    }
-}
-
-fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
-    // No server is asked, so the usual window is assumed.
-    let left_out = prepared.context.cut(USUAL_WINDOW, longest_reply(&prepared), job.task);
-    prepared.context.notes.extend(left_out);
-    let config = &prepared.settings.config;
-    let policy = policy(config, prepared.kind, job.prefer_local);
-    let first_step = match decide(&policy, &first_facts(job, &prepared, true)) {
-        Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
-        Decision::Try { tier, reason } => format!("{tier:?}: {reason}"),
-        Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
-        Decision::Accept { .. } => "nothing".to_string(),
-        Decision::GiveUp { reason, refused } => {
-            format!("nothing: {reason}, refused: {}", refused.map_or("nothing", Refusal::name))
-        }
-    };
-    let files = prepared.context.files.iter();
-    let touched: Vec<String> =
-        files.clone().map(|file| file.path.clone()).chain(prepared.context.to_create.iter().cloned()).collect();
-    Plan {
-        kind: prepared.kind,
-        ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
-        workdir: prepared.place.dir.clone(),
-        missing: prepared.dir.was_missing(),
-        context: files
-            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why.clone() })
-            .collect(),
-        to_create: prepared.context.to_create.clone(),
-        context_tokens: prepared.context.tokens(),
-        verification: verify::outlook(&prepared.proof, prepared.dir.path(), &touched)
-            .iter()
-            .map(|argv| argv::spell(argv))
-            .collect(),
-        first_step,
-        notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),
     }
 }

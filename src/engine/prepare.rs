@@ -1,0 +1,160 @@
+//! Understanding a task before anything is called: settings, kind, place, context, proof, and the first facts. Starts no
+//! child for a task that names what it is about.
+
+use crate::engine::gather::{self, Gathered, Search, USUAL_WINDOW};
+use crate::engine::outcome::{Plan, PlannedFile};
+use crate::engine::place::{self, Place, Said};
+use crate::engine::run::{House, Job};
+use crate::engine::verify;
+use crate::rules::argv;
+use crate::rules::config::{Config, Trigger};
+use crate::rules::intent::{self, Intent};
+use crate::rules::names;
+use crate::rules::policy::decide;
+use crate::sys::config_files::{self, Effective};
+use crate::sys::disk::{Cause, WorkDir};
+use crate::words::error::{Error, Kind as ErrorKind};
+use crate::words::stop::Stop;
+use crate::words::task::{Cloud, Decision, Facts, Hands, Kind, Last, Policy, Refusal, Tier};
+use std::path::Path;
+
+/// A task that is understood, before anything is called.
+pub struct Prepared {
+    pub settings: Effective,
+    pub kind: Kind,
+    pub intent: Intent,
+    pub place: Place,
+    pub dir: WorkDir,
+    pub context: Gathered,
+    pub proof: verify::Plan,
+}
+
+/// The configured bound of a reply, in tokens.
+pub fn longest_reply(prepared: &Prepared) -> u32 {
+    let config = &prepared.settings.config;
+    match prepared.kind {
+        Kind::Answer | Kind::Undo => config.providers.local.max_tokens,
+        Kind::Change => config.local_executor.max_tokens,
+    }
+}
+
+/// Understands the task: settings, kind, place, context, proof. Calls no model; the only child is a git that lists files.
+pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> Result<Prepared, Error> {
+    let own = settings(house, job, None)?;
+    let intent = intent::read(job.task, &own.config.router.complexity_keywords);
+    let kind = job.kind.unwrap_or(intent.kind);
+    let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
+    let place = place::choose(house.env, &Said { workdir: job.workdir, configured }, &intent, kind, job.task)?;
+    let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
+    let dir = WorkDir::open(&place.dir).map_err(refused)?;
+    // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
+    let checked = place::check(house.env, &dir, house.state.dir());
+    let may_walk = checked.is_ok();
+    if kind == Kind::Change || job.workdir.is_some() {
+        checked?;
+    }
+    if let Some(prefix) = &intent.prefix {
+        let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
+        names::check(prefix.trim_end_matches('/'), &[]).map_err(refused)?;
+    }
+    // The project's own file is read once its directory is known.
+    let settings =
+        if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
+    let mut context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
+    let verification = &settings.config.verification;
+    let wanted = verify::Wanted {
+        flags: job.verify,
+        enabled: verification.enabled && !job.no_verify,
+        commands: &verification.commands,
+        auto_detect: verification.auto_detect,
+    };
+    let proof = verify::plan(&wanted, dir.path(), house.env)?;
+    let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };
+    gather::search(&mut context, &search, stop);
+    Ok(Prepared { settings, kind, intent, place, dir, context, proof })
+}
+
+/// All layers, with the flags of the job on top.
+fn settings(house: &House<'_>, job: &Job<'_>, project: Option<&Path>) -> Result<Effective, Error> {
+    let mut settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
+    if job.local_only {
+        config_files::overlay(&mut settings, house.env, "privacy.local_only", "true", "--local-only")?;
+    }
+    Ok(settings)
+}
+
+/// The settings of the policy, for a kind of task.
+pub fn policy(config: &Config, kind: Kind, prefer_local: bool) -> Policy {
+    let router = &config.router;
+    let escalates = |on: Trigger| router.escalate_on.contains(&on);
+    Policy {
+        threshold: router.local_confidence_threshold,
+        max_local_tries: match kind {
+            Kind::Answer | Kind::Undo => 1 + router.max_local_retries,
+            Kind::Change => config.local_executor.max_attempts,
+        },
+        on_low_confidence: escalates(Trigger::LowConfidence),
+        on_verification_failures: escalates(Trigger::VerificationFailures),
+        on_high_complexity: escalates(Trigger::HighComplexity),
+        complexity_threshold: router.complexity_threshold,
+        prefer_local,
+        hands: if config.workflow.allow_sota_write_fallback { Hands::Allowed } else { Hands::Never },
+    }
+}
+
+/// What is known before the first try.
+pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts {
+    let local_only = prepared.settings.config.privacy.local_only;
+    Facts {
+        kind: prepared.kind,
+        asked: job.asked,
+        local_up,
+        risk_words: prepared.intent.risk_words.clone(),
+        local_tries: 0,
+        tier: Tier::Local,
+        escalated: None,
+        last: Last::Nothing,
+        best_local: None,
+        cloud: Cloud::Refused(if local_only { Refusal::LocalOnly } else { Refusal::NoProvider }),
+        hands_answer: None,
+        stopped: None,
+    }
+}
+
+/// What `--dry-run` shows.
+pub fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
+    // No server is asked, so the usual window is assumed.
+    let left_out = prepared.context.cut(USUAL_WINDOW, longest_reply(&prepared), job.task);
+    prepared.context.notes.extend(left_out);
+    let config = &prepared.settings.config;
+    let policy = policy(config, prepared.kind, job.prefer_local);
+    let first_step = match decide(&policy, &first_facts(job, &prepared, true)) {
+        Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
+        Decision::Try { tier, reason } => format!("{tier:?}: {reason}"),
+        Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
+        Decision::Accept { .. } => "nothing".to_string(),
+        Decision::GiveUp { reason, refused } => {
+            format!("nothing: {reason}, refused: {}", refused.map_or("nothing", Refusal::name))
+        }
+    };
+    let files = prepared.context.files.iter();
+    let touched: Vec<String> =
+        files.clone().map(|file| file.path.clone()).chain(prepared.context.to_create.iter().cloned()).collect();
+    Plan {
+        kind: prepared.kind,
+        ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
+        workdir: prepared.place.dir.clone(),
+        missing: prepared.dir.was_missing(),
+        context: files
+            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why.clone() })
+            .collect(),
+        to_create: prepared.context.to_create.clone(),
+        context_tokens: prepared.context.tokens(),
+        verification: verify::outlook(&prepared.proof, prepared.dir.path(), &touched)
+            .iter()
+            .map(|argv| argv::spell(argv))
+            .collect(),
+        first_step,
+        notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),
+    }
+}
