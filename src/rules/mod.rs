@@ -1,5 +1,6 @@
 //! Floor 1: pure functions of their arguments. No files, network, processes, clock, environment or printing.
 
+pub mod amend;
 pub mod argv;
 pub mod assembly;
 pub mod backwards;
@@ -16,6 +17,7 @@ pub mod config_text;
 pub mod config_values;
 pub mod diff;
 pub mod drafts;
+pub mod edits;
 pub mod escape;
 pub mod evidence;
 pub mod fault;
@@ -24,6 +26,7 @@ pub mod ledger_line;
 pub mod named;
 pub mod names;
 pub mod nearest;
+pub mod patch;
 pub mod payload;
 pub mod places;
 pub mod policy;
