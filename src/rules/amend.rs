@@ -46,7 +46,7 @@ pub fn amend(edits: Vec<Edit<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> 
         return Err(Fault::OtherFile { asked: target.to_owned(), wrote: quote(first) });
     }
     for (path, parts) in files {
-        let changes = one_file(path, parts, expect, &mut set.notes)?;
+        let changes = one_file(path, &parts, expect, &mut set.notes)?;
         set.changes.extend(changes);
     }
     Ok(())
@@ -101,19 +101,17 @@ fn by_content(what: &What<'_>, expect: &Expect<'_>) -> Result<String, Fault> {
         What::Create(_) | What::Delete | What::Rename { .. } => Vec::new(),
     };
     let mut holding = expect.shown.iter().filter(|(_, content)| patch::holds(content, &search));
-    match (holding.next(), holding.next()) {
-        (Some((path, _)), None) => Ok((*path).to_owned()),
-        (_, _) => {
-            let first = search.iter().find(|line| !line.trim().is_empty()).copied().unwrap_or("");
-            Err(Fault::NoPath { quote: quote(first) })
-        }
+    if let (Some((path, _)), None) = (holding.next(), holding.next()) {
+        return Ok((*path).to_owned());
     }
+    let first = search.iter().find(|line| !line.trim().is_empty()).copied().unwrap_or("");
+    Err(Fault::NoPath { quote: quote(first) })
 }
 
 /// Makes the changes of one file.
 fn one_file(
     path: String,
-    parts: Vec<What<'_>>,
+    parts: &[What<'_>],
     expect: &Expect<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Change>, Fault> {
@@ -124,7 +122,7 @@ fn one_file(
         return Ok(vec![Change::Delete { path }]);
     }
     let content = shown(&path, expect);
-    if let [What::Rename { from, hunks }] = parts.as_slice() {
+    if let [What::Rename { from, hunks }] = parts {
         let Some(content) = shown(from, expect) else { return Err(Fault::Unshown { path: quote(from) }) };
         let content = patched(from, content, hunks, notes)?;
         let gone = Change::Delete { path: from.clone().into_owned() };
@@ -134,11 +132,11 @@ fn one_file(
             vec![gone, Change::Write { path, content }]
         });
     }
-    if let [What::Create(hunks)] = parts.as_slice() {
+    if let [What::Create(hunks)] = parts {
         return Ok(vec![Change::Write { path, content: created(hunks) }]);
     }
-    let content = match (content, parts.as_slice()) {
-        (Some(content), _) => edited(&path, content, &parts, notes)?,
+    let content = match (content, parts) {
+        (Some(content), _) => edited(&path, content, parts, notes)?,
         (None, [What::Lines { inner, dividers }]) => match What::split(inner, dividers, None) {
             (search, replace) if is_blank(&search) => created(&[Hunk::from_lines(&[], &replace)]),
             _ => return Err(Fault::Unshown { path: quote(&path) }),

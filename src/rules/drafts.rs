@@ -203,13 +203,7 @@ fn is_edit(text: &str) -> bool {
     let first = lines.by_ref().find(|line| !line.is_empty()).unwrap_or("");
     let is_header =
         |line: &str| ["diff --git ", "*** Begin Patch", "@@ -", "Index: "].iter().any(|mark| line.starts_with(mark));
-    if is_header(first)
-        || (first.starts_with("--- ") && lines.clone().next().is_some_and(|line| line.starts_with("+++ ")))
-    {
-        return true;
-    }
-    let mut all = text.lines();
-    all.any(|line| line.starts_with("<<<<<<< SEARCH")) && all.any(|line| line.starts_with(">>>>>>> REPLACE"))
+    is_header(first) || (first.starts_with("--- ") && lines.clone().next().is_some_and(|line| line.starts_with("+++ ")))
 }
 
 /// Takes the commands of a shell block: the lines after a prompt, else all lines but comments.

@@ -1,5 +1,6 @@
 //! Floor 1: pure functions of their arguments. No files, network, processes, clock, environment or printing.
 
+pub mod alike;
 pub mod amend;
 pub mod argv;
 pub mod assembly;
@@ -21,6 +22,8 @@ pub mod edits;
 pub mod escape;
 pub mod evidence;
 pub mod fault;
+pub mod hunks;
+pub mod indent;
 pub mod intent;
 pub mod ledger_line;
 pub mod named;

@@ -5,25 +5,16 @@
 //! **Invariant:** bytes that no edit names stay as they are: byte order mark, line ends, blanks and a missing last
 //! newline. Lines that an edit only repeats are taken from the file, not from the edit. Time is bounded by [`MOST_WORK`].
 
+use crate::rules::alike::{Place, alike, first, quoted, same_letters, several};
 use crate::rules::diff::{Side, compare};
-use std::borrow::Cow;
+use crate::rules::indent::{indent, indents, reindented};
 use std::ops::Range;
 
 /// Bytes of content that all edits of one file may look at together.
-const MOST_WORK: usize = 256 << 20;
+const MOST_WORK: usize = 64 << 20;
 /// Lines of search and replacement that are compared with each other; longer ones are replaced whole.
 const MOST_COMPARED: usize = 1000;
-const MOST_QUOTED: usize = 10;
 const MOST_PLACES: usize = 1000;
-/// How much a line that is only alike has in common with that of the file, and all lines on average.
-const LEAST_LINE: f64 = 0.5;
-const LEAST_MANY: f64 = 0.85;
-/// One or two lines say less: they have to be nearly the same, and long enough.
-const LEAST_FEW: f64 = 0.92;
-const FEWEST_LETTERS: usize = 20;
-/// What the best place must be better by than any other.
-const MARGIN: f64 = 0.08;
-
 /// What a diff says about the end of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -73,15 +64,6 @@ pub enum Mismatch {
     /// An edit that names no line of a file that has some.
     Empty,
     TooMuch,
-}
-
-/// A place in the file: its lines, and for each line of the search the line that it stands for.
-struct Place {
-    lines: Range<usize>,
-    pairs: Vec<Option<usize>>,
-    how: How,
-    /// Whether the line ends of the edit are those of the file.
-    is_raw: bool,
 }
 
 struct Patch {
@@ -300,18 +282,6 @@ fn same_line(file: &str, line: &str) -> bool {
     file.strip_suffix('\r').unwrap_or(file) == line.strip_suffix('\r').unwrap_or(line)
 }
 
-fn letters(line: &str) -> impl Iterator<Item = char> + '_ {
-    line.chars().filter(|char| !char.is_whitespace())
-}
-
-fn same_letters(file: &str, line: &str) -> bool {
-    letters(file).eq(letters(line))
-}
-
-fn indent(line: &str) -> &str {
-    if line.trim().is_empty() { "" } else { line.get(..line.len() - line.trim_start().len()).unwrap_or("") }
-}
-
 /// Returns all places of `search` among `lines`, in linear time (Knuth, Morris, Pratt). `same` is an equivalence.
 fn places(lines: &[&str], search: &[&str], same: fn(&str, &str) -> bool) -> Vec<usize> {
     let is_at = |at: usize, line: &str| search.get(at).is_some_and(|wanted| same(line, wanted));
@@ -339,47 +309,6 @@ fn places(lines: &[&str], search: &[&str], same: fn(&str, &str) -> bool) -> Vec<
         }
     }
     found
-}
-
-/// How each indentation of an edit is written in the file; `None` when one is written in two ways.
-fn indents<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Vec<(&'a str, &'a str)>> {
-    let mut known: Vec<(&str, &str)> = Vec::new();
-    for (line, file) in pairs.filter(|(line, file)| !line.trim().is_empty() && !file.trim().is_empty()) {
-        let (from, to) = (indent(line), indent(file));
-        match known.iter().find(|(other, _)| *other == from) {
-            Some((_, other)) if *other != to => return None,
-            Some(_) => {}
-            None if known.len() == 64 => return None,
-            None => known.push((from, to)),
-        }
-    }
-    Some(known)
-}
-
-/// Writes a new line with the indentation of the file.
-fn reindented<'a>(line: &'a str, known: &[(&str, &str)]) -> Cow<'a, str> {
-    let from = indent(line);
-    let rest = line.get(from.len()..).unwrap_or(line);
-    if rest.trim().is_empty() || known.iter().all(|(old, new)| old == new) {
-        return Cow::Borrowed(line);
-    }
-    let longest = known.iter().filter(|(old, _)| from.starts_with(old)).max_by_key(|(old, _)| old.len());
-    if let Some((old, new)) = longest {
-        let more = from.get(old.len()..).unwrap_or("");
-        let is_tabbed = known.iter().any(|(_, new)| new.starts_with('\t')) && !more.contains('\t');
-        let unit = known.iter().filter(|(old, new)| new.len() == 1 && old.len() > 1).map(|(old, _)| old.len()).min();
-        let more = if is_tabbed { "\t".repeat(more.len().div_ceil(unit.unwrap_or(4))) } else { more.to_owned() };
-        return Cow::Owned([new, more.as_str(), rest].concat());
-    }
-    // Less indented than every line of the search: what was added to or taken from that line is so here too.
-    let Some((old, new)) = known.iter().min_by_key(|(old, _)| old.len()) else { return Cow::Borrowed(line) };
-    let less = old.len().saturating_sub(from.len());
-    let kept = if new.starts_with('\t') && !old.starts_with('\t') {
-        new.len().saturating_sub(less.div_ceil((old.len() / new.len()).max(1)))
-    } else {
-        new.len().saturating_sub(less)
-    };
-    Cow::Owned([new.get(..kept).unwrap_or(""), rest].concat())
 }
 
 /// Writes the lines of a place anew. `None`: the indentation of the edit cannot be carried over.
@@ -438,112 +367,164 @@ fn line_end(near: &[&str], all: &[&str]) -> &'static str {
     let is_windows = |line: &&str| line.ends_with("\r\n");
     let windows = match near.iter().find(|line| line.ends_with('\n')) {
         Some(line) => is_windows(line),
-        None => all.iter().filter(|line| is_windows(line)).count() * 2 > all.len(),
+        None => {
+            all.iter().filter(|line| is_windows(line)).count() * 2 > all.iter().filter(|l| l.ends_with('\n')).count()
+        }
     };
     if windows { "\r\n" } else { "\n" }
 }
 
-/// Finds the one place whose lines are alike, blank lines aside.
-fn alike(lines: &[&str], search: &[&str]) -> Result<Place, Mismatch> {
-    let is_text = |line: &&str| !line.trim().is_empty();
-    let numbered: Vec<(usize, &str)> =
-        lines.iter().enumerate().filter(|(_, line)| is_text(line)).map(|(at, line)| (at, *line)).collect();
-    let wanted: Vec<&str> = search.iter().copied().filter(|line| is_text(&line)).collect();
-    let mut scored = scores(&numbered, &wanted);
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let is_long = wanted.iter().flat_map(|line| letters(line)).take(FEWEST_LETTERS).count() == FEWEST_LETTERS;
-    let least = if wanted.len() < 3 { LEAST_FEW } else { LEAST_MANY };
-    let best = match scored.as_slice() {
-        [best, ..] if best.0 < least || !is_long => None,
-        [best, next, ..] if next.0 > best.0 - MARGIN => {
-            let starts: Vec<usize> = [best, next].iter().filter_map(|score| Some(numbered.get(score.1)?.0)).collect();
-            return Err(Mismatch::Ambiguous { search: first(search), places: several(&starts, lines) });
-        }
-        [best, ..] => Some(best.1),
-        [] => None,
-    };
-    let Some(at) = best else {
-        let near = scored.first().map(|score| score.1).or_else(|| nearest(&numbered, &wanted));
-        let near = near.and_then(|at| numbered.get(at)).map_or(0..0, |(line, _)| {
-            line.saturating_sub(1)..lines.len().min((line + search.len() + 1).min(line + MOST_QUOTED - 1))
-        });
-        return Err(Mismatch::Missing { search: first(search), nearest: quoted(lines.get(near).unwrap_or_default()) });
-    };
-    let mut inside = numbered.iter().skip(at).take(wanted.len()).map(|(line, _)| *line);
-    let pairs: Vec<Option<usize>> =
-        search.iter().map(|line| if is_text(&line) { inside.next() } else { None }).collect();
-    let start = pairs.iter().flatten().next().copied().unwrap_or(0);
-    let end = pairs.iter().flatten().next_back().map_or(start, |line| line + 1);
-    Ok(Place { lines: start..end, pairs, how: How::Alike, is_raw: false })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::diff::unified;
+    use crate::rules::reply::{Expect, parse};
+    use crate::words::changes::Change;
 
-/// How alike the lines from each place on are; only places where most lines are the same, when there are several.
-fn scores(lines: &[(usize, &str)], wanted: &[&str]) -> Vec<(f64, usize)> {
-    let count = wanted.len();
-    let Some(last) = lines.len().checked_sub(count) else { return Vec::new() };
-    let fewest = if count < 3 { 0 } else { (count * 2).div_ceil(3) };
-    if lines.len().saturating_mul(count) > 4_000_000 {
-        return Vec::new();
+    /// A small generator of numbers (xorshift), the same for every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % sides as u64).unwrap()
+        }
+
+        /// A text whose lines are all different when `kinds` is 0, else taken from so many.
+        fn text(&mut self, kinds: usize, eol: &str) -> String {
+            const HEADS: [&str; 8] = ["", "- ", "+ ", "-- ", "++ ", "@@ -", "    ", "```"];
+            let lines = self.roll(40);
+            let mut text: String = (0..lines)
+                .map(|number| {
+                    let number = if kinds == 0 { number } else { self.roll(kinds) };
+                    format!("{}line {number}{eol}", HEADS[number % HEADS.len()])
+                })
+                .collect::<Vec<_>>()
+                .concat();
+            if self.roll(4) == 0 {
+                text.truncate(text.trim_end_matches(['\r', '\n']).len());
+            }
+            text
+        }
+
+        /// Changes, removes and adds some lines.
+        fn changed(&mut self, text: &str, eol: &str) -> String {
+            let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+            for number in 0..=self.roll(5) {
+                let at = self.roll(lines.len() + 1);
+                let new = format!("new {number} {}{eol}", self.roll(1000));
+                match (self.roll(3), at < lines.len()) {
+                    (0, true) => lines[at] = new,
+                    (1, true) => drop(lines.remove(at)),
+                    (_, _) => lines.insert(at, new),
+                }
+            }
+            let count = lines.len();
+            // Only the last line can lack its newline.
+            for line in lines.iter_mut().take(count.saturating_sub(1)).filter(|line| !line.ends_with('\n')) {
+                line.push_str(eol);
+            }
+            lines.concat()
+        }
     }
-    let mut found = Vec::new();
-    for at in 0..=last {
-        let pairs = || lines.iter().skip(at).zip(wanted).map(|((_, file), line)| (*file, *line));
-        if fewest > 0 && pairs().filter(|(file, line)| same_letters(file, line)).count() < fewest {
-            continue;
-        }
-        let each: Vec<f64> = pairs().map(|(file, line)| likeness(file, line)).collect();
-        if each.iter().all(|score| *score >= LEAST_LINE) {
-            found.push((each.iter().sum::<f64>() / count.max(1) as f64, at));
+
+    /// Reads a diff as the reply of a model that was shown the old text.
+    fn applied(old: &str, diff: &str) -> Result<String, String> {
+        let set = parse(diff, &Expect { target: None, shown: &[("f.py", old)] }).map_err(|fault| fault.to_string())?;
+        match set.changes.into_iter().next() {
+            Some(Change::Write { content, .. }) => Ok(content),
+            Some(Change::Delete { .. }) | None => Err("no text".to_owned()),
         }
     }
-    found
-}
 
-/// The share of a line that its common beginning and end with another are, blanks aside and quotes taken as one.
-fn likeness(left: &str, right: &str) -> f64 {
-    let fold = |char| match char {
-        '“' | '”' | '\'' | '‘' | '’' | '`' => '"',
-        '–' | '—' => '-',
-        other => other,
-    };
-    let left: Vec<char> = letters(left).map(fold).collect();
-    let right: Vec<char> = letters(right).map(fold).collect();
-    let head = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
-    let most = left.len().min(right.len()) - head;
-    let tail = left.iter().rev().zip(right.iter().rev()).take(most).take_while(|(left, right)| left == right).count();
-    (head + tail) as f64 / left.len().max(right.len()).max(1) as f64
-}
+    #[test]
+    fn a_diff_there_and_back_is_the_identity() {
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+        for round in 0..3000 {
+            let (kinds, eol) = ([0, 3, 12][round % 3], ["\n", "\r\n"][round % 2]);
+            let old = dice.text(kinds, eol);
+            let new = dice.changed(&old, eol);
+            if old == new {
+                continue;
+            }
+            let there = unified("f.py", Some(&old), Some(&new));
+            assert_eq!(applied(&old, &there).as_deref(), Ok(new.as_str()), "round {round}\n{old:?}\n{there}");
+            let back = unified("f.py", Some(&new), Some(&old));
+            assert_eq!(applied(&new, &back).as_deref(), Ok(old.as_str()), "round {round}\n{new:?}\n{back}");
+        }
+    }
 
-/// The place of the line that is most like one of the first lines that are looked for.
-fn nearest(lines: &[(usize, &str)], wanted: &[&str]) -> Option<usize> {
-    let mut best = (LEAST_LINE, None);
-    for (number, line) in wanted.iter().enumerate().take(4) {
-        for (at, (_, file)) in lines.iter().enumerate() {
-            let score = likeness(file, line);
-            if score > best.0 {
-                best = (score, Some(at.saturating_sub(number)));
+    #[test]
+    fn wrong_line_numbers_do_no_harm() {
+        let mut dice = Dice(42);
+        for round in 0..1000 {
+            let old = dice.text(0, "\n");
+            let new = dice.changed(&old, "\n");
+            let diff: String = unified("f.py", Some(&old), Some(&new))
+                .split_inclusive('\n')
+                .map(|line| match line.strip_prefix("@@ -") {
+                    Some(rest) if rest.contains(" @@") => format!("@@ -{},9 +{},2 @@\n", dice.roll(90), dice.roll(90)),
+                    Some(_) | None => line.to_owned(),
+                })
+                .collect();
+            if old.trim().is_empty() || old == new {
+                continue;
+            }
+            match applied(&old, &diff) {
+                Ok(got) => assert_eq!(got, new, "round {round}\n{old:?}\n{diff}"),
+                // Lines that look like a diff's own need its counts.
+                Err(fault) => assert!(old.contains("-- ") || old.contains("@@ -"), "round {round}: {fault}\n{diff}"),
             }
         }
     }
-    best.1
-}
 
-fn first(search: &[&str]) -> String {
-    search.iter().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| line.trim().to_owned())
-}
-
-fn quoted(lines: &[&str]) -> String {
-    let short = |line: &&str| line.chars().take(160).collect::<String>();
-    lines.iter().take(MOST_QUOTED).map(|line| short(&line.trim_end())).collect::<Vec<_>>().join("\n")
-}
-
-/// Quotes the first places of several, each with the line before it, and their line numbers.
-fn several(starts: &[usize], lines: &[&str]) -> String {
-    let mut out = Vec::new();
-    for start in starts.iter().take(3) {
-        let from = start.saturating_sub(1);
-        let text = quoted(lines.get(from..(start + 1).min(lines.len())).unwrap_or_default());
-        out.push(format!("line {}:\n{text}", start + 1));
+    #[test]
+    fn the_better_match_is_taken() {
+        let edit = |old: &str, search: &str, new: &str| {
+            apply(old, &[Hunk::new(search, new)]).map(|(text, found)| (text, found[0]))
+        };
+        let check = |old: &str, search: &str, new: &str, expected: &str, how: How| {
+            assert_eq!(edit(old, search, new), Ok((expected.to_owned(), how)), "{search:?}");
+        };
+        check("a b\nab\n", "ab\n", "c\n", "a b\nc\n", How::Exact);
+        check("  ab\na b\n", "ab\n", "c\n", "  ab\nc\n", How::Blanks);
+        check("  a b\n", "ab\n", "c\n", "  c\n", How::Shifted);
+        check("\tif a:\n\t\tb\n", "if a:\n    b\n", "if a:\n    b\n    c\n", "\tif a:\n\t\tb\n\t\tc\n", How::Shifted);
+        check("a\nb\n", "        a\n", "        c\n", "c\nb\n", How::Shifted);
+        assert!(matches!(edit("x\nx\nx\n", "x\nx\n", "y\n"), Err(Mismatch::Ambiguous { .. })), "places may overlap");
+        assert!(matches!(edit("x = 1\n", "x = 2\n", "x = 3\n"), Err(Mismatch::Missing { .. })), "too short to guess");
+        let twice = "first_value = compute(left, right)\nlast_value = compute(left, right)\n";
+        let search = "worst_value = compute(left, right)\n";
+        assert!(matches!(edit(twice, search, "y\n"), Err(Mismatch::Missing { .. } | Mismatch::Ambiguous { .. })));
     }
-    out.join("\n")
+
+    #[test]
+    fn hostile_edits_end() {
+        let same = "x\n".repeat(200_000);
+        let search = "x\n".repeat(50_000) + "y\n";
+        assert!(matches!(apply(&same, &[Hunk::new(&search, "z\n")]), Err(Mismatch::Missing { .. })));
+        let many: Vec<String> = (0..2000).map(|number| format!("y{number}\n")).collect();
+        let hunks: Vec<_> = many.iter().map(|line| Hunk::new("x\n", line)).collect();
+        assert!(apply(&same, &hunks).is_err());
+        let distinct: String = (0..100_000).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
+        let lines: Vec<&str> = distinct.split_inclusive('\n').take(2000).collect();
+        let hunks: Vec<_> = lines.iter().map(|line| Hunk::new(line, "z\n")).collect();
+        assert!(apply(&distinct, &hunks).is_err_and(|why| why == Mismatch::TooMuch));
+        for text in [
+            "<<<<<<< SEARCH\n".repeat(300_000),
+            "<<<<<<< SEARCH\n=======\n>>>>>>> REPLACE\n".repeat(100_000),
+            "@@ -1 +1 @@\n".repeat(300_000),
+            "--- a\n+++ b\n".repeat(300_000),
+            format!("--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n{}", "\n".repeat(4 << 20)),
+            format!("--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n{}", "-x\n".repeat(2 << 20)),
+            "diff --git a/x b/x\n".repeat(200_000),
+            "=======\n".repeat(1 << 20),
+        ] {
+            let shown = [("f.py", same.as_str()), ("g.py", "1\n")];
+            assert!(parse(&text, &Expect { target: None, shown: &shown }).is_err(), "{}", &text[..40]);
+            assert!(parse(&text, &Expect { target: Some("f.py"), shown: &shown }).is_err(), "{}", &text[..40]);
+        }
+    }
 }

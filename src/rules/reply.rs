@@ -55,10 +55,10 @@ pub fn parse(text: &str, expect: &Expect<'_>) -> Result<ChangeSet, Fault> {
     let lifted = if is_diff(expect.target) { Lifted::none(text) } else { edits::lift(text) };
     let (mut blocks, tail) = unwrapped(&lifted.text, expect.target);
     for block in &mut blocks {
-        if is_diff(block.path.map(|(path, _)| path)) || !edits::is_all_edits(&block.body) {
-            if let Cow::Owned(whole) = edits::restored(&block.body, &lifted) {
-                block.body = Cow::Owned(whole);
-            }
+        if (is_diff(block.path.map(|(path, _)| path)) || !edits::is_all_edits(&block.body))
+            && let Cow::Owned(whole) = edits::restored(&block.body, &lifted)
+        {
+            block.body = Cow::Owned(whole);
         }
     }
     let mut set = ChangeSet::default();
@@ -646,7 +646,7 @@ mod tests {
                 Change::Delete { path } => files.remove(&path),
             };
         }
-        Ok((files, set.notes.iter().map(|note| format!("{note}\n")).collect()))
+        Ok((files, set.notes.iter().flat_map(|note| [note, "\n"]).collect()))
     }
 
     #[test]
