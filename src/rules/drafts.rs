@@ -1,4 +1,4 @@
-//! Which blocks of a reply are files, which are commands, and which only talk about them. Pure.
+//! Which blocks of a reply are files, which are edits or commands, and which only talk about them. Pure.
 //! Not the choice between several blocks for one path: that is `reply.rs`.
 
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, language};

@@ -69,7 +69,7 @@ def test_area():
 
 const DELETING: &str = "\nA file that has to go is named by a line `DELETE: ` with its path, outside of all blocks.\n";
 
-// The same task as a change of some lines. Two edits, since one alone teaches small models to send one.
+// The same form for a change of some lines. Two edits, so that one is not taken for the rule.
 const EDIT_EXAMPLE: &str = "\
 Do not repeat whole files. Write every change as an edit: a line `FILE: ` with the path, then in a fenced block a few lines \
 that stand in the file now, copied exactly, and the lines that replace them. For example:
@@ -108,7 +108,8 @@ pub fn answer(task: &str, shown: &[Shown<'_>]) -> Vec<Message> {
 /// Returns the messages for a task that writes files.
 ///
 /// Where a shown file is too long to be repeated, the last sentence asks for edits; else with a known target for one
-/// fenced block ("bare"), else for `FILE:` lines and fences ("fence"). A Markdown target is asked for in a fence of four backticks, since it holds fences itself.
+/// fenced block ("bare"), else for `FILE:` lines and fences ("fence"). A Markdown target is asked for in a fence of four
+/// backticks, since it holds fences itself.
 pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
     let mut user = String::new();
     files(&mut user, prompt.shown);
@@ -141,7 +142,8 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
             user.push_str(DELETING);
         }
         user.push_str(
-            "\nNow do the task above: reply with edits in this form, as few as it needs, and with nothing else.",
+            "\nNow do the task above: reply with edits in this form, as few as it needs, and with nothing \
+             else.",
         );
     } else if let Some(target) = prompt.target {
         bare_rule(&mut user, target, prompt.shown.iter().any(|file| file.path == target));
@@ -277,7 +279,8 @@ mod tests {
 
     #[test]
     fn the_example_of_edits_is_read_as_edits() {
-        let area = "def area(width, height):\n    return width + height\n\n\ndef round(width, height):\n    return 2 * width + height\n";
+        let area = "def area(width, height):\n    return width + height\n\n\ndef edge(width, height):\n    \
+                    return 2 * width + height\n";
         let set = parse(EDIT_EXAMPLE, &Expect { target: None, shown: &[("geometry/area.py", area)] }).unwrap();
         let content = area
             .replace("width + height\n\n", "width * height\n\n")
