@@ -280,7 +280,7 @@ fn path_in_info(info: &str) -> Option<(&str, Strength)> {
 }
 
 /// The nearest line before a block that names a path; a sentence counts only right before it.
-fn path_in_lead(lead: &str) -> Option<(&str, Strength)> {
+pub fn path_in_lead(lead: &str) -> Option<(&str, Strength)> {
     let mut lines = lead.lines().rev().filter(|line| !line.trim().is_empty());
     let nearest = lines.next()?;
     label(nearest, true).or_else(|| lines.take(8).find_map(|line| label(line, false)))

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 const MOST_EDITS: usize = 600;
 const CONTEXT: usize = 3;
 
-/// One line of the comparison.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+/// Which text a line of a comparison is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
     Both,
     Old,
     New,
@@ -40,7 +40,8 @@ fn split(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(Side, &'a str)> {
+/// Compares two texts line by line: what is in both, and what only in one, in order.
+pub fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(Side, &'a str)> {
     let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (old_rest, new_rest) = (old.get(head..).unwrap_or_default(), new.get(head..).unwrap_or_default());
     let tail = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b).count();

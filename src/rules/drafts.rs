@@ -1,7 +1,8 @@
-//! Which blocks of a reply are files, which are commands, and which only talk about them. Pure.
+//! Which blocks of a reply are files, which are edits or commands, and which only talk about them. Pure.
 //! Not the choice between several blocks for one path: that is `reply.rs`.
 
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, language};
+use crate::rules::edits::{self, Edit, Lifted, What};
 use crate::rules::fault::{Fault, quote};
 use crate::rules::reply::Expect;
 use crate::rules::sorted::sorted;
@@ -26,20 +27,26 @@ pub struct Draft<'a> {
 /// Sorts the blocks into files, commands and the rest, and collects what stands around them.
 ///
 /// # Errors
-/// [`Fault::NoPath`] for a block that may be one of several files, [`Fault::Edits`] when nothing else came.
+/// [`Fault::NoPath`] for a block that may be one of several files.
 pub fn from_blocks<'a>(
     blocks: &'a [Block<'a>],
-    tail: &str,
-    text: &str,
+    tail: &'a str,
+    lifted: &Lifted<'a>,
     expect: &Expect<'_>,
     set: &mut ChangeSet,
-) -> Result<Vec<Draft<'a>>, Fault> {
-    let (mut drafts, mut unnamed, mut seen_edits) = (Vec::new(), Vec::new(), blocks.is_empty() && is_edit(text));
+) -> Result<(Vec<Draft<'a>>, Vec<Edit<'a>>), Fault> {
+    let (mut drafts, mut unnamed, mut edits) =
+        (Vec::new(), Vec::new(), Edits { lifted, found: Vec::new(), last: None });
     for block in blocks {
+        edits.take(block.lead, None);
         let path = block.path.filter(|(path, strength)| *strength == Strength::Strong || fits(block.language, path));
         let is_diff_asked = path.map(|(path, _)| path).or(expect.target).and_then(language) == Some("diff");
-        if is_edit(&block.body) && !is_diff_asked {
-            seen_edits = true;
+        if !is_diff_asked && edits::is_all_edits(&block.body) {
+            if let Cow::Borrowed(body) = &block.body {
+                edits.take(body, path.map(|(path, _)| path));
+            }
+        } else if !is_diff_asked && let Some(what) = loose(block) {
+            edits.add(path.map(|(path, _)| path), Edit { path: None, what });
         } else if let Some((path, strength)) = path {
             let content = Cow::Borrowed(block.body.as_ref());
             drafts.push(Draft { path: Some(Cow::Borrowed(path)), strength, content, ending: block.ending });
@@ -49,8 +56,11 @@ pub fn from_blocks<'a>(
             unnamed.push(block);
         }
     }
+    edits.take(tail, None);
     let pieces = blocks.iter().map(|block| block.lead).chain([tail]);
-    let deleted = summarise(pieces, expect.target.is_none(), &mut set.summary);
+    // Beside the file that was asked for, a line that deletes is a mistake; alone, it is the answer.
+    let may_delete = expect.target.is_none() || (drafts.is_empty() && unnamed.is_empty());
+    let deleted = summarise(pieces, may_delete, &mut set.summary);
     let is_named = |target| drafts.iter().any(|draft| draft.path.as_deref().is_some_and(|path| same(path, target)));
     match expect.target {
         Some(target) if is_named(target) => {}
@@ -61,28 +71,72 @@ pub fn from_blocks<'a>(
                 content: Cow::Borrowed(block.body.as_ref()),
                 ending: block.ending,
             };
-            drafts.extend(likely(&unnamed, target, expect).iter().map(draft));
+            let mut likely = likely(&unnamed, target, expect);
+            if !edits.found.is_empty() && likely.len() <= MAX_COMPARED {
+                likely.retain(|block| !is_quote(&block.body, expect));
+            }
+            drafts.extend(likely.iter().map(draft));
         }
         None => {
             let mut numbered = unnamed.iter().enumerate();
-            let lost = numbered.find(|(number, block)| *number >= MAX_COMPARED || !is_aside(block, expect, &drafts));
+            let lost = numbered.find(|(number, block)| {
+                let is_used = !edits.found.is_empty() && is_usage_lead(block);
+                *number >= MAX_COMPARED || !(is_used || is_aside(block, expect, &drafts))
+            });
             if let Some((_, block)) = lost {
                 return Err(Fault::NoPath { quote: first_line(&block.body) });
             }
         }
-    }
-    if drafts.is_empty() && deleted.is_empty() && seen_edits {
-        return Err(Fault::Edits);
-    }
-    if seen_edits && !drafts.is_empty() {
-        set.notes.push("ignored edits beside complete files".to_owned());
     }
     for path in deleted {
         if !drafts.iter().any(|draft| draft.path.as_deref().is_some_and(|other| same(other, &path))) {
             set.changes.push(Change::Delete { path });
         }
     }
-    Ok(drafts)
+    Ok((drafts, edits.found))
+}
+
+/// The edits of a reply, each with the path that stands before it.
+struct Edits<'b, 'a> {
+    lifted: &'b Lifted<'a>,
+    found: Vec<Edit<'a>>,
+    /// The path of the edit before: the next ones without a path are about the same file.
+    last: Option<&'a str>,
+}
+
+impl<'a> Edits<'_, 'a> {
+    /// Takes the edits whose marks stand in a piece of text that is known to be about `path`.
+    fn take(&mut self, piece: &'a str, path: Option<&'a str>) {
+        let (mut from, mut at) = (0, 0);
+        for line in piece.split_inclusive('\n') {
+            let number = edits::marked(line);
+            if let Some((edits, _)) = number.and_then(|number| self.lifted.edits.get(number)) {
+                let said = piece.get(from..at).and_then(blocks::path_in_lead).map(|(path, _)| path);
+                let edits = edits.clone();
+                for edit in edits {
+                    self.add(said.or(path), edit);
+                }
+                from = at + line.len();
+            }
+            at += line.len();
+        }
+    }
+
+    fn add(&mut self, said: Option<&'a str>, mut edit: Edit<'a>) {
+        if edit.path.is_none() {
+            self.last = said.or(self.last);
+            edit.path = self.last.map(Cow::Borrowed);
+        } else {
+            self.last = None;
+        }
+        self.found.push(edit);
+    }
+}
+
+/// Reads a block that is a diff without a header, or that begins like edits and is none that could be read.
+fn loose<'a>(block: &'a Block<'_>) -> Option<What<'a>> {
+    let is_diff = canonical(block.language) == "diff";
+    is_diff.then(|| edits::loose(&block.body)).flatten().or_else(|| is_edit(&block.body).then_some(What::Broken))
 }
 
 /// Of the blocks without a path those that may be the file that was asked for.
@@ -150,13 +204,7 @@ fn is_edit(text: &str) -> bool {
     let first = lines.by_ref().find(|line| !line.is_empty()).unwrap_or("");
     let is_header =
         |line: &str| ["diff --git ", "*** Begin Patch", "@@ -", "Index: "].iter().any(|mark| line.starts_with(mark));
-    if is_header(first)
-        || (first.starts_with("--- ") && lines.clone().next().is_some_and(|line| line.starts_with("+++ ")))
-    {
-        return true;
-    }
-    let mut all = text.lines();
-    all.any(|line| line.starts_with("<<<<<<< SEARCH")) && all.any(|line| line.starts_with(">>>>>>> REPLACE"))
+    is_header(first) || (first.starts_with("--- ") && lines.clone().next().is_some_and(|line| line.starts_with("+++ ")))
 }
 
 /// Takes the commands of a shell block: the lines after a prompt, else all lines but comments.
@@ -181,6 +229,7 @@ fn summarise<'a>(pieces: impl Iterator<Item = &'a str>, may_delete: bool, summar
             deleted.push(blocks::undress(path).to_owned());
         } else if summary.len() < MAX_SUMMARY_BYTES
             && !bare.is_empty()
+            && edits::marked(line).is_none()
             && blocks::label(line, true).is_none_or(|(_, strength)| strength == Strength::Weak)
         {
             if !summary.is_empty() {

@@ -21,8 +21,28 @@ pub enum Fault {
     },
     /// A block whose end cannot be told, because fences inside it do not pair up.
     Tangled,
-    /// Search/replace blocks or a diff.
+    /// An edit or a diff that breaks its form.
     Edits,
+    /// An edit of a file whose content the model does not know.
+    Unshown {
+        path: String,
+    },
+    /// Lines that an edit looks for and that are not there; the nearest that are.
+    EditMissing {
+        path: String,
+        search: String,
+        nearest: String,
+    },
+    /// Lines that an edit looks for and that are there more than once.
+    EditAmbiguous {
+        path: String,
+        search: String,
+        places: String,
+    },
+    /// An edit that looks for nothing, of a file that has lines.
+    EditEmpty {
+        path: String,
+    },
     /// A JSON reply that breaks its form; one clause.
     Payload {
         what: String,
@@ -68,9 +88,34 @@ impl fmt::Display for Fault {
                 "It cannot be told where the file ends, because fences inside it do not pair up. Put the file between \
                  two lines of four backticks.",
             ),
-            Fault::Edits => {
-                f.write_str("It holds edits or a diff. Send the complete file, from its first line to its last.")
-            }
+            Fault::Edits => f.write_str(
+                "It holds an edit that is not complete. Give every edit a line `<<<<<<< SEARCH`, the lines to replace, a \
+                 line `=======`, the new lines and a line `>>>>>>> REPLACE`, or send the complete file.",
+            ),
+            Fault::Unshown { path } => write!(
+                f,
+                "It edits `{path}`, which was not shown to you. Send the complete file in a fenced block instead.",
+            ),
+            Fault::EditMissing { path, search, nearest } if nearest.is_empty() => write!(
+                f,
+                "The lines to replace that begin with `{search}` are not in `{path}`, and none is like them. Copy them \
+                 from the file exactly.",
+            ),
+            Fault::EditMissing { path, search, nearest } => write!(
+                f,
+                "The lines to replace that begin with `{search}` are not in `{path}`. Copy them from the file exactly. The \
+                 nearest lines there are:\n{nearest}",
+            ),
+            Fault::EditAmbiguous { path, search, places } => write!(
+                f,
+                "The lines to replace that begin with `{search}` are in `{path}` more than once. Add lines before or \
+                 behind them that only one place has. The places are:\n{places}",
+            ),
+            Fault::EditEmpty { path } => write!(
+                f,
+                "An edit of `{path}` has no lines to replace, but the file is not empty. Repeat a line of the file, and \
+                 the new lines beside it.",
+            ),
             Fault::Payload { what } => {
                 write!(f, "It is unusable JSON: {what}. Send the complete file in a fenced block, not in JSON.")
             }

@@ -1,5 +1,7 @@
 //! Floor 1: pure functions of their arguments. No files, network, processes, clock, environment or printing.
 
+pub mod alike;
+pub mod amend;
 pub mod argv;
 pub mod assembly;
 pub mod backwards;
@@ -17,16 +19,20 @@ pub mod config_values;
 pub mod context;
 pub mod diff;
 pub mod drafts;
+pub mod edits;
 pub mod escape;
 pub mod evidence;
 pub mod failing;
 pub mod fault;
+pub mod hunks;
+pub mod indent;
 pub mod intent;
 pub mod json;
 pub mod ledger_line;
 pub mod named;
 pub mod names;
 pub mod nearest;
+pub mod patch;
 pub mod payload;
 pub mod places;
 pub mod policy;

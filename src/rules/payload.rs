@@ -1,4 +1,5 @@
-//! The original's JSON reply: `{"files":[{"path","content"}],"commands":[],"summary":""}`. Pure.
+//! The original's JSON reply: `{"files":[{"path","content"}],"commands":[],"summary":""}`, or instead of `files`
+//! `edits` with `path`, `search` and `replace`. Pure.
 //! mux never asks for it, but reads it. **Invariant:** each key of an object comes once; there is one parser, so what
 //! is checked is what is written.
 
@@ -13,9 +14,14 @@ pub struct Payload {
     pub files: Vec<(String, String)>,
     pub commands: Vec<String>,
     pub summary: String,
-    /// Whether it holds search/replace edits.
-    pub has_edits: bool,
+    /// Path, search and replacement, in order, as given.
+    pub edits: Vec<(String, String, String)>,
 }
+
+/// What the fields of an edit are called, the first by mux.
+const PATHS: [&str; 4] = ["path", "file", "file_path", "filename"];
+const SEARCHES: [&str; 4] = ["search", "old_string", "old_str", "old"];
+const REPLACEMENTS: [&str; 4] = ["replace", "new_string", "new_str", "new"];
 
 /// Whether a text looks like this JSON, so that a parse error is worth telling the model.
 pub fn is_meant(text: &str) -> bool {
@@ -43,8 +49,7 @@ pub fn read(text: &str) -> Result<Option<(Payload, usize)>, String> {
     if files.is_none() && edits.is_none() {
         return Ok(None);
     }
-    let has_edits = edits.is_some_and(|edits| !matches!(edits, Node::List(list) if list.is_empty()));
-    let mut payload = Payload { files: Vec::new(), commands: Vec::new(), summary: String::new(), has_edits };
+    let mut payload = Payload { files: Vec::new(), commands: Vec::new(), summary: String::new(), edits: Vec::new() };
     for (number, item) in list(files, "files")?.into_iter().enumerate() {
         let Node::Object(mut item) = item else {
             return Err(format!("`files[{number}]` must be an object with `path` and `content`, not {}", item.name()));
@@ -54,6 +59,16 @@ pub fn read(text: &str) -> Result<Option<(Payload, usize)>, String> {
             None => Err(format!("`files[{number}].{key}` is missing")),
         };
         payload.files.push((field("path")?, field("content")?));
+    }
+    for (number, item) in list(edits, "edits")?.into_iter().enumerate() {
+        let Node::Object(mut item) = item else {
+            return Err(format!("`edits[{number}]` must be an object with `path`, `search` and `replace`"));
+        };
+        let mut field = |keys: &[&str; 4]| match item.iter().position(|(name, _)| keys.contains(&name.as_str())) {
+            Some(at) => text_of(item.swap_remove(at).1, &format!("edits[{number}].{}", keys[0])),
+            None => Err(format!("`edits[{number}].{}` is missing", keys[0])),
+        };
+        payload.edits.push((field(&PATHS)?, field(&SEARCHES)?, field(&REPLACEMENTS)?));
     }
     for (number, item) in list(take("commands"), "commands")?.into_iter().enumerate() {
         payload.commands.push(text_of(item, &format!("commands[{number}]"))?);
@@ -210,7 +225,7 @@ mod tests {
             files: vec![("./a b".to_owned(), "\u{feff}a\r\nb\0".to_owned())],
             commands: vec!["ls".to_owned()],
             summary: "done".to_owned(),
-            has_edits: false,
+            edits: Vec::new(),
         };
         assert_eq!(read(text), Ok(Some((payload, text.len() - " and more".len()))));
     }

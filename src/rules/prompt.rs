@@ -31,7 +31,12 @@ pub struct ChangePrompt<'a> {
     pub previous: Option<&'a str>,
     /// What was wrong with the form of the reply before.
     pub fault: Option<&'a str>,
+    /// The longest reply that can come, in tokens, when it is known.
+    pub reply_tokens: Option<u64>,
 }
+
+/// Longer files are not asked for whole (routing.md §1).
+const WHOLE_LINES: usize = 150;
 
 /// How many paths are listed at most.
 const MAX_LISTED: usize = 100;
@@ -62,6 +67,36 @@ def test_area():
 ```
 ";
 
+const DELETING: &str = "\nA file that has to go is named by a line `DELETE: ` with its path, outside of all blocks.\n";
+
+// The same form for a change of some lines. Two edits, so that one is not taken for the rule.
+const EDIT_EXAMPLE: &str = "\
+Do not repeat whole files. Write every change as an edit: a line `FILE: ` with the path, then in a fenced block a few lines \
+that stand in the file now, copied exactly, and the lines that replace them. For example:
+
+FILE: geometry/area.py
+```python
+<<<<<<< SEARCH
+def area(width, height):
+    return width + height
+=======
+def area(width, height):
+    return width * height
+>>>>>>> REPLACE
+```
+
+FILE: geometry/area.py
+```python
+<<<<<<< SEARCH
+    return 2 * width + height
+=======
+    return 2 * (width + height)
+>>>>>>> REPLACE
+```
+
+A new file is written whole: the line `FILE: ` with its path, then the file in a fenced block.
+";
+
 /// Returns the messages for a task that only reads.
 pub fn answer(task: &str, shown: &[Shown<'_>]) -> Vec<Message> {
     let mut user = String::new();
@@ -72,8 +107,9 @@ pub fn answer(task: &str, shown: &[Shown<'_>]) -> Vec<Message> {
 
 /// Returns the messages for a task that writes files.
 ///
-/// With a known target the last sentence asks for one fenced block ("bare"), else for `FILE:` lines and fences
-/// ("fence"). A Markdown target is asked for in a fence of four backticks, since it holds fences itself.
+/// Where a shown file is too long to be repeated, the last sentence asks for edits; else with a known target for one
+/// fenced block ("bare"), else for `FILE:` lines and fences ("fence"). A Markdown target is asked for in a fence of four
+/// backticks, since it holds fences itself.
 pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
     let mut user = String::new();
     files(&mut user, prompt.shown);
@@ -107,16 +143,45 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
     if let Some(prefix) = prompt.required_prefix {
         push(&mut user, &["Put all new files below `", prefix.trim_end_matches('/'), "/`.\n\n"]);
     }
-    if let Some(target) = prompt.target {
+    if is_long(prompt) {
+        user.push_str(EDIT_EXAMPLE);
+        if is_removal(prompt.task) {
+            user.push_str(DELETING);
+        }
+        user.push_str(
+            "\nNow do the task above: reply with edits in this form, as few as it needs, and with nothing \
+             else.",
+        );
+    } else if let Some(target) = prompt.target {
         bare_rule(&mut user, target, prompt.shown.iter().any(|file| file.path == target));
     } else {
         user.push_str(EXAMPLE);
+        if is_removal(prompt.task) {
+            user.push_str(DELETING);
+        }
         user.push_str(
             "\nNow do the task above: reply in this form with each file that is new or changed, complete from its \
              first line to its last, and with nothing else.",
         );
     }
     messages(CHANGE_ROLE, user)
+}
+
+/// Whether a file that may have to change is too long to be written whole: by its lines, or because 1.3 times as much
+/// does not fit the reply.
+fn is_long(prompt: &ChangePrompt<'_>) -> bool {
+    let changes = prompt.shown.iter().filter(|file| prompt.target.is_none_or(|target| target == file.path));
+    changes.into_iter().any(|file| {
+        let needed = estimate_tokens(file.content).saturating_mul(13) / 10;
+        file.content.lines().count() > WHOLE_LINES || prompt.reply_tokens.is_some_and(|most| needed > most)
+    })
+}
+
+/// Whether a task may want files to go.
+fn is_removal(task: &str) -> bool {
+    let is_verb =
+        |word: &str| ["delete", "remove", "rename", "move"].iter().any(|verb| word.eq_ignore_ascii_case(verb));
+    task.split(|char: char| !char.is_alphanumeric()).any(is_verb)
 }
 
 /// Estimates the tokens of a text from above: a third of the ASCII characters, and one (from U+10000 on: two) for
@@ -194,6 +259,41 @@ mod tests {
         );
         assert!(open.ends_with("from its first line to its last, and with nothing else."));
         assert!(!open.to_lowercase().contains("json"));
+    }
+
+    #[test]
+    fn long_files_are_asked_for_as_edits() {
+        let long = "x = 1\n".repeat(WHOLE_LINES + 1);
+        let short = "x = 1\n".repeat(WHOLE_LINES);
+        let asks = |content: &str, target: Option<&str>, reply_tokens: Option<u64>| {
+            let shown = [Shown { path: "a.py", content }, Shown { path: "b.py", content: "y\n" }];
+            let prompt =
+                ChangePrompt { task: "Fix it.", shown: &shown, target, reply_tokens, ..ChangePrompt::default() };
+            user(&prompt).contains("<<<<<<< SEARCH")
+        };
+        assert!(asks(&long, Some("a.py"), None) && asks(&long, None, Some(100_000)));
+        assert!(!asks(&long, Some("b.py"), None), "the long file is not the one to change");
+        assert!(!asks(&short, Some("a.py"), Some(600)));
+        assert!(asks(&short, Some("a.py"), Some(300)), "1.3 times 300 tokens");
+    }
+
+    #[test]
+    fn only_a_task_that_removes_is_told_how() {
+        let says = |task| user(&ChangePrompt { task, ..ChangePrompt::default() }).contains("DELETE: ");
+        assert!(says("Rename a.py to b.py") && says("delete old.py"));
+        assert!(!says("Undelete the removed rows"));
+    }
+
+    #[test]
+    fn the_example_of_edits_is_read_as_edits() {
+        let area = "def area(width, height):\n    return width + height\n\n\ndef edge(width, height):\n    \
+                    return 2 * width + height\n";
+        let set = parse(EDIT_EXAMPLE, &Expect { target: None, shown: &[("geometry/area.py", area)] }).unwrap();
+        let content = area
+            .replace("width + height\n\n", "width * height\n\n")
+            .replace("2 * width + height", "2 * (width + height)");
+        assert_eq!(set.changes, [Change::Write { path: "geometry/area.py".to_owned(), content }]);
+        assert_eq!(set.notes, Vec::<String>::new());
     }
 
     #[test]

@@ -18,12 +18,14 @@
 //!
 //! Several blocks for one path: the last complete one is taken, and a note says so. A block that quotes a shown file,
 //! shows output or how to use the result is no file. What is left without a path is quoted back in a [`Fault`].
-//! Edit blocks and unified diffs are recognised and refused in a way that a repair can answer.
-//! **Invariant:** content is never changed: no newline, BOM or byte is added or lost (but the newline at the end of a
+//! Edit blocks and diffs (`edits.rs`) are applied to what was shown; beside a complete file of the same path they are
+//! ignored. **Invariant:** content is never changed: no newline, BOM or byte is added or lost (but the newline at the end of a
 //! last block that was not closed). Paths are as the model wrote them; `names.rs` judges them.
 
+use crate::rules::amend::{amend, is_diff};
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, file_name, language};
 use crate::rules::drafts::{Draft, MAX_COMMANDS, clean, cut, from_blocks, same};
+use crate::rules::edits::{self, Edit, Lifted, What};
 pub use crate::rules::fault::Fault;
 use crate::rules::fault::quote;
 use crate::rules::payload;
@@ -51,13 +53,22 @@ pub fn parse(text: &str, expect: &Expect<'_>) -> Result<ChangeSet, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::Empty);
     }
-    let (blocks, tail) = unwrapped(text, expect.target);
+    let lifted = if is_diff(expect.target) { Lifted::none(text) } else { edits::lift(text) };
+    let (mut blocks, tail) = unwrapped(&lifted.text, expect.target);
+    for block in &mut blocks {
+        if (is_diff(block.path.map(|(path, _)| path)) || !edits::is_all_edits(&block.body))
+            && let Cow::Owned(whole) = edits::restored(&block.body, &lifted)
+        {
+            block.body = Cow::Owned(whole);
+        }
+    }
     let mut set = ChangeSet::default();
-    let drafts = match payload_in(text, &blocks, expect)? {
+    let (drafts, edits) = match payload_in(&lifted.text, &blocks, expect)? {
         Some(payload) => from_payload(payload, &mut set)?,
-        None => from_blocks(&blocks, tail, text, expect, &mut set)?,
+        None => from_blocks(&blocks, tail, &lifted, expect, &mut set)?,
     };
     choose(drafts, expect, &mut set)?;
+    amend(edits, expect, &mut set)?;
     if set.changes.is_empty() { Err(Fault::NoFile) } else { Ok(set) }
 }
 
@@ -120,11 +131,11 @@ fn two_objects() -> Fault {
     Fault::Payload { what: "there are two JSON objects and it is unclear which one counts".to_owned() }
 }
 
-fn from_payload<'a>(payload: payload::Payload, set: &mut ChangeSet) -> Result<Vec<Draft<'a>>, Fault> {
-    if payload.has_edits {
-        return Err(Fault::Edits);
-    }
-    if payload.files.is_empty() {
+/// The files and the edits of a reply.
+type Parts<'a> = (Vec<Draft<'a>>, Vec<Edit<'a>>);
+
+fn from_payload<'a>(payload: payload::Payload, set: &mut ChangeSet) -> Result<Parts<'a>, Fault> {
+    if payload.files.is_empty() && payload.edits.is_empty() {
         return Err(Fault::NoChange);
     }
     set.commands = payload.commands.into_iter().take(MAX_COMMANDS).collect();
@@ -135,7 +146,11 @@ fn from_payload<'a>(payload: payload::Payload, set: &mut ChangeSet) -> Result<Ve
         content: Cow::Owned(content),
         ending: Ending::Closed,
     };
-    Ok(payload.files.into_iter().map(draft).collect())
+    let edit = |(path, search, replace): (String, String, String)| Edit {
+        path: Some(Cow::Owned(path)),
+        what: What::Text { search: Cow::Owned(search), replace: Cow::Owned(replace) },
+    };
+    Ok((payload.files.into_iter().map(draft).collect(), payload.edits.into_iter().map(edit).collect()))
 }
 
 /// Settles the paths, and takes one content for each.
@@ -228,14 +243,14 @@ fn settle<'a>(mut drafts: Vec<Draft<'a>>, expect: &Expect<'_>, set: &mut ChangeS
 
 /// Whether the only file of a reply, under another name, can be taken for the target: the same language, not a file
 /// that was shown, and a test only for a test.
-fn could_be(path: &str, target: &str, expect: &Expect<'_>) -> bool {
+pub fn could_be(path: &str, target: &str, expect: &Expect<'_>) -> bool {
     let is_test = |path: &str| file_name(path).to_ascii_lowercase().contains("test");
     let is_shown = expect.shown.iter().any(|(shown, _)| same(shown, path));
     !is_shown && language(path) == language(target) && is_test(path) == is_test(target)
 }
 
 /// Absolute, a URL, from home, upwards, in a `.git` or with backslashes.
-fn is_odd(path: &str) -> bool {
+pub fn is_odd(path: &str) -> bool {
     let is_odd_part = |part: &str| part == ".." || part.eq_ignore_ascii_case(".git");
     path.starts_with(['/', '~', '$']) || path.contains(['\\', ':']) || clean(path).split('/').any(is_odd_part)
 }
@@ -488,19 +503,22 @@ mod tests {
         faults("", r#"{"files":[{"path":"ok.txt","content":"half a fil"#, &broken("the JSON ends in the middle"));
         faults("", &format!("{{\"files\":[]}}\n{json}"), &two_objects());
         faults("", &format!("```json\n{json}\n```\n```json\n{json}\n```"), &two_objects());
-        faults("", r#"{"edits":[{"path":"a","search":"","replace":"b"}],"summary":""}"#, &Fault::Edits);
+        check("", r#"{"edits":[{"path":"a","search":"","replace":"b"}],"summary":"s"}"#, "a=\"b\"\nsays: s");
+        faults("", r#"{"edits":[{"path":"a","search":""}]}"#, &broken("`edits[0].replace` is missing"));
+        faults("", r#"{"edits":[{"path":"a","search":1}]}"#, &broken("`edits[0].search` must be text, not a number"));
+        faults("", r#"{"edits":[3]}"#, &broken("`edits[0]` must be an object with `path`, `search` and `replace`"));
     }
 
     #[test]
-    fn edits_and_diffs_are_refused_so_that_a_repair_can_answer() {
+    fn edits_of_files_that_were_not_shown_are_faults() {
         for text in [
             "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n",
             "x.py\n```python\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n```",
             "FILE: x.py\n```diff\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n```",
-            "*** Begin Patch\n*** Update File: x.py\n*** End Patch\n",
+            "*** Begin Patch\n*** Update File: x.py\n@@\n-a\n+b\n*** End Patch\n",
         ] {
-            faults("", text, &Fault::Edits);
-            faults("x.py", text, &Fault::Edits);
+            faults("", text, &Fault::Unshown { path: "x.py".to_owned() });
+            faults("x.py", text, &Fault::Unshown { path: "x.py".to_owned() });
         }
         check("fix.diff", "```diff\n--- a/x\n+++ b/x\n```", r#"fix.diff="--- a/x\n+++ b/x\n""#);
     }
@@ -593,6 +611,64 @@ mod tests {
     fn hex(content: &str) -> String {
         use sha2::Digest;
         sha2::Sha256::digest(content.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    }
+
+    /// All files below a folder by their path in it; nothing where there is no such folder.
+    fn files_in(folder: &std::path::Path) -> BTreeMap<String, String> {
+        let (mut files, mut folders) = (BTreeMap::new(), vec![folder.to_path_buf()]);
+        while let Some(next) = folders.pop() {
+            for entry in fs_err::read_dir(&next).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                    files.insert(name, fs_err::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        files
+    }
+
+    /// What a scenario of edits comes to: the files after it and the notes, or the fault.
+    fn edited(folder: &std::path::Path) -> Result<(BTreeMap<String, String>, String), String> {
+        let input = files_in(&folder.join("input"));
+        let shown: Vec<_> = input.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+        let target = fs_err::read_to_string(folder.join("target")).ok();
+        let reply = fs_err::read_to_string(folder.join("reply.txt")).unwrap();
+        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown };
+        let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
+        veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
+        let mut files = input.clone();
+        for change in set.changes {
+            match change {
+                Change::Write { path, content } => files.insert(path, content),
+                Change::Delete { path } => files.remove(&path),
+            };
+        }
+        Ok((files, set.notes.iter().flat_map(|note| [note, "\n"]).collect()))
+    }
+
+    #[test]
+    fn edits_come_to_what_their_scenario_says() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/edits");
+        let mut folders: Vec<_> = fs_err::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.retain(|folder| folder.is_dir());
+        folders.sort();
+        assert!(folders.len() >= 40, "{}", folders.len());
+        let mut wrong = Vec::new();
+        for folder in folders {
+            let text = |name: &str| fs_err::read_to_string(folder.join(name)).unwrap_or_default();
+            let expected = match text("fault") {
+                fault if fault.is_empty() => Ok((files_in(&folder.join("expected")), text("notes"))),
+                fault => Err(fault.trim_end().to_owned()),
+            };
+            let got = edited(&folder);
+            if got != expected {
+                wrong.push(format!("{}\n got {got:?}\nwant {expected:?}", folder.display()));
+            }
+        }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
     }
 
     #[test]

@@ -31,10 +31,10 @@ fn write(path: &str, new: &str, old: &str) -> Result<(), Fault> {
     if new.trim().is_empty() && !old.trim().is_empty() {
         return Err(Fault::Emptied { path: path() });
     }
-    if has_conflict(new) && !has_conflict(old) {
+    let is_prose = matches!(language(&path()), Some("markdown" | "text"));
+    if has_conflict(new, is_prose) && !has_conflict(old, is_prose) {
         return Err(Fault::Conflict { path: path() });
     }
-    let is_prose = matches!(language(&path()), Some("markdown" | "text"));
     let mut known: Option<BTreeSet<&str>> = None;
     for line in new.lines().map(str::trim).filter(|line| is_placeholder(line, is_prose)) {
         let known = known.get_or_insert_with(|| {
@@ -49,10 +49,11 @@ fn write(path: &str, new: &str, old: &str) -> Result<(), Fault> {
     if is_excerpt(new, old) { Err(Fault::Excerpt { path: path() }) } else { Ok(()) }
 }
 
-/// All three markers at the start of a line, in order. A row of `=` alone underlines a heading.
-fn has_conflict(text: &str) -> bool {
+/// All three markers at the start of a line, in order. A row of `=` alone underlines a heading, and prose may be about
+/// edits.
+fn has_conflict(text: &str, is_prose: bool) -> bool {
     let mut lines = text.lines();
-    lines.any(|line| line.starts_with("<<<<<<< "))
+    lines.any(|line| line.starts_with("<<<<<<< ") && !(is_prose && line.starts_with("<<<<<<< SEARCH")))
         && lines.any(|line| line.trim_end() == "=======")
         && lines.any(|line| line.starts_with(">>>>>>> "))
 }

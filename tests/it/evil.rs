@@ -37,7 +37,7 @@ const ROWS: &[(&str, End)] = &[
     ("content_conflict", Refused(UNPARSABLE, "holds conflict markers")),
     ("content_empty", Refused(UNPARSABLE, "It leaves `ok.txt` empty")),
     ("content_lazy", Refused(UNPARSABLE, "stands for code that was left out")),
-    ("delete_all", Refused(UNPARSABLE, "It holds edits or a diff")),
+    ("delete_all", Refused(UNPARSABLE, "has no lines to replace, but the file is not empty")),
     ("dup_keys", Refused(UNPARSABLE, "the key `path` comes twice in one object")),
     ("empty_200", Refused(SERVER, "it is empty")),
     ("empty_choices", Refused(SERVER, "it ended without a finish_reason")),

@@ -84,7 +84,7 @@ pub fn attempt(
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> (Attempt, Result<Changed, Failure>) {
-    let messages = messages(site, effort);
+    let messages = messages(site, effort, how.max_tokens);
     let before = std::mem::take(effort);
     let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
     let end = reply.and_then(|reply| {
@@ -118,7 +118,7 @@ pub fn attempt(
     (attempt, end)
 }
 
-fn messages(site: &Site<'_>, effort: &Effort) -> Vec<crate::words::chat::Message> {
+fn messages(site: &Site<'_>, effort: &Effort, reply_tokens: u32) -> Vec<crate::words::chat::Message> {
     prompt::change(&ChangePrompt {
         task: site.task,
         shown: &site.context.shown(),
@@ -128,6 +128,7 @@ fn messages(site: &Site<'_>, effort: &Effort) -> Vec<crate::words::chat::Message
         evidence: effort.evidence.as_deref(),
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),
+        reply_tokens: Some(u64::from(reply_tokens)),
     })
 }
 
@@ -170,6 +171,12 @@ fn materialise(
     let changes = match reply::parse(&reply.text, &expect) {
         Ok(changes) => changes,
         Err(fault) => {
+            // A file that is edited unseen is shown first, like one that is rewritten unseen.
+            if let Fault::Unshown { path } = &fault
+                && names::readable(path).is_ok_and(|path| site.context.add_rewritten(site.dir, &path))
+            {
+                return Err(Failure::Unseen { paths: format!("`{path}`") });
+            }
             return Err(match reply::declined(&reply.text) {
                 Some(quote) => Failure::Declined { quote: quote.to_string() },
                 None => Failure::Unusable { fault: fault.to_string() },
