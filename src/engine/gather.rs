@@ -196,7 +196,8 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     // Plain words count only where there is no better sign of what the task is about.
     let is_open = gathered.files.is_empty() && names.is_empty();
     let words = if is_open { context::words(search.task, search.intent) } else { Vec::new() };
-    if names.is_empty() && words.is_empty() {
+    let creates = search.kind == Kind::Change && gathered.files.is_empty() && !gathered.to_create.is_empty();
+    if names.is_empty() && words.is_empty() && !creates {
         return;
     }
     let paths = match listing::list(search.env, search.dir, search.may_walk, search.marker, stop) {

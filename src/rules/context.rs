@@ -57,7 +57,7 @@ pub struct Name {
     pub text: String,
     /// Lower case without `_`, `-` and `.`: `UserService` and `user_service.py` meet here.
     key: String,
-    /// Written as only identifiers are: with an inner `_` or a hump. `parse` may be any word.
+    /// Written as only identifiers are: with an inner `_`, a hump or a capital. `parse` may be any word.
     is_telling: bool,
     /// What more files than this define, or are called, tells nothing about one of them.
     common: usize,
@@ -75,6 +75,8 @@ impl Defines {
 
 /// More identifiers than this are no task but a listing. No more than [`Defines`] has bits.
 const MOST_NAMES: usize = 8;
+/// Points from which on a file is surely meant: a telling name speaks for it.
+const SURE: u32 = 50;
 /// [`Name::common`] of identifiers.
 const COMMON: usize = 8;
 /// The same of plain words, which name files less surely: `cache` is one file, or none.
@@ -100,12 +102,22 @@ pub fn identifiers(task: &str, intent: &Intent) -> Vec<Name> {
     distinct(found.into_iter().filter(|name| name.len() > 2 && !is_in(EVERYWHERE, name)), COMMON)
 }
 
-/// Returns the plain words of a task that a file may be called by. To be asked where there is no better sign.
+/// Returns the plain words of a task that a file may be called by: those behind "the" and its like. To be asked where
+/// there is no better sign.
 pub fn words(task: &str, intent: &Intent) -> Vec<Name> {
-    let lines = named::lines(task).filter(|(_, fenced)| !fenced).map(|(line, _)| line);
-    let words = lines.flat_map(str::split_whitespace).filter(|word| !names_a_file(word, intent));
-    let words = words.flat_map(|word| word.split(|char| !is_word(char)));
-    distinct(words.filter(|word| word.len() >= SHORTEST_WORD && !is_in(EVERYWHERE, &word.to_lowercase())), COMMON_WORD)
+    let mut found = Vec::new();
+    for (line, _) in named::lines(task).filter(|(_, fenced)| !fenced) {
+        let mut before = "";
+        for word in line.split_whitespace() {
+            let plain = word.trim_matches(|char| !is_word(char));
+            if is_in("the The this our", before) && !names_a_file(word, intent) {
+                found.push(plain);
+            }
+            before = word;
+        }
+    }
+    let is_one = |word: &&str| word.len() >= SHORTEST_WORD && !is_in(EVERYWHERE, &word.to_lowercase());
+    distinct(found.into_iter().filter(is_one), COMMON_WORD)
 }
 
 fn names_a_file(word: &str, intent: &Intent) -> bool {
@@ -116,7 +128,12 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>, common: usize) -> Vec<Name
     let mut names: Vec<Name> = Vec::new();
     for text in texts {
         if names.len() < MOST_NAMES && !names.iter().any(|name| name.text == text) {
-            names.push(Name { text: text.to_string(), key: key(text), is_telling: is_telling(text), common });
+            names.push(Name {
+                text: text.to_string(),
+                key: key(text),
+                is_telling: is_telling(text) || is_type(text),
+                common,
+            });
         }
     }
     names
@@ -131,6 +148,11 @@ fn is_telling(word: &str) -> bool {
     let mut humps = word.chars().zip(word.chars().skip(1));
     has_letters
         && (word.trim_matches('_').contains('_') || humps.any(|(one, two)| one.is_lowercase() && two.is_uppercase()))
+}
+
+/// `Pager`, where it is known to be an identifier.
+fn is_type(word: &str) -> bool {
+    word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
 }
 
 fn key(text: &str) -> String {
@@ -283,6 +305,9 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
             ranked.push((tested(file.path).is_some(), Reverse(points), is_far, depth, file.path, best));
         }
     }
+    // Where one file is surely meant, those that merely have a `parse` too are not.
+    let surest = ranked.iter().map(|(_, Reverse(points), ..)| *points).max().unwrap_or(0);
+    ranked.retain(|(_, Reverse(points), ..)| surest < SURE || *points >= SURE);
     let best = sorted(ranked).into_iter().filter_map(|(.., path, best)| Some((path, best?.1)));
     let mut list: Vec<(&str, Why)> = best.collect();
     if known.tests {
@@ -414,9 +439,12 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_that_not_every_task_has() {
-        let task = "Fix the bug in the pager so that tests of pager.py pass";
-        assert_eq!(texts(&words(task, &intent::read(task, &[]))), ["pager", "pass"]);
+    fn words_are_those_that_are_pointed_at() {
+        let check = |task: &str, want: &[&str]| {
+            assert_eq!(texts(&words(task, &intent::read(task, &[]))), want, "{task}");
+        };
+        check("Fix the bug in the pager so that tests of the pager.py pass", &["pager"]);
+        check("In two sentences: what is a race condition?", &[]);
     }
 
     #[track_caller]
@@ -511,6 +539,14 @@ mod tests {
         ];
         check_rank("What does UserService do?", &files, &[], false, &found);
         check_rank("Fix UserService", &files, &[], true, &[found, tests].concat());
+    }
+
+    #[test]
+    fn a_sure_file_leaves_out_those_that_share_a_plain_name() {
+        let files = [("a.py", "UserService"), ("b.py", "parse"), ("c/a.py", "Pager")];
+        check_rank("Fix UserService.parse(x)", &files, &[], true, &[("a.py", "defines `UserService`")]);
+        check_rank("Fix `Pager` and `parse`", &files, &[], true, &[("c/a.py", "defines `Pager`")]);
+        check_rank("Fix parse(x)", &files, &[], true, &[("b.py", "defines `parse`")]);
     }
 
     #[test]
