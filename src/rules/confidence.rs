@@ -38,8 +38,8 @@ pub fn score(reply: &Reply, kind: Kind, task: &str) -> (Score, Signals) {
     let blocks = blocks(&reply.text);
     let in_blocks: usize = blocks.iter().map(|block| block.inside.len()).sum();
     let is_code = match kind {
-        // A README is prose in a fence: a sum over its tokens would only measure its length.
-        Kind::Change | Kind::Undo => blocks.is_empty() || blocks.iter().any(|block| !is_prose(block.language)),
+        // A README is prose in a fence, with blocks of its own: a sum over its tokens would only measure its length.
+        Kind::Change | Kind::Undo => blocks.first().is_none_or(|block| !is_prose(block.language)),
         Kind::Answer => in_blocks * 2 > reply.text.len(),
     };
     let mut signals = Signals::default();
@@ -413,6 +413,8 @@ mod tests {
     #[test]
     fn a_readme_is_judged_as_prose() {
         let long = "````markdown\n".to_string() + &"Run the tool with a file.\n".repeat(60) + "````\n";
+        let nested = long.replace("````", "```") + "```sh\ntool x\n```\n";
+        assert!(score(&reply(&nested), Kind::Change, "Write a README").0.value >= 0.6);
         let as_code = score(&reply(&long.replace("markdown", "python")), Kind::Change, "Write a README").0;
         let as_prose = score(&reply(&long), Kind::Change, "Write a README").0;
         assert!(as_prose.value >= 0.6 && as_prose.weak, "{as_prose:?}");
