@@ -140,6 +140,10 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
     let files = prepared.context.files.iter();
     let touched: Vec<String> =
         files.clone().map(|file| file.path.clone()).chain(prepared.context.to_create.iter().cloned()).collect();
+    let proof = match prepared.kind {
+        Kind::Change => verify::outlook(&prepared.proof, prepared.dir.path(), &touched),
+        Kind::Answer | Kind::Undo => Vec::new(),
+    };
     Plan {
         kind: prepared.kind,
         ambiguous: job.kind.is_none() && prepared.intent.ambiguous,
@@ -150,10 +154,7 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
             .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),
-        verification: verify::outlook(&prepared.proof, prepared.dir.path(), &touched)
-            .iter()
-            .map(|argv| argv::spell(argv))
-            .collect(),
+        verification: proof.iter().map(|argv| argv::spell(argv)).collect(),
         first_step,
         notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),
     }

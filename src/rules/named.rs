@@ -376,9 +376,13 @@ fn is_after_naming(recent: &[String; 4]) -> bool {
     matches!(last.as_str(), "named" | "called") && matches!(before.as_str(), "directory" | "folder" | "dir")
 }
 
+/// `userService`, `UserService`, and `JSONDecoder`: capitals that lead to a word, which `APIs` and `URLs` are not.
 fn is_camel_case(word: &str) -> bool {
     let mut humps = word.chars().zip(word.chars().skip(1));
-    word.chars().all(char::is_alphanumeric) && humps.any(|(one, two)| one.is_lowercase() && two.is_uppercase())
+    let has_hump = humps.any(|(one, two)| one.is_lowercase() && two.is_uppercase());
+    let capitals = word.chars().take_while(|char| char.is_uppercase()).count();
+    let leads = capitals > 1 && word.chars().skip(capitals).take_while(|char| char.is_lowercase()).count() > 2;
+    word.chars().all(char::is_alphanumeric) && (has_hump || leads)
 }
 
 fn is_snake_case(word: &str) -> bool {
@@ -404,6 +408,12 @@ mod tests {
             })
             .collect();
         assert_eq!(got, want, "{text:?}");
+    }
+
+    #[test]
+    fn acronyms_lead_to_identifiers() {
+        check("Explain how JSONDecoder uses HTTPServer", &["I:JSONDecoder", "I:HTTPServer"]);
+        check("Explain the APIs and URLs of our IDEs in JSON", &[]);
     }
 
     #[test]
