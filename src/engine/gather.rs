@@ -190,11 +190,12 @@ pub struct Search<'a> {
 }
 
 /// Adds the files that the identifiers of a task lead to, and the tests of the files of a change, the best first. Starts
-/// a git, in a repository, unless the task names a file and nothing else.
+/// a git, in a repository, unless the task names a file and nothing else, or is a question in plain words.
 pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     let names = context::identifiers(search.task, search.intent);
-    // Plain words count only where there is no better sign of what the task is about.
-    let is_open = gathered.files.is_empty() && names.is_empty();
+    // Plain words count only where there is no better sign of what a change is about. A question in plain words is mostly
+    // about no file at all: it is asked at once, without a search.
+    let is_open = search.kind == Kind::Change && gathered.files.is_empty() && names.is_empty();
     let words = if is_open { context::words(search.task, search.intent) } else { Vec::new() };
     let creates = search.kind == Kind::Change && gathered.files.is_empty() && !gathered.to_create.is_empty();
     if names.is_empty() && words.is_empty() && !creates {
