@@ -389,7 +389,7 @@ def free_cores():
     """Returns a thread count that leaves one core free.
 
     The engine's threads spin while they wait for each other, so one that has to share its core stalls all. Measured
-    on 2 cores: at load 4 the same reply took 10 s with 1 thread, 142 to 174 s with 2; on a quiet machine 10 and 5 s.
+    on 2 cores: at load 4 the same reply took 10 s with 1 thread, 142 to 174 s with 2; on a quiet machine about 5 s with 2.
     """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     cores = set()  # physical ones: siblings share a list

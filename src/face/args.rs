@@ -14,7 +14,8 @@ pub const HELP: &str = "\
 usage: mux COMMAND [OPTIONS]
 
 Runs a coding task on your own model server, proves the result with your own
-tests and records every decision. Nothing leaves this machine.
+tests and records every decision. Nothing leaves this machine, unless you allow
+a model server elsewhere.
 
 commands:
   run [TASK...]       do one task; the task may also come on standard input
