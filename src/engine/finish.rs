@@ -25,7 +25,7 @@ use std::path::Path;
 
 /// Turns the last decision into what stays on disk, in the ledger and before the user.
 pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected, watcher: &mut dyn Watcher) -> Outcome {
-    let (mut accepted, reason, wanted, refused) = match decision {
+    let (mut accepted, mut reason, wanted, refused) = match decision {
         Decision::Accept { reason, wanted, refused } => (true, reason, wanted, refused),
         Decision::GiveUp { reason, refused } => (false, reason, None, refused),
         // `follow` ends with one of the two above.
@@ -41,7 +41,10 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
             Err(failed) => {
                 // The journal could not be closed, so the files went back: the work is not done after all.
                 watcher.event(&Event::Note(&format!("the files were taken back: {}", failed.cause)));
-                accepted = false;
+                for left in &failed.rolled_back.left {
+                    watcher.event(&Event::Note(&left.to_string()));
+                }
+                (accepted, reason) = (false, Reason::LocalFailed(Failure::from(&failed.cause).class()));
             }
         },
         Some(applied) => drop(take_back(&course.prepared.dir, applied, watcher)),
