@@ -168,3 +168,23 @@ fn two_runs_do_not_meet_in_one_directory() {
     check_canceled(&world, &end(first), 130);
     server.end();
 }
+
+/// In a container or a sandbox the session that mux belongs to may be one that its pid namespace cannot show.
+#[test]
+fn a_session_outside_of_the_pid_namespace_is_no_obstacle() {
+    let inside = |world: &World, program: &str, args: &[&str]| {
+        let mut unshare = world.command(world.root.join("bin/unshare"));
+        unshare.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", program]).args(args);
+        run(unshare, b"")
+    };
+    // Not every machine has namespaces, or lets a user make them.
+    let probe = World::new("no-namespace");
+    if !probe.root.join("bin/unshare").exists() || inside(&probe, "true", &[]).exit != 0 {
+        return;
+    }
+    let (world, server) = world("namespace", "");
+    let ran = inside(&world, env!("CARGO_BIN_EXE_mux"), &["run", "--verify", "python3 hello.py", TASK]);
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 0 && told.contains("\nverify: passed"), "{}", ran.report());
+    server.end();
+}

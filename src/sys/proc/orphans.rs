@@ -2,7 +2,7 @@
 //! Linux.
 
 use super::{BURIAL, MARKER, known};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getsid, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 /// found, because the children of the killed come to mux only then.
 pub fn sweep(marker: &str) -> usize {
     let end = Instant::now() + BURIAL;
-    let session = getsid(None).ok();
+    // Not `getsid`: in a container whose session leader is outside, it answers 0, which is no pid (rustix asserts that).
+    let (_, session) = state_of("self");
     let mut killed = Vec::new();
     loop {
         let known = known();
@@ -23,7 +24,7 @@ pub fn sweep(marker: &str) -> usize {
         let mut next = 0;
         while let Some(&pid) = pids.get(next) {
             next += 1;
-            let (is_zombie, its_session) = state_of(pid);
+            let (is_zombie, its_session) = state_of(&pid.to_string());
             if is_zombie {
                 // A zombie has no environment to tell whose it is. But a child that mux started is either in the list
                 // or in this session; what is neither came as an orphan and waits for nobody but mux.
@@ -58,9 +59,9 @@ pub fn children_of(process: &str, pids: &mut Vec<Pid>) {
     }
 }
 
-/// Returns whether a process is a zombie (or gone), and its session.
-fn state_of(pid: Pid) -> (bool, Option<Pid>) {
-    let stat = fs_err::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+/// Returns whether a process is a zombie (or gone), and its session; `None` is one that this pid namespace cannot see.
+fn state_of(process: &str) -> (bool, Option<Pid>) {
+    let stat = fs_err::read(format!("/proc/{process}/stat")).unwrap_or_default();
     // `pid (name) state ppid pgrp session …`; the name may hold anything, parentheses too.
     let stat = String::from_utf8_lossy(&stat);
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
