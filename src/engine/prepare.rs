@@ -115,6 +115,7 @@ pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts 
         escalated: None,
         last: Last::Nothing,
         best_local: None,
+        standing: None,
         cloud: Cloud::Refused(if local_only { Refusal::LocalOnly } else { Refusal::NoProvider }),
         hands_answer: None,
         stopped: None,

@@ -54,6 +54,8 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
         (_, Last::Failed { .. } | Last::Overflow | Last::Nothing) => facts.escalated.clone(),
+        // Advice that could not be applied is evidence for hands.
+        (_, Last::Unapplied) => facts.escalated.clone(),
         (_, Last::Answer(_) | Last::Change { .. }) => None,
     }
 }
@@ -84,7 +86,7 @@ fn passed_over(policy: &Policy, facts: &Facts) -> (Option<Reason>, Option<Refusa
 fn unless_done(facts: &Facts, reason: Reason) -> Option<Reason> {
     match facts.last {
         Last::Nothing | Last::Failed { .. } | Last::Overflow => Some(reason),
-        Last::Answer(_) | Last::Change { .. } => None,
+        Last::Answer(_) | Last::Change { .. } | Last::Unapplied => None,
     }
 }
 
@@ -102,9 +104,10 @@ fn escalate(policy: &Policy, facts: &Facts, reason: Reason) -> Decision {
     let needs_permission = tier == Tier::Hands && !matches!(reason, Reason::LocalDown | Reason::Requested);
     match (facts.cloud, policy.hands, facts.hands_answer) {
         (Cloud::Open(provider), Hands::Ask, None) if needs_permission => Decision::AskHands { provider },
-        (_, Hands::Never, _) | (_, Hands::Ask, Some(false)) if needs_permission => {
-            Decision::GiveUp { reason, refused: None }
-        }
+        (_, Hands::Never, _) | (_, Hands::Ask, Some(false)) if needs_permission => match facts.standing {
+            Some(_) => Decision::Accept { reason: Reason::Unverified, wanted: Some(reason), refused: None },
+            None => Decision::GiveUp { reason, refused: None },
+        },
         (_, Hands::Allowed | Hands::Ask | Hands::Never, _) => Decision::Try { tier, reason },
     }
 }
@@ -112,9 +115,11 @@ fn escalate(policy: &Policy, facts: &Facts, reason: Reason) -> Decision {
 /// Why the last result stands, if it does.
 fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
     let local = match facts.last {
-        Last::Nothing | Last::Failed { .. } | Last::Overflow | Last::Change { verdict: Verdict::Failed, .. } => {
-            return None;
-        }
+        Last::Nothing
+        | Last::Failed { .. }
+        | Last::Overflow
+        | Last::Unapplied
+        | Last::Change { verdict: Verdict::Failed, .. } => return None,
         Last::Change { verdict: Verdict::Passed, .. } => Reason::Verified,
         Last::Change { verdict: Verdict::Unproven, .. } => Reason::Unproven,
         Last::Change { verdict: Verdict::Skipped, .. } => Reason::Unverified,
@@ -138,7 +143,7 @@ fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
         Last::Nothing => true,
         Last::Failed { again, .. } => again,
         Last::Change { verdict, again, .. } => verdict == Verdict::Failed && again,
-        Last::Answer(_) | Last::Overflow => false,
+        Last::Answer(_) | Last::Overflow | Last::Unapplied => false,
     }
 }
 
@@ -158,6 +163,9 @@ fn settle(policy: &Policy, facts: &Facts, wanted: Option<Reason>, why: Refusal) 
     if let Some(reason) = acceptance(policy, facts) {
         return Decision::Accept { reason, wanted, refused };
     }
+    if facts.standing.is_some() {
+        return Decision::Accept { reason: Reason::Unverified, wanted, refused };
+    }
     // A risk word sent the answer out before any local try, and no provider could take it.
     let untried = facts.stopped.is_none() && facts.asked == Asked::Auto && facts.local_up && facts.local_tries == 0;
     if untried {
@@ -172,6 +180,7 @@ fn failure(facts: &Facts) -> Reason {
         Last::Failed { class, .. } => Reason::LocalFailed(class),
         Last::Overflow => Reason::ContextOverflow,
         Last::Change { .. } => Reason::VerifyFailed,
+        Last::Unapplied => facts.escalated.clone().unwrap_or(Reason::LowConfidence),
         Last::Nothing if !facts.local_up => Reason::LocalDown,
         Last::Nothing | Last::Answer(_) => Reason::LowConfidence,
     }
@@ -206,6 +215,7 @@ mod tests {
             escalated: None,
             last: Last::Nothing,
             best_local: None,
+            standing: None,
             cloud: Cloud::Refused(Refusal::NoProvider),
             hands_answer: None,
             stopped: None,
@@ -324,12 +334,37 @@ mod tests {
         policy.hands = Hands::Ask;
         check(&policy, &advised, "ask for claude");
         check(&policy, &Facts { hands_answer: Some(true), ..advised.clone() }, "try Hands for verify_failed");
-        check(&policy, &Facts { hands_answer: Some(false), ..advised }, "give up verify_failed");
+        check(&policy, &Facts { hands_answer: Some(false), ..advised.clone() }, "give up verify_failed");
+        let unapplied = Facts { last: Last::Unapplied, ..advised.clone() };
+        policy.hands = Hands::Never;
+        check(&policy, &unapplied, "give up verify_failed");
+        policy.hands = Hands::Allowed;
+        check(&policy, &unapplied, "try Hands for verify_failed");
         policy.hands = Hands::Never;
         let down = Facts { local_up: false, cloud: OPEN, ..facts(Kind::Change) };
         check(&policy, &down, "try Hands for local_down");
         policy.on_verification_failures = false;
         check(&policy, &spent, "give up verify_failed");
+    }
+
+    #[test]
+    fn a_change_that_nothing_can_check_outlives_providers_that_fail() {
+        let policy = policy();
+        let failed = Last::Failed { class: FailureClass::Server, again: false };
+        let gone = Cloud::Refused(Refusal::NoProvider);
+        let advised = Facts {
+            tier: Tier::Advice,
+            escalated: Some(Reason::LowConfidence),
+            last: failed,
+            standing: Some(POOR),
+            cloud: OPEN,
+            ..changed(Verdict::Skipped, POOR, 1)
+        };
+        check(&policy, &advised, "try Advice for low_confidence");
+        let refused = "accept unverified, wanted low_confidence, refused no_provider";
+        check(&policy, &Facts { cloud: gone, ..advised.clone() }, refused);
+        let unapplied = Facts { last: Last::Unapplied, ..advised };
+        check(&policy, &unapplied, "accept unverified, wanted low_confidence");
     }
 
     #[test]
@@ -382,9 +417,16 @@ mod tests {
             if let Last::Answer(score) = last {
                 next.best_local = Some(score);
             }
+            if let Last::Change { verdict: Verdict::Skipped, score, .. } = last {
+                next.standing = Some(score);
+            }
             return next;
         }
         next.escalated = Some(reason.clone());
+        // What is applied from here on takes the place of the local change.
+        if matches!(last, Last::Change { .. } | Last::Unapplied) {
+            next.standing = None;
+        }
         if matches!(last, Last::Failed { .. } | Last::Overflow) {
             next.cloud = match facts.cloud {
                 Cloud::Open(Provider::Claude) => Cloud::Open(Provider::Codex),
@@ -428,7 +470,8 @@ mod tests {
                     assert!(tier != Tier::Hands || known || free, "wrote without permission: {facts:#?}");
                 }
                 let mut seen = (0, tier != Tier::Local);
-                for last in ends(facts.kind) {
+                let unapplied = (tier == Tier::Advice).then_some(Last::Unapplied);
+                for last in ends(facts.kind).into_iter().chain(unapplied) {
                     let (ends, cloud) = walk(policy, &after(facts, tier, &reason, last), depth + 1);
                     seen = (seen.0 + ends, seen.1 || cloud);
                 }

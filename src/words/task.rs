@@ -295,6 +295,8 @@ pub enum Last {
     Failed { class: FailureClass, again: bool },
     /// The task does not fit.
     Overflow,
+    /// A provider advised, and what it said could not be made into a change.
+    Unapplied,
 }
 
 /// How far a run has come. Each step needs evidence from the one before; a step is taken at most once.
@@ -364,6 +366,9 @@ pub struct Facts {
     pub last: Last,
     /// The best usable local answer so far, to fall back on.
     pub best_local: Option<Score>,
+    /// A local change that stands on disk although nothing could check it, to fall back on as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Score>,
     pub cloud: Cloud,
     /// What the user answered when asked whether the cloud may write; `None` before that.
     pub hands_answer: Option<bool>,
