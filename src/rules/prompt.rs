@@ -69,8 +69,8 @@ def test_area():
 
 const DELETING: &str = "\nA file that has to go is named by a line `DELETE: ` with its path, outside of all blocks.\n";
 
-// The same form for a change of some lines. Two edits, so that one is not taken for the rule.
-const EDIT_EXAMPLE: &str = "\
+/// The same form for a change of some lines. Two edits, so that one is not taken for the rule.
+pub const EDIT_EXAMPLE: &str = "\
 Do not repeat whole files. Write every change as an edit: a line `FILE: ` with the path, then in a fenced block a few lines \
 that stand in the file now, copied exactly, and the lines that replace them. For example:
 
@@ -206,7 +206,8 @@ fn bare_rule(user: &mut String, target: &str, exists: bool) {
     push(user, &[", that holds ", what, " `", target, "`, from its first line to its last, and with nothing else."]);
 }
 
-fn files(user: &mut String, shown: &[Shown<'_>]) {
+/// Writes each file behind its `FILE:` line, in a fence.
+pub fn files(user: &mut String, shown: &[Shown<'_>]) {
     for file in shown {
         push(user, &["FILE: ", file.path, "\n"]);
         fenced(user, language(file.path).unwrap_or(""), file.content);
@@ -214,7 +215,7 @@ fn files(user: &mut String, shown: &[Shown<'_>]) {
 }
 
 /// Writes a block whose fence is longer than every run of backticks inside, and a blank line.
-fn fenced(user: &mut String, info: &str, content: &str) {
+pub fn fenced(user: &mut String, info: &str, content: &str) {
     let (mut longest, mut run) = (0, 0);
     for byte in content.bytes() {
         run = if byte == b'`' { run + 1 } else { 0 };
@@ -229,7 +230,8 @@ fn messages(role: &str, user: String) -> Vec<Message> {
     vec![Message { role: Role::System, content: role.to_owned() }, Message { role: Role::User, content: user }]
 }
 
-fn push(text: &mut String, parts: &[&str]) {
+/// Appends all parts.
+pub fn push(text: &mut String, parts: &[&str]) {
     text.extend(parts.iter().copied());
 }
 

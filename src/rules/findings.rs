@@ -1,0 +1,102 @@
+//! What an independent review said: its text → a verdict. Pure.
+//!
+//! A review is asked for one JSON object, `{"ok": …, "issues": […]}`; providers put it into a fence or sentences around
+//! it. What cannot be read is no verdict, neither a good one nor a bad one.
+
+use serde::Deserialize;
+
+/// Issues beyond this many are not passed on: a local model cannot mend more at once.
+const MOST_ISSUES: usize = 8;
+/// Longest issue, in characters.
+const LONGEST_ISSUE: usize = 400;
+
+/// The verdict of a review.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    pub is_ok: bool,
+    /// What is wrong, one line each. Foreign text: escaped where it is shown.
+    pub issues: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    ok: bool,
+    #[serde(default)]
+    issues: Vec<serde_json::Value>,
+}
+
+/// Reads a review. `None` where it holds no verdict.
+///
+/// The last object that has an `ok` counts: some reviews quote the form before they use it. A verdict that says `ok` and
+/// names issues all the same stays a good one; its issues are remarks.
+pub fn read(text: &str) -> Option<Findings> {
+    let starts = text.char_indices().rev().filter(|(_, char)| *char == '{');
+    let raw = starts.filter_map(|(at, _)| text.get(at..)).find_map(object)?;
+    let issues = raw.issues.into_iter().filter_map(issue).take(MOST_ISSUES).collect();
+    Some(Findings { is_ok: raw.ok, issues })
+}
+
+fn object(text: &str) -> Option<Raw> {
+    serde_json::Deserializer::from_str(text).into_iter::<Raw>().next()?.ok()
+}
+
+/// An issue as a line, whether it came as a text or as an object of texts.
+fn issue(value: serde_json::Value) -> Option<String> {
+    let text = match value {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Object(fields) => {
+            let texts: Vec<&str> = fields.values().filter_map(serde_json::Value::as_str).collect();
+            texts.join(": ")
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_) => return None,
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!line.is_empty()).then(|| line.chars().take(LONGEST_ISSUE).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(bool, &[&str])>) {
+        let found = read(text).map(|findings| (findings.is_ok, findings.issues));
+        let expected = expected.map(|(is_ok, issues)| (is_ok, issues.iter().map(ToString::to_string).collect()));
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn verdicts_are_found_in_what_surrounds_them() {
+        check(r#"{"ok": true, "issues": []}"#, Some((true, &[])));
+        check(r#"{"ok":true}"#, Some((true, &[])));
+        check(
+            "```json\n{\"ok\": false, \"issues\": [\"a.py: wrong\\nsign\"]}\n```",
+            Some((false, &["a.py: wrong sign"])),
+        );
+        check("I looked at {x}. {\"issues\": [\"no\"], \"ok\": false} That is all.", Some((false, &["no"])));
+        check("In the form {\"ok\": true}: {\"ok\": false, \"issues\": [\"b\"]}", Some((false, &["b"])));
+        check(
+            r#"{"ok": false, "issues": [{"file": "a.py", "what": "off by one"}, 3]}"#,
+            Some((false, &["a.py: off by one"])),
+        );
+    }
+
+    #[test]
+    fn what_is_no_verdict_is_none() {
+        check("Looks good to me.", None);
+        check("", None);
+        check(r#"{"issues": ["x"]}"#, None);
+        check(r#"{"ok": "yes"}"#, None);
+        check(r#"{"ok": false, "issues": ["cut"#, None);
+    }
+
+    #[test]
+    fn issues_are_bounded() {
+        let many = serde_json::json!({ "ok": false, "issues": vec!["x".repeat(1000); 50] }).to_string();
+        let issues = read(&many).unwrap().issues;
+        assert_eq!((issues.len(), issues[0].len()), (MOST_ISSUES, LONGEST_ISSUE));
+    }
+}
