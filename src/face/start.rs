@@ -44,7 +44,7 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let house = House { env, state: &state, config_file: args.config.as_deref() };
             let mut watcher: Box<dyn Watcher + '_> = match (args.quiet, is_terminal) {
                 (true, _) => Box::new(Silent),
-                (false, true) => Box::new(Terminal::new(err)),
+                (false, true) => Box::new(Terminal::new(err, stop.clone())),
                 (false, false) => Box::new(Lines::new(err)),
             };
             run::run(args, &house, input, watcher.as_mut(), out, stop)

@@ -3,7 +3,9 @@
 //! **Invariant:** text that came from outside is escaped before it is shown.
 
 use crate::rules::escape::one_line;
+use crate::sys::tty;
 use crate::words::event::{Event, Watcher};
+use crate::words::stop::Stop;
 use crate::words::task::Provider;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ pub struct Terminal<W: Write> {
     out: W,
     start: Instant,
     drawn: Option<Instant>,
+    stop: Stop,
 }
 
 /// Lines that stay, nothing else.
@@ -29,8 +32,8 @@ pub struct Lines<W: Write> {
 pub struct Silent;
 
 impl<W: Write> Terminal<W> {
-    pub fn new(out: W) -> Terminal<W> {
-        Terminal { out, start: Instant::now(), drawn: None }
+    pub fn new(out: W, stop: Stop) -> Terminal<W> {
+        Terminal { out, start: Instant::now(), drawn: None, stop }
     }
 
     /// Draws `text` over the live line. A terminal that cannot be written is no reason to stop working.
@@ -69,13 +72,24 @@ impl<W: Write> Watcher for Terminal<W> {
             }
             Event::Writing { files } => self.draw(&format!("writing {files} files")),
             Event::Verifying { command } => self.draw(&format!("verifying: {}", one_line(command))),
+            Event::Working { provider, what } => self.draw(&format!("{}: {}", provider.name(), one_line(what))),
             Event::Done => self.clear(),
-            Event::Queued { .. } | Event::DirBusy { .. } | Event::Failed { .. } | Event::Note(_) => {}
+            Event::Queued { .. }
+            | Event::DirBusy { .. }
+            | Event::Failed { .. }
+            | Event::Escalating { .. }
+            | Event::Note(_) => {}
         }
     }
 
-    fn allow_hands(&mut self, _provider: Provider, _deadline: Instant) -> bool {
-        false
+    fn can_ask(&self) -> bool {
+        true
+    }
+
+    fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool {
+        self.clear();
+        let question = format!("mux: escalate to {}, which then edits files here? [y/N] ", provider.name());
+        tty::ask(&question, &self.stop.until(deadline))
     }
 }
 
@@ -113,12 +127,16 @@ fn lasting(event: &Event<'_>) -> Option<String> {
         Event::Failed { route, attempt, why } => {
             format!("mux: {} try {attempt} failed: {}", route.name(), one_line(why))
         }
+        Event::Escalating { provider, step, reason } => {
+            format!("mux: escalating to {} for {step}: {}", provider.name(), one_line(&reason.to_string()))
+        }
         Event::Note(text) => format!("mux: {}", one_line(text)),
         Event::Finding
         | Event::Asking { .. }
         | Event::Generating { .. }
         | Event::Writing { .. }
         | Event::Verifying { .. }
+        | Event::Working { .. }
         | Event::Done => return None,
     })
 }
@@ -150,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_live_line_is_taken_away_and_holds_no_foreign_escapes() {
-        let mut terminal = Terminal::new(Vec::new());
+        let mut terminal = Terminal::new(Vec::new(), Stop::at(Instant::now() + Duration::from_mins(1)));
         for event in &events() {
             terminal.event(event);
         }

@@ -31,6 +31,8 @@ pub struct ChangePrompt<'a> {
     pub previous: Option<&'a str>,
     /// What was wrong with the form of the reply before.
     pub fault: Option<&'a str>,
+    /// What a provider or a review says has to be done.
+    pub advice: Option<&'a str>,
     /// The longest reply that can come, in tokens, when it is known.
     pub reply_tokens: Option<u64>,
 }
@@ -139,6 +141,11 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
     }
     if let Some(fault) = prompt.fault {
         push(&mut user, &["That reply could not be used: ", fault.trim(), "\n\n"]);
+    }
+    if let Some(advice) = prompt.advice {
+        user.push_str("An experienced colleague looked at it and says:\n\n");
+        fenced(&mut user, "", advice);
+        user.push_str("Do what they say.\n\n");
     }
     if let Some(prefix) = prompt.required_prefix {
         push(&mut user, &["Put all new files below `", prefix.trim_end_matches('/'), "/`.\n\n"]);

@@ -11,3 +11,4 @@ pub mod proc;
 pub mod results;
 pub mod servers;
 pub mod state;
+pub mod tty;

@@ -1,6 +1,6 @@
 //! What the engine tells whoever watches a run. The engine knows no face.
 
-use crate::words::task::{Provider, Route};
+use crate::words::task::{Provider, Reason, Route};
 use std::time::{Duration, Instant};
 
 /// Something worth showing while a run goes on.
@@ -20,6 +20,10 @@ pub enum Event<'a> {
     Writing { files: usize },
     /// A verification command runs.
     Verifying { command: &'a str },
+    /// A provider works; what it does right now, one line.
+    Working { provider: Provider, what: &'a str },
+    /// The next step is in the cloud; why.
+    Escalating { provider: Provider, step: &'a str, reason: &'a Reason },
     /// A try gave nothing usable, or its proof failed; `why` is one line.
     Failed { route: Route, attempt: u32, why: &'a str },
     /// Anything else that the user should know, one line.
@@ -31,6 +35,11 @@ pub enum Event<'a> {
 /// Sees a run and answers its one question.
 pub trait Watcher {
     fn event(&mut self, event: &Event<'_>);
+
+    /// Whether there is somebody to ask.
+    fn can_ask(&self) -> bool {
+        false
+    }
 
     /// Whether the cloud may write files, asked where the configuration leaves it open.
     fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool;

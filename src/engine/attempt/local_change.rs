@@ -13,7 +13,7 @@ use crate::rules::{confidence, diff, names};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
-use crate::words::chat::{Ask, Reply};
+use crate::words::chat::Ask;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Kind, Proof, Score, Verdict};
@@ -31,6 +31,8 @@ pub struct Effort {
     pub previous: Option<String>,
     /// What was wrong with the form of the reply before.
     pub fault: Option<String>,
+    /// What a provider or a review says has to be done.
+    pub advice: Option<String>,
 }
 
 impl Effort {
@@ -91,7 +93,7 @@ pub fn attempt(
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
         attempt.confidence = Some(score.value);
         attempt.signals = signals.into();
-        let changed = materialise(site, &reply, score, watcher, stop);
+        let changed = materialise(site, &reply.text, score, watcher, stop);
         if let Err(failure) = &changed {
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
@@ -128,6 +130,7 @@ fn messages(site: &Site<'_>, effort: &Effort, reply_tokens: u32) -> Vec<crate::w
         evidence: effort.evidence.as_deref(),
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),
+        advice: effort.advice.as_deref(),
         reply_tokens: Some(u64::from(reply_tokens)),
     })
 }
@@ -157,10 +160,10 @@ fn target(context: &Gathered) -> Option<&str> {
     }
 }
 
-/// From a reply to applied and proven files.
-fn materialise(
+/// From the text of a reply, whoever wrote it, to applied and proven files.
+pub fn materialise(
     site: &mut Site<'_>,
-    reply: &Reply,
+    text: &str,
     score: Score,
     watcher: &mut dyn Watcher,
     stop: &Stop,
@@ -168,7 +171,7 @@ fn materialise(
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
     let expect = Expect { target: target(site.context), shown: &shown };
-    let changes = match reply::parse(&reply.text, &expect) {
+    let changes = match reply::parse(text, &expect) {
         Ok(changes) => changes,
         Err(fault) => {
             // A file that is edited unseen is shown first, like one that is rewritten unseen.
@@ -177,7 +180,7 @@ fn materialise(
             {
                 return Err(Failure::Unseen { paths: format!("`{path}`") });
             }
-            return Err(match reply::declined(&reply.text) {
+            return Err(match reply::declined(text) {
                 Some(quote) => Failure::Declined { quote: quote.to_string() },
                 None => Failure::Unusable { fault: fault.to_string() },
             });
@@ -286,11 +289,11 @@ mod tests {
     #[test]
     fn the_last_try_forgets_the_diff_but_not_the_evidence() {
         let text = |text: &str| Some(text.to_string());
-        let mut red = Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN) };
+        let mut red = Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN), advice: None };
         red.start_over();
         assert_eq!((red.evidence, red.previous, red.fault), (text("red"), None, None));
         // Without evidence the fault is all there is, and it speaks of the reply.
-        let mut unusable = Effort { evidence: None, previous: text("reply"), fault: text("no files") };
+        let mut unusable = Effort { evidence: None, previous: text("reply"), fault: text("no files"), advice: None };
         unusable.start_over();
         assert_eq!((unusable.evidence, unusable.previous, unusable.fault), (None, text("reply"), text("no files")));
     }
