@@ -8,14 +8,16 @@ use crate::engine::run::{House, Job};
 use crate::engine::verify;
 use crate::rules::argv;
 use crate::rules::config::{Config, Trigger};
+use crate::rules::config_keys::TOOLS;
 use crate::rules::intent::{self, Intent};
 use crate::rules::names;
+use crate::rules::nearest::nearest;
 use crate::rules::policy::decide;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::disk::{Cause, WorkDir};
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::stop::Stop;
-use crate::words::task::{Cloud, Decision, Facts, Hands, Kind, Last, Policy, Refusal, Tier};
+use crate::words::task::{Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Refusal, Tier};
 use std::path::Path;
 
 /// A task that is understood, before anything is called.
@@ -41,6 +43,7 @@ pub fn longest_reply(prepared: &Prepared) -> u32 {
 /// Understands the task: settings, kind, place, context, proof. Calls no model; the only child is a git that lists files.
 pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> Result<Prepared, Error> {
     let own = settings(house, job, None)?;
+    known(job.asked, &own.config)?;
     let intent = intent::read(job.task, &own.config.router.complexity_keywords);
     let kind = job.kind.unwrap_or(intent.kind);
     let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
@@ -72,6 +75,21 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };
     gather::search(&mut context, &search, stop);
     Ok(Prepared { settings, kind, intent, place, dir, context, proof })
+}
+
+/// Checks that a route which is none of mux's own is a CLI that the configuration declares.
+fn known(asked: Asked, config: &Config) -> Result<(), Error> {
+    let Asked::Declared(name) = asked else { return Ok(()) };
+    let tools = &config.providers.sota_cli.tools;
+    if tools.named(name.as_str()).is_some() {
+        return Ok(());
+    }
+    let names = Asked::NAMES.into_iter().chain(tools.0.iter().map(|(name, _)| name.as_str()));
+    let hint = match nearest(name.as_str(), names) {
+        Some(word) => format!("did you mean `{word}`? `mux --help` lists all"),
+        None => format!("`{TOOLS}` declares other CLIs; `mux --help` lists the routes that are built in"),
+    };
+    Err(Error::new(ErrorKind::Usage, format!("unknown route `{}`", name.as_str())).hint(hint))
 }
 
 /// All layers, with the flags of the job on top.

@@ -4,7 +4,7 @@ use crate::face::config::Action;
 use crate::face::status::Form;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
-use crate::words::task::{Asked, Kind};
+use crate::words::task::{Asked, Kind, Provider};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,7 +35,8 @@ options of run:
       --task-file FILE  read the task from FILE; `-` is standard input
       --answer        the task wants an answer; write nothing
       --change        the task wants files changed
-      --route ROUTE   auto, local, cloud, claude, codex or gemini
+      --route ROUTE   auto, local, cloud, claude, codex, gemini, or a CLI that the
+                      configuration declares
       --local-only    start no cloud process, contact no other machine
       --prefer-local  only failed proof or a server that is down may escalate
       --verify CMD    prove the result with CMD (repeatable); a JSON list is
@@ -326,11 +327,12 @@ fn route(name: &str) -> Result<Asked, Error> {
     Asked::parse(name).ok_or_else(unknown)
 }
 
-/// A route as records name it.
+/// A route as records name it: one of mux's own words, or a name that may be declared.
 fn route_name(name: &str) -> Result<String, Error> {
     let known = ["local", "claude", "codex", "gemini", "none"];
     let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &known));
-    known.contains(&name).then(|| name.to_string()).ok_or_else(unknown)
+    let is_route = known.contains(&name) || Provider::named(name).is_some();
+    is_route.then(|| name.to_string()).ok_or_else(unknown)
 }
 
 fn count(value: &str) -> Result<usize, Error> {
@@ -371,6 +373,7 @@ fn usage(error: lexopt::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::name::Name;
 
     fn read(line: &[&str]) -> Result<Command, String> {
         parse(line.iter().map(OsString::from)).map_err(|error| error.to_string())
@@ -418,6 +421,12 @@ mod tests {
     }
 
     #[test]
+    fn a_route_may_be_a_cli_that_only_the_configuration_knows() {
+        let route = Asked::Declared(Name::parse("agy").unwrap());
+        check_run(&["run", "--route", "agy", "x"], RunArgs { task: text("x"), route, ..RunArgs::default() });
+    }
+
+    #[test]
     fn the_other_commands_are_read() {
         assert_eq!(read(&[]), Ok(Command::Help));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
@@ -444,8 +453,8 @@ mod tests {
             "unexpected argument `--verfy`\n  hint: did you mean `--verify`? `mux --help` lists all",
         );
         check_error(
-            &["run", "--route", "lokal"],
-            "unknown route `lokal`\n  hint: did you mean `local`? `mux --help` lists all",
+            &["run", "--route", "Local"],
+            "unknown route `Local`\n  hint: did you mean `local`? `mux --help` lists all",
         );
         check_error(
             &["status", "--jsno"],

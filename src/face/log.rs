@@ -1,10 +1,12 @@
 //! `mux log`: recent runs, newest first, as a table or as JSON. Reads only.
 
-use crate::engine::look;
+use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::face::args::LogArgs;
 use crate::face::status::emit;
+use crate::rules::config::Tools;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::nearest::nearest;
 use crate::rules::stats::Row;
 use crate::sys::ledger::{Ledger, Tally};
 use crate::words::error::{Context, Error, Kind};
@@ -32,7 +34,10 @@ const HEADER: [&str; 9] = ["run_id", "time (UTC)", "kind", "route", "reason", "p
 /// # Errors
 /// A configuration or a ledger that cannot be read; output that cannot be written.
 pub fn run(house: &House<'_>, project: Option<&Path>, args: &LogArgs, out: &mut dyn Write) -> Result<u8, Error> {
-    let ledger = look::look(house, project)?.ledger;
+    let Look { ledger, settings, .. } = look::look(house, project)?;
+    if let Some(route) = &args.route {
+        check_route(route, &settings.config.providers.sota_cli.tools)?;
+    }
     let since = args.since_ms.map(|span| Utc(house.env.now.0.saturating_sub(span)));
     let query = Query { n: args.n, route: args.route.as_deref(), failed: args.failed, since };
     if args.json {
@@ -41,6 +46,18 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &LogArgs, out: &mut 
         text(out, &ledger, &query)?;
     }
     Ok(0)
+}
+
+/// Refuses a route that is misspelt. One that is like no other may have been declared once: old records name it.
+fn check_route(route: &str, tools: &Tools) -> Result<(), Error> {
+    let known = ["local", "none"].into_iter().chain(tools.0.iter().map(|(name, _)| name.as_str()));
+    match nearest(route, known) {
+        Some(near) if near != route => {
+            let error = Error::new(Kind::Usage, format!("unknown route `{route}`"));
+            Err(error.hint(format!("did you mean `{near}`? `mux --help` lists all")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Writes a table. A last line tells what was not read, if anything.

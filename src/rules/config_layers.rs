@@ -12,6 +12,8 @@ use crate::rules::config_values::{Base, Limit, Misfit};
 use crate::rules::escape::one_line;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind};
+use crate::words::name::LONGEST;
+use crate::words::task::Provider;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
@@ -196,12 +198,13 @@ impl Effective {
         if layer.standing != Standing::Own {
             return self.ignore(layer, path, id, "a project may not name programs");
         }
-        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-        let taken = ["auto", "local", "cloud", "none", "sota"].contains(&name);
-        if taken || !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.bytes().all(word) {
+        if Provider::named(name).is_none() {
             let what = format!("`{}` cannot be the name of a CLI", printable(name));
-            let hint = "use small letters, digits, `-` and `_`; auto, local, cloud, none and sota are taken";
-            return self.fail(layer, id, &what, Some(hint.to_string()));
+            let hint = format!(
+                "a letter, then small letters, digits, `-` and `_`, {LONGEST} at most; auto, local, cloud, none and \
+                 sota are taken"
+            );
+            return self.fail(layer, id, &what, Some(hint));
         }
         self.config.providers.sota_cli.tools.declare(name);
         self.section(layer, path, node);
@@ -424,6 +427,16 @@ mod tests {
         let agy = tools.named("agy").unwrap();
         assert_eq!((agy.binary.as_str(), agy.reply, agy.scope), ("agy", ReplyForm::Gemini, Scope::Machine));
         assert_eq!(tools.0.len(), 4);
+    }
+
+    #[test]
+    fn the_name_of_a_tool_is_short_and_not_taken() {
+        for name in ["auto", "local", "none", "sota", "Agy", "2x", "a.b", "a-name-that-is-too-long-by-far"] {
+            let text = format!("providers: {{sota_cli: {{tools: {{{name}: {{reply: text}}}}}}}}\n");
+            let errors = lay(&mut Effective::default(), &text, Standing::Own);
+            let [error] = errors.as_slice() else { panic!("{name}: {errors:?}") };
+            assert!(error.contains("cannot be the name of a CLI") && error.contains("24 at most"), "{error}");
+        }
     }
 
     /// What a project's file changes and what is said about the rest.

@@ -15,7 +15,9 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     let wanted = match facts.asked {
         Asked::Auto => trigger(policy, facts),
         Asked::Local => None,
-        Asked::Cloud | Asked::Claude | Asked::Codex | Asked::Gemini => unless_done(facts, Reason::Requested),
+        Asked::Cloud | Asked::Claude | Asked::Codex | Asked::Gemini | Asked::Declared(_) => {
+            unless_done(facts, Reason::Requested)
+        }
     };
     if let Some(reason) = wanted {
         return match facts.cloud {

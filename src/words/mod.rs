@@ -2,9 +2,11 @@
 
 pub mod changes;
 pub mod chat;
+pub mod cloud;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod name;
 pub mod record;
 pub mod server;
 pub mod stop;

@@ -1,5 +1,7 @@
 //! The words of a task: what was asked, where a try runs, how it ended, what to do next and why.
 
+use crate::words::cloud::CloudClass;
+use crate::words::name::Name;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,6 +34,9 @@ pub enum Provider {
     Claude,
     Codex,
     Gemini,
+    /// One that the user declares in `providers.sota_cli.tools`.
+    #[serde(untagged)]
+    Declared(Name),
 }
 
 /// Where a try runs.
@@ -44,6 +49,8 @@ pub enum Route {
     Gemini,
     /// No route succeeded.
     None,
+    #[serde(untagged)]
+    Declared(Name),
 }
 
 /// What `--route` asked for.
@@ -58,6 +65,9 @@ pub enum Asked {
     Claude,
     Codex,
     Gemini,
+    /// A name that may be declared; whether it is, the configuration says.
+    #[serde(untagged)]
+    Declared(Name),
 }
 
 /// Why `route` was chosen: for `local` the acceptance, for a provider the trigger of the last escalation, for `none`
@@ -193,6 +203,12 @@ pub enum Failure {
     /// The work was called off.
     Stopped {
         why: Refusal,
+    },
+    /// A cloud CLI gave no reply; what it said.
+    Cloud {
+        #[serde(flatten)]
+        class: CloudClass,
+        message: String,
     },
 }
 
@@ -400,11 +416,22 @@ pub enum Decision {
 }
 
 impl Provider {
-    pub fn name(self) -> &'static str {
+    /// Returns the provider of that name; `None` for what can be no name.
+    pub fn named(name: &str) -> Option<Provider> {
+        Some(match name {
+            "claude" => Provider::Claude,
+            "codex" => Provider::Codex,
+            "gemini" => Provider::Gemini,
+            name => Provider::Declared(Name::parse(name)?),
+        })
+    }
+
+    pub fn name(&self) -> &str {
         match self {
             Provider::Claude => "claude",
             Provider::Codex => "codex",
             Provider::Gemini => "gemini",
+            Provider::Declared(name) => name.as_str(),
         }
     }
 
@@ -413,26 +440,29 @@ impl Provider {
             Provider::Claude => Route::Claude,
             Provider::Codex => Route::Codex,
             Provider::Gemini => Route::Gemini,
+            Provider::Declared(name) => Route::Declared(name),
         }
     }
 }
 
 impl Route {
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Route::Local => "local",
             Route::Claude => "claude",
             Route::Codex => "codex",
             Route::Gemini => "gemini",
             Route::None => "none",
+            Route::Declared(name) => name.as_str(),
         }
     }
 }
 
 impl Asked {
+    /// The words that need no configuration.
     pub const NAMES: [&'static str; 6] = ["auto", "local", "cloud", "claude", "codex", "gemini"];
 
-    /// Reads the value of `--route`.
+    /// Reads the value of `--route`: one of mux's own words, or a name that the configuration may declare.
     pub fn parse(text: &str) -> Option<Asked> {
         Some(match text {
             "auto" => Asked::Auto,
@@ -441,8 +471,20 @@ impl Asked {
             "claude" => Asked::Claude,
             "codex" => Asked::Codex,
             "gemini" => Asked::Gemini,
-            _ => return None,
+            name => Asked::Declared(Name::parse(name)?),
         })
+    }
+
+    /// Returns the provider that was asked for by name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked by the engine's gate"))]
+    pub fn provider(self) -> Option<Provider> {
+        match self {
+            Asked::Auto | Asked::Local | Asked::Cloud => None,
+            Asked::Claude => Some(Provider::Claude),
+            Asked::Codex => Some(Provider::Codex),
+            Asked::Gemini => Some(Provider::Gemini),
+            Asked::Declared(name) => Some(Provider::Declared(name)),
+        }
     }
 }
 
@@ -565,6 +607,20 @@ impl Failure {
             | Failure::RefusedPath { .. }
             | Failure::ToolCalls => FailureClass::Unparsable,
             Failure::Timeout { .. } => FailureClass::Timeout,
+            Failure::Cloud { class, .. } => match class {
+                CloudClass::Empty => FailureClass::Empty,
+                CloudClass::Malformed => FailureClass::Unparsable,
+                CloudClass::Timeout => FailureClass::Timeout,
+                CloudClass::Denied
+                | CloudClass::Auth
+                | CloudClass::RateLimited { .. }
+                | CloudClass::Quota { .. }
+                | CloudClass::ModelMissing
+                | CloudClass::ContextTooLong
+                | CloudClass::Server
+                | CloudClass::Network
+                | CloudClass::Killed => FailureClass::Server,
+            },
             Failure::Down { .. }
             | Failure::Http { .. }
             | Failure::Protocol { .. }
@@ -598,7 +654,8 @@ impl Failure {
             | Failure::ContentFilter
             | Failure::ContextOverflow { .. }
             | Failure::Disk { .. }
-            | Failure::Stopped { .. } => false,
+            | Failure::Stopped { .. }
+            | Failure::Cloud { .. } => false,
         }
     }
 }
@@ -642,6 +699,37 @@ impl fmt::Display for Failure {
             Failure::RefusedPath { path, rule } => write!(f, "refused to write `{path}`: {rule}"),
             Failure::Disk { why } => write!(f, "the files could not be written: {why}"),
             Failure::Stopped { why } => write!(f, "stopped: {}", why.name()),
+            Failure::Cloud { class, message } if message.is_empty() => f.write_str(class.name()),
+            Failure::Cloud { class, message } => write!(f, "{}: {message}", class.name()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_cli_is_a_plain_word_in_the_ledger() {
+        for name in ["claude", "codex", "gemini", "agy"] {
+            let asked = Asked::parse(name).unwrap();
+            let provider = asked.provider().unwrap();
+            assert_eq!((Some(provider), provider.name()), (Provider::named(name), name));
+            for json in [
+                serde_json::to_string(&asked).unwrap(),
+                serde_json::to_string(&provider).unwrap(),
+                serde_json::to_string(&provider.route()).unwrap(),
+                serde_json::to_string(provider.route().name()).unwrap(),
+            ] {
+                assert_eq!(json, format!("\"{name}\""));
+            }
+            let json = format!("\"{name}\"");
+            assert_eq!(serde_json::from_str::<Asked>(&json).unwrap(), asked);
+            assert_eq!(serde_json::from_str::<Provider>(&json).unwrap(), provider);
+            assert_eq!(serde_json::from_str::<Route>(&json).unwrap(), provider.route());
+        }
+        assert_eq!(serde_json::from_str::<Route>("\"none\"").unwrap(), Route::None);
+        assert!(serde_json::from_str::<Route>("\"No Such\"").is_err());
+        assert_eq!(Asked::parse("cloud").and_then(Asked::provider), None);
     }
 }

@@ -59,6 +59,14 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "cannot use `make && make check` of `--verify`: `&` needs a shell|write it as [\"sh\", \"-c\", \"make && make check\"], or quote the character",
     ),
     ("run|--route|clod|x", b"", 2, "unknown route `clod`|did you mean `cloud`? `mux --help` lists all"),
+    ("run|--route|lokal|x", b"", 2, "unknown route `lokal`|did you mean `local`? `mux --help` lists all"),
+    (
+        "run|--route|my-own-cli|x",
+        b"",
+        2,
+        "unknown route `my-own-cli`|`providers.sota_cli.tools` declares other CLIs; `mux --help` lists the routes that \
+         are built in",
+    ),
     ("run|--deadline|0|x", b"", 2, "`--deadline 0` is not a number of seconds from 1 to 604800"),
     ("run|--deadline|soon|x", b"", 2, "`--deadline soon` is not a number of seconds from 1 to 604800"),
     ("run|--deadline|999999999999|x", b"", 2, "`--deadline 999999999999` is not a number of seconds from 1 to 604800"),
@@ -122,6 +130,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "`--since 99999999999999999999d` is not a span of time|a number and one of s, m, h, d, w: `--since 7d`",
     ),
     ("log|--route|cloud", b"", 2, "unknown route `cloud`|did you mean `claude`? `mux --help` lists all"),
+    ("log|--route|lokal", b"", 2, "unknown route `lokal`|did you mean `local`? `mux --help` lists all"),
     ("log|extra", b"", 2, "unexpected argument `extra`|`mux --help` lists what there is"),
     ("status|--chek", b"", 2, "unexpected argument `--chek`|did you mean `--check`? `mux --help` lists all"),
     ("doctor|--deep-fry", b"", 2, "unexpected argument `--deep-fry`|`mux --help` lists what there is"),
