@@ -24,6 +24,7 @@ commands:
   log                 recent runs
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
+  egress              all that mux ever sent out of this machine
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -57,6 +58,7 @@ options of the others:
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
   undo RUN_ID [--force] [--no-wait] [--json]
+  egress [--since 30d] [--json]; --prune 90d forgets what is older
   config show [--json]
   trust [DIR] [--remove]
 
@@ -83,6 +85,17 @@ pub enum Command {
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
+    Egress(EgressArgs),
+}
+
+/// The options of `mux egress`.
+#[derive(Debug, Default, PartialEq)]
+pub struct EgressArgs {
+    /// Only calls younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    /// Forget calls older than this many milliseconds, and list nothing.
+    pub prune_ms: Option<u64>,
+    pub json: bool,
 }
 
 /// The options of `mux log`.
@@ -140,7 +153,7 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 8] = ["run", "doctor", "status", "log", "diff", "undo", "config", "trust"];
+const COMMANDS: [&str; 9] = ["run", "doctor", "status", "log", "diff", "undo", "egress", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -161,6 +174,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run(parser),
         "doctor" | "status" | "log" | "diff" | "undo" | "config" | "trust" => other(name, parser),
+        "egress" => egress(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
@@ -209,6 +223,23 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
     Ok(Command::Run(Box::new(args)))
 }
 
+fn egress(mut parser: Parser) -> Result<Command, Error> {
+    let mut args = EgressArgs::default();
+    while let Some(arg) = parser.next().map_err(usage)? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Long("since") => args.since_ms = Some(span("--since", &text(&mut parser)?)?),
+            Arg::Long("prune") => args.prune_ms = Some(span("--prune", &text(&mut parser)?)?),
+            Arg::Long("json") => args.json = true,
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("egress"))),
+        }
+    }
+    if args.prune_ms.is_some() && (args.since_ms.is_some() || args.json) {
+        return Err(Error::new(ErrorKind::Usage, "`--prune` lists nothing; it stands alone"));
+    }
+    Ok(Command::Egress(args))
+}
+
 /// The commands that have few options of their own.
 fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     let (mut json, mut check, mut remove, mut config) = (false, false, false, None);
@@ -229,7 +260,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
             ("log", Arg::Short('n')) => log.n = count(&text(&mut parser)?)?,
             ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
             ("log", Arg::Long("failed")) => log.failed = true,
-            ("log", Arg::Long("since")) => log.since_ms = Some(span(&text(&mut parser)?)?),
+            ("log", Arg::Long("since")) => log.since_ms = Some(span("--since", &text(&mut parser)?)?),
             ("diff" | "undo" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
             (_, arg) => return Err(unexpected(&arg, &options_of(name))),
         }
@@ -348,10 +379,10 @@ fn seconds(value: &str) -> Result<u64, Error> {
 }
 
 /// A span such as `90s`, `30m`, `12h`, `7d`, `2w`, in milliseconds.
-fn span(value: &str) -> Result<u64, Error> {
+fn span(option: &str, value: &str) -> Result<u64, Error> {
     let bad = || {
-        let error = Error::new(ErrorKind::Usage, format!("`--since {value}` is not a span of time"));
-        error.hint("a number and one of s, m, h, d, w: `--since 7d`")
+        let error = Error::new(ErrorKind::Usage, format!("`{option} {value}` is not a span of time"));
+        error.hint(format!("a number and one of s, m, h, d, w: `{option} 7d`"))
     };
     let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = match value.get(digits.len()..) {
@@ -441,6 +472,10 @@ mod tests {
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
+        let args = EgressArgs { since_ms: Some(86_400_000), prune_ms: None, json: true };
+        assert_eq!(read(&["egress", "--json", "--since=1d"]), Ok(Command::Egress(args)));
+        let args = EgressArgs { prune_ms: Some(604_800_000), ..EgressArgs::default() };
+        assert_eq!(read(&["egress", "--prune", "1w"]), Ok(Command::Egress(args)));
         assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
     }
 
@@ -474,6 +509,15 @@ mod tests {
         check_error(
             &["log", "--since", "7"],
             "`--since 7` is not a span of time\n  hint: a number and one of s, m, h, d, w: `--since 7d`",
+        );
+        check_error(
+            &["egress", "--prune", "all"],
+            "`--prune all` is not a span of time\n  hint: a number and one of s, m, h, d, w: `--prune 7d`",
+        );
+        check_error(&["egress", "--prune", "7d", "--json"], "`--prune` lists nothing; it stands alone");
+        check_error(
+            &["egress", "--jsno"],
+            "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
         );
     }
 

@@ -4,6 +4,7 @@ pub mod args;
 pub mod config;
 pub mod diff;
 pub mod doctor;
+pub mod egress;
 pub mod log;
 pub mod print;
 pub mod run;

@@ -3,7 +3,7 @@
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, log, run, status, trust, undo};
+use crate::face::{config, diff, doctor, egress, log, run, status, trust, undo};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -88,6 +88,7 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let house = House { env, state: &state, config_file: config.as_deref() };
             undo::run(&house, project().as_deref(), args, &mut Lines::new(err), out, stop)
         }
+        Command::Egress(args) => egress::run(State::locate(env)?.dir(), env.now, args, out, stop),
         Command::Log { args, config } => {
             let state = State::locate(env)?;
             log::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), args, out)

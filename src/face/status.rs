@@ -326,7 +326,7 @@ fn percent(ratio: f64) -> String {
 
 /// Returns a size for people, in powers of 1000.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
         1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

@@ -9,6 +9,8 @@
 //! - Reading takes no lock, changes nothing, holds at most [`backwards::MAX_LINE`] bytes and [`BUDGET`] bounds what it goes
 //!   through. Rotation renames, so a reader may meet a file twice: it is known by its inode and skipped.
 
+pub mod egress;
+
 use crate::rules::backwards::{self, End};
 use crate::rules::ledger_line::{field, line_of};
 use crate::rules::stats::{Row, Share};

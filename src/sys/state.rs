@@ -1,9 +1,16 @@
 //! Where mux keeps things: `$XDG_STATE_HOME/mux`, 0700. Names of files, ids of runs, and the lock on a work directory.
-//! What stands in the files is the business of `ledger.rs`, `results.rs`, `lane.rs` and `config_files.rs`.
+//! What stands in the files is the business of `ledger.rs`, `results.rs`, `lane.rs`, `config_files.rs` and the folder
+//! beside this file: small documents that all mux processes share.
 //!
 //! **Invariants:** [`State::locate`] and the path functions touch nothing; [`State::make`] is called by commands that
 //! write. A state directory that someone else could write to is refused, never repaired: what stands in it may already
 //! be theirs.
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud reserves and settles"))]
+pub mod budget;
+#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud starts and ends them"))]
+pub mod cooldown;
+pub mod document;
 
 use crate::rules::run_id;
 use crate::words::env::Env;
