@@ -85,7 +85,7 @@ impl State {
     /// `Io` when that fails or [`State::locate`] would refuse what stands there.
     pub fn make(&self) -> Result<(), Error> {
         self.check()?;
-        for dir in [self.dir.clone(), self.runs(), self.locks(), self.lanes()] {
+        for dir in [self.dir.clone(), self.runs(), self.locks(), self.lanes(), self.escalations()] {
             private_dir(&dir).context(Kind::Io, || format!("cannot make the state directory `{}`", dir.display()))?;
         }
         self.check()
@@ -113,6 +113,11 @@ impl State {
     /// Queues in front of local model servers (`lane.rs`).
     pub fn lanes(&self) -> PathBuf {
         self.dir.join("lanes")
+    }
+
+    /// Signs of escalations that run (`ancestry.rs`).
+    pub fn escalations(&self) -> PathBuf {
+        self.dir.join("escalations")
     }
 
     /// Takes the lock on a work directory, so that two runs never interleave in one tree. `workdir` is canonical.
@@ -284,8 +289,8 @@ mod tests {
         let state = State::locate(&env(&[("HOME", "/nowhere")])).unwrap();
         let below = |path: PathBuf| path.strip_prefix(state.dir()).unwrap().to_str().unwrap().to_string();
         assert_eq!(below(state.ledger()), "run_ledger.jsonl");
-        let dirs = [below(state.runs()), below(state.locks()), below(state.lanes())];
-        assert_eq!(dirs, ["runs", "locks", "lanes"]);
+        let dirs = [state.runs(), state.locks(), state.lanes(), state.escalations()].map(below);
+        assert_eq!(dirs, ["runs", "locks", "lanes", "escalations"]);
     }
 
     #[test]
@@ -294,7 +299,7 @@ mod tests {
         let state = temp.locate().unwrap();
         assert!(!state.dir().exists());
         state.make().unwrap();
-        for dir in ["mux", "mux/runs", "mux/locks", "mux/lanes"] {
+        for dir in ["mux", "mux/runs", "mux/locks", "mux/lanes", "mux/escalations"] {
             assert_eq!(temp.mode(dir), 0o700, "{dir}");
         }
         fs_err::set_permissions(state.runs(), Permissions::from_mode(0o755)).unwrap();
