@@ -1,16 +1,20 @@
 //! What must not leave the machine nor reach the ledger: the shapes of keys, and the values of keys that mux itself
-//! was given. A table of prefixes and four small scanners (PEM blocks, JWTs, passwords in URLs, assignments), no regex.
+//! was given. A table of prefixes (`secrets/shapes.rs`) and small scanners (PEM blocks, JWTs, passwords in URLs, keys
+//! with their mark in the middle, assignments), no regex. The same for the cloud, the ledger and the commit hook.
 //!
 //! **Not here:** which *files* must stay (`never_send` globs), and what is done about a find (block or redact).
 //! It finds shapes, not meaning: a pass phrase made of words is not found. A false find blocks a call or
 //! blanks a word, so every scanner has guards against placeholders and code; the tests list both sides.
+
+mod assigned;
+mod shapes;
 
 use crate::rules::sorted::sorted;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
 /// A secret in a text. Never holds the secret itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// What it looks like: `github-token`, `private-key`, …
     pub rule: &'static str,
@@ -18,21 +22,47 @@ pub struct Found {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
+    /// What stands around it on its line, all secrets blanked: `API_KEY=[redacted:openai-key]`.
+    pub excerpt: String,
+    /// Whether its line says `mux: allow-secret`. For the commit hook, where the author of the line decides; to the
+    /// cloud nothing goes for that.
+    pub is_allowed: bool,
 }
+
+/// The mark of a line whose secret is none.
+const ALLOWED: &str = "mux: allow-secret";
+/// How many bytes of a line an excerpt shows before and behind the secret.
+const AROUND: (usize, usize) = (40, 20);
 
 #[cfg_attr(not(test), expect(dead_code, reason = "asked for by the cloud gate and the commit hook"))]
 /// Returns the places of all secrets in a text. `also` are values to find besides the shapes: those of configured keys.
 pub fn find(text: &str, also: &[String]) -> Vec<Found> {
-    let place = |span: &Span| {
+    let spans = spans(text, also);
+    let place = |(index, span): (usize, &Span)| {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text.get(line_start..).unwrap_or("");
+        let line_end = line_start + line.find('\n').unwrap_or(line.len());
         Found {
             rule: span.rule,
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or("").chars().count() + 1,
+            excerpt: excerpt(text, &spans, index, line_start, line_end),
+            is_allowed: text.get(line_start..line_end).is_some_and(|line| line.contains(ALLOWED)),
         }
     };
-    spans(text, also).iter().map(place).collect()
+    spans.iter().enumerate().map(place).collect()
+}
+
+/// Returns the surroundings of a secret on its line, up to the secrets beside it.
+fn excerpt(text: &str, spans: &[Span], index: usize, line_start: usize, line_end: usize) -> String {
+    let Some(span) = spans.get(index) else { return String::new() };
+    let last = index.checked_sub(1).and_then(|before| spans.get(before)).map_or(0, |before| before.end);
+    let next = spans.get(index + 1).map_or(text.len(), |next| next.start);
+    let start = text.ceil_char_boundary(line_start.max(last).max(span.start.saturating_sub(AROUND.0)));
+    let end = text.floor_char_boundary(line_end.min(next).min(span.end.saturating_add(AROUND.1)));
+    let (before, behind) = (text.get(start..span.start).unwrap_or(""), text.get(span.end..end).unwrap_or(""));
+    format!("{}[redacted:{}]{}", before.trim_start(), span.rule, behind.trim_end())
 }
 
 /// Returns the text with every secret replaced by `[redacted:RULE]`.
@@ -87,80 +117,6 @@ struct Span {
     rule: &'static str,
 }
 
-/// One shape: a prefix, then at least `least` characters, all of the class.
-struct Shape {
-    rule: &'static str,
-    prefix: &'static str,
-    class: fn(u8) -> bool,
-    least: usize,
-}
-
-const fn shape(rule: &'static str, prefix: &'static str, class: fn(u8) -> bool, least: usize) -> Shape {
-    Shape { rule, prefix, class, least }
-}
-
-/// The first shape that fits wins, so longer prefixes stand before shorter ones. Lengths are a little below what the
-/// issuers document. Sources: the issuers' pages on their token formats and secret scanning partners.
-const SHAPES: &[Shape] = &[
-    shape("anthropic-key", "sk-ant-", is_word, 20),
-    shape("openai-key", "sk-proj-", is_word, 20),
-    shape("openrouter-key", "sk-or-v1-", is_word, 20),
-    // `sk-` begins many harmless names (CSS classes, `sk-learn`): one long run without a hyphen is asked for.
-    shape("openai-key", "sk-", is_alphanumeric, 16),
-    shape("github-token", "ghp_", is_alphanumeric, 30),
-    shape("github-token", "gho_", is_alphanumeric, 30),
-    shape("github-token", "ghu_", is_alphanumeric, 30),
-    shape("github-token", "ghs_", is_alphanumeric, 30),
-    shape("github-token", "ghr_", is_alphanumeric, 30),
-    shape("github-token", "github_pat_", is_word, 22),
-    shape("gitlab-token", "glpat-", is_word, 20),
-    shape("aws-key", "AKIA", is_upper_or_digit, 16),
-    shape("aws-key", "ASIA", is_upper_or_digit, 16),
-    shape("slack-token", "xoxb-", is_word, 20),
-    shape("slack-token", "xoxp-", is_word, 20),
-    shape("slack-token", "xoxa-", is_word, 20),
-    shape("slack-token", "xoxs-", is_word, 20),
-    shape("slack-token", "xapp-", is_word, 20),
-    shape("google-key", "AIza", is_word, 30),
-    shape("google-token", "ya29.", is_word, 30),
-    shape("google-secret", "GOCSPX-", is_word, 20),
-    shape("huggingface-token", "hf_", is_alphanumeric, 30),
-    shape("npm-token", "npm_", is_alphanumeric, 30),
-    shape("pypi-token", "pypi-AgE", is_word, 40),
-    shape("stripe-key", "sk_live_", is_alphanumeric, 16),
-    shape("stripe-key", "rk_live_", is_alphanumeric, 16),
-    shape("stripe-key", "whsec_", is_alphanumeric, 24),
-    shape("sendgrid-key", "SG.", is_word_or_dot, 50),
-    shape("groq-key", "gsk_", is_alphanumeric, 40),
-    shape("xai-key", "xai-", is_alphanumeric, 40),
-    shape("digitalocean-token", "dop_v1_", is_alphanumeric, 40),
-    shape("docker-token", "dckr_pat_", is_word, 20),
-    shape("age-key", "AGE-SECRET-KEY-1", is_upper_or_digit, 50),
-];
-
-/// A name that ends so (in lower case, without `_` and `-`) is assigned a secret.
-const SECRET_NAMES: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "apikey",
-    "accesskey",
-    "privatekey",
-    "secretkey",
-    "authkey",
-    "accountkey",
-    "signingkey",
-    "encryptionkey",
-    "credential",
-    "credentials",
-];
-
-/// Names of headers whose value is a secret whatever it looks like.
-const SECRET_HEADERS: &[&str] =
-    &["authorization", "proxyauthorization", "xapikey", "xgoogapikey", "xauthtoken", "privatetoken"];
-
 /// A value that holds one of these (in lower case) is an example, a template or code.
 const PLACEHOLDERS: &[&str] = &[
     "example",
@@ -191,10 +147,14 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
         let span = match byte {
-            b':' | b'=' => assignment(text, at).or_else(|| url_password(text, at)),
-            b'-' => private_key(text, at).or_else(|| shaped(text, at)),
-            b'e' => jwt(text, at).or_else(|| shaped(text, at)),
-            byte if byte.is_ascii_alphabetic() => shaped(text, at),
+            b':' => assigned::assignment(text, at).or_else(|| url_password(text, at)).or_else(|| telegram(text, at)),
+            b'=' => assigned::assignment(text, at),
+            b'>' => assigned::element(text, at),
+            b'-' => private_key(text, at).or_else(|| mailchimp(text, at)),
+            b'~' => azure(text, at),
+            b'.' => terraform(text, at),
+            b'e' => jwt(text, at).or_else(|| shapes::shaped(text, at)),
+            byte if byte.is_ascii_alphabetic() => shapes::shaped(text, at),
             _ => None,
         };
         spans.extend(span);
@@ -210,30 +170,10 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
     apart
 }
 
-/// A key of the table that begins at `at`.
-fn shaped(text: &str, at: usize) -> Option<Span> {
-    if !is_start(text, at) {
-        return None;
-    }
-    let rest = text.get(at..)?;
-    let first = rest.as_bytes().first();
-    // Nearly every word of a text comes here, and few of them begin like a key.
-    for Shape { rule, prefix, class, least } in SHAPES.iter().filter(|shape| shape.prefix.as_bytes().first() == first) {
-        if let Some(body) = rest.strip_prefix(prefix) {
-            let length = run(body, *class);
-            let body = body.get(..length)?;
-            if length >= *least && !is_placeholder(body) {
-                return Some(Span { start: at, end: at + prefix.len() + length, rule });
-            }
-        }
-    }
-    None
-}
-
 /// A JSON Web Token: three base64url parts with dots, the first two being JSON objects (`{"` is `eyJ`).
 fn jwt(text: &str, at: usize) -> Option<Span> {
     let rest = text.get(at..).filter(|rest| rest.starts_with("eyJ") && is_start(text, at))?;
-    let length = run(rest, is_word_or_dot);
+    let length = run(rest.as_bytes(), is_word_or_dot);
     let mut parts = rest.get(..length)?.splitn(3, '.');
     let (head, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
     let is_jwt = head.len() >= 10 && claims.len() >= 10 && claims.starts_with("eyJ") && signature.len() >= 10;
@@ -266,88 +206,62 @@ fn private_key(text: &str, at: usize) -> Option<Span> {
 fn url_password(text: &str, at: usize) -> Option<Span> {
     let rest = text.get(at..)?.strip_prefix("://")?;
     let is_authority = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`');
-    let authority = rest.get(..run(rest, is_authority))?;
-    let (login, _host) = authority.rsplit_once('@')?;
+    let authority = rest.get(..run(rest.as_bytes(), is_authority))?;
+    let (login, host) = authority.rsplit_once('@')?;
     let (user, password) = login.split_once(':')?;
     let is_default = ["password", "passwd", "pass", "secret", "postgres", "root", "test", user].contains(&password);
-    if password.len() < 4 || is_default || is_placeholder(password) {
+    // Names that nobody can own (RFC 2606).
+    let host = host.split(':').next().unwrap_or(host);
+    let is_nowhere = ["example.com", "example.net", "example.org"].iter().any(|name| host.ends_with(name));
+    if password.len() < 4 || is_default || is_nowhere || is_placeholder(password) {
         return None;
     }
     let start = at + "://".len() + user.len() + 1;
     Some(Span { start, end: start + password.len(), rule: "url-password" })
 }
 
-/// The value of `NAME = value`, `"name": "value"`, `--name=value` or a header, `at` being the sign between them.
-fn assignment(text: &str, at: usize) -> Option<Span> {
-    let (before, sign) = text.split_at_checked(at)?;
-    let before = match before.strip_suffix(':') {
-        // `:=` assigns; `::` leads into a module.
-        Some(before) if sign.starts_with('=') => before,
-        Some(_) => return None,
-        None => before,
-    };
-    let before = before.trim_end_matches([' ', '\t', '"', '\'', '`', '\\']);
-    let name_length = before.bytes().rev().take_while(|byte| is_word(*byte)).take(64).count();
-    let name = before.get(before.len() - name_length..)?;
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let is_header = SECRET_HEADERS.contains(&name.as_str());
-    if !is_header && !SECRET_NAMES.iter().any(|ending| name.ends_with(ending)) {
-        return None;
-    }
-    let value = sign.get(1..)?;
-    let value = value.strip_prefix('>').unwrap_or(value).trim_start_matches([' ', '\t', '\\']);
-    let unquoted = value.trim_start_matches(['"', '\'', '`']);
-    let is_quoted = unquoted.len() < value.len();
-    let mut value = unquoted;
-    if is_header {
-        for scheme in ["bearer ", "basic ", "token ", "apikey "] {
-            if value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
-                value = value.get(scheme.len()..)?.trim_start();
-            }
-        }
-    }
-    let start = text.len() - value.len();
-    let value = value.get(..run(value, |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte)))?;
-    let is_secret = if is_header {
-        value.len() >= 8 && !is_placeholder(value) && !value.contains(['(', '['])
-    } else {
-        is_random(value, is_quoted)
-    };
-    let rule = if is_header { "authorization" } else { "assigned-secret" };
-    is_secret.then_some(Span { start, end: start + value.len(), rule })
+/// A token of a Telegram bot, `123456789:AA…`, `at` being the colon.
+fn telegram(text: &str, at: usize) -> Option<Span> {
+    let digits = run_before(text, at, |byte| byte.is_ascii_digit());
+    let rest = text.get(at + 1..).filter(|rest| (8..=10).contains(&digits) && rest.starts_with("AA"))?;
+    let length = run(rest.as_bytes(), is_word);
+    (length == 35).then_some(Span { start: at - digits, end: at + 1 + length, rule: "telegram-token" })
 }
 
-/// Whether an assigned value looks drawn by a machine or invented as a password: letters and digits, many different
-/// ones. Values without quotes may as well be code, so more is asked of them.
-fn is_random(value: &str, is_quoted: bool) -> bool {
-    let count = |class: fn(&u8) -> bool| value.bytes().filter(class).count();
-    let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
-    let mut seen = [false; 256];
-    for byte in value.bytes() {
-        if let Some(seen) = seen.get_mut(usize::from(byte)) {
-            *seen = true;
-        }
-    }
-    let different = seen.iter().filter(|seen| **seen).count();
-    let is_code = value.contains(['(', ')', '[', ']', '>', '|']) || value.contains("://") || value.contains("::");
-    // A path, or the second half of `==` or `::`.
-    let is_path = value.starts_with(['/', '.', '~', '=', ':']);
-    let is_enough = if is_quoted {
-        value.len() >= 8 && digits >= 1 && letters >= 2
-    } else {
-        value.len() >= 10 && digits >= 2 && letters >= 2 && !value.contains('.')
-    };
-    is_enough
-        && different >= 6
-        && different * 3 >= value.len().min(32)
-        && !is_code
-        && !is_path
-        && !is_placeholder(value)
+/// A key of Mailchimp, 32 hexadecimal digits and a data centre: `…-us12`, `at` being the hyphen.
+fn mailchimp(text: &str, at: usize) -> Option<Span> {
+    let digits = text.get(at + 1..)?.strip_prefix("us")?;
+    let n = run(digits.as_bytes(), |byte| byte.is_ascii_digit());
+    let length = run_before(text, at, |byte| byte.is_ascii_hexdigit());
+    let is_key = (1..=2).contains(&n) && length == 32 && is_start(text, at - 32);
+    is_key.then_some(Span { start: at - 32, end: at + 3 + n, rule: "mailchimp-key" })
+}
+
+/// A client secret of Azure, three characters, a digit and `Q~`, then 31 to 34 more, `at` being the tilde.
+fn azure(text: &str, at: usize) -> Option<Span> {
+    let is_part = |byte: u8| is_word_or_dot(byte) || byte == b'~';
+    let bytes = text.as_bytes();
+    let start = at.checked_sub(5).filter(|start| is_start(text, *start))?;
+    let is_mark = bytes.get(at - 1) == Some(&b'Q') && bytes.get(at - 2)?.is_ascii_digit();
+    let length = run(bytes.get(at + 1..)?, is_part);
+    let is_key = is_mark && (31..=34).contains(&length) && run_before(text, at, is_part) >= 5;
+    is_key.then_some(Span { start, end: at + 1 + length, rule: "azure-secret" })
+}
+
+/// A token of HCP Terraform, 14 characters, `.atlasv1.` and 60 or more, `at` being the first dot.
+fn terraform(text: &str, at: usize) -> Option<Span> {
+    let rest = text.get(at..)?.strip_prefix(".atlasv1.")?;
+    let length = run(rest.as_bytes(), |byte| is_word(byte) || byte == b'=');
+    let before = run_before(text, at, is_alphanumeric);
+    (length >= 60 && before >= 14).then_some(Span { start: at - before, end: at + 9 + length, rule: "terraform-token" })
 }
 
 fn is_placeholder(value: &str) -> bool {
+    // A long drawn value may hold a `$` or a `{` by chance; a template begins with it, or has both.
+    let is_long =
+        value.len() >= 30 && !value.starts_with(['$', '{', '<']) && !value.contains("${") && !value.contains("{{");
     let value = value.to_ascii_lowercase();
-    PLACEHOLDERS.iter().any(|word| value.contains(word))
+    PLACEHOLDERS.iter().any(|word| !(is_long && word.len() == 1) && value.contains(word))
 }
 
 /// Whether a key may begin here: not inside a longer word. The `n` of a written-out `\n` is no word.
@@ -360,8 +274,13 @@ fn is_start(text: &str, at: usize) -> bool {
 }
 
 /// Returns the length of the run of a class at the start of a text.
-fn run(text: &str, class: impl Fn(u8) -> bool) -> usize {
-    text.bytes().position(|byte| !class(byte)).unwrap_or(text.len())
+fn run(text: &[u8], class: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|byte| !class(*byte)).unwrap_or(text.len())
+}
+
+/// Returns the length of the run of a class that ends before `at`.
+fn run_before(text: &str, at: usize, class: impl Fn(u8) -> bool) -> usize {
+    text.as_bytes().iter().take(at).rev().take(80).take_while(|byte| class(**byte)).count()
 }
 
 fn is_alphanumeric(byte: u8) -> bool {
@@ -379,6 +298,9 @@ fn is_word(byte: u8) -> bool {
 fn is_word_or_dot(byte: u8) -> bool {
     is_word(byte) || byte == b'.'
 }
+
+#[cfg(test)]
+mod planted;
 
 #[cfg(test)]
 mod tests {
@@ -505,14 +427,28 @@ mod tests {
         );
     }
 
+    fn found(rule: &'static str, line: usize, column: usize, excerpt: &str) -> Found {
+        Found { rule, line, column, excerpt: excerpt.to_string(), is_allowed: false }
+    }
+
+    #[test]
+    fn excerpts_hold_no_secret() {
+        let (one, two) = (key("ghp_", 36), key("hf_", 34));
+        let text = format!("x\n{} a={one}, b={two}; # mux: allow-secret {}\ny", "é".repeat(60), "z".repeat(60));
+        let found = find(&text, &[]);
+        let excerpts: Vec<_> = found.iter().map(|found| (found.excerpt.as_str(), found.is_allowed)).collect();
+        let first = format!("{} a=[redacted:github-token], b=", "é".repeat(18));
+        assert_eq!(excerpts, [(first.as_str(), true), (", b=[redacted:huggingface-token]; # mux: allow-secre", true)]);
+    }
+
     #[test]
     fn places_are_lines_and_characters() {
         let text = format!("a\nß {} b\n{}", key("ghp_", 36), key("hf_", 34));
         assert_eq!(
             find(&text, &[]),
             [
-                Found { rule: "github-token", line: 2, column: 3 },
-                Found { rule: "huggingface-token", line: 3, column: 1 }
+                found("github-token", 2, 3, "ß [redacted:github-token] b"),
+                found("huggingface-token", 3, 1, "[redacted:huggingface-token]"),
             ]
         );
     }

@@ -1,0 +1,201 @@
+//! The shapes of keys: what issuers put in front so that keys can be found. Data, and the search in it.
+
+use super::{Span, is_alphanumeric, is_placeholder, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
+
+/// One shape: a prefix, then at least `least` characters, all of the class.
+struct Shape {
+    rule: &'static str,
+    prefix: &'static str,
+    class: fn(u8) -> bool,
+    least: usize,
+}
+
+const fn shape(rule: &'static str, prefix: &'static str, class: fn(u8) -> bool, least: usize) -> Shape {
+    Shape { rule, prefix, class, least }
+}
+
+/// The first shape that fits wins, so longer prefixes stand before shorter ones. Lengths are a little below what the
+/// issuers document. Sources: the issuers' pages on their token formats and secret scanning partners.
+const SHAPES: &[Shape] = &[
+    // Models.
+    shape("anthropic-key", "sk-ant-", is_word, 20),
+    shape("openai-key", "sk-proj-", is_word, 20),
+    shape("openai-key", "sk-svcacct-", is_word, 20),
+    shape("openai-key", "sk-admin-", is_word, 20),
+    shape("openrouter-key", "sk-or-v1-", is_word, 20),
+    shape("langsmith-key", "lsv2_", is_word, 36),
+    // `sk-` begins many harmless names (CSS classes, `sk-learn`): one long run without a hyphen is asked for.
+    shape("openai-key", "sk-", is_alphanumeric, 16),
+    shape("huggingface-token", "hf_", is_alphanumeric, 30),
+    shape("huggingface-token", "api_org_", is_alphanumeric, 30),
+    shape("groq-key", "gsk_", is_alphanumeric, 40),
+    shape("xai-key", "xai-", is_alphanumeric, 40),
+    shape("perplexity-key", "pplx-", is_alphanumeric, 40),
+    shape("replicate-token", "r8_", is_alphanumeric, 36),
+    // Code hosts and registries.
+    shape("github-token", "ghp_", is_alphanumeric, 30),
+    shape("github-token", "gho_", is_alphanumeric, 30),
+    shape("github-token", "ghu_", is_alphanumeric, 30),
+    shape("github-token", "ghs_", is_alphanumeric, 30),
+    shape("github-token", "ghr_", is_alphanumeric, 30),
+    shape("github-token", "github_pat_", is_word, 22),
+    shape("gitlab-token", "glpat-", is_word_or_dot, 20),
+    shape("gitlab-token", "gldt-", is_word, 20),
+    shape("gitlab-token", "glrt-", is_word_or_dot, 20),
+    shape("gitlab-token", "glptt-", is_word, 36),
+    shape("gitlab-token", "glcbt-", is_word, 22),
+    shape("gitlab-token", "glft-", is_word, 20),
+    shape("gitlab-token", "glffct-", is_word, 20),
+    shape("gitlab-token", "glimt-", is_word, 20),
+    shape("gitlab-token", "glagent-", is_word, 40),
+    shape("gitlab-token", "gloas-", is_word, 50),
+    shape("gitlab-token", "glsoat-", is_word, 20),
+    shape("gitlab-token", "GR1348941", is_word, 20),
+    shape("atlassian-token", "ATATT3", is_word_or_sign, 60),
+    shape("atlassian-token", "ATCTT3", is_word_or_sign, 60),
+    shape("atlassian-token", "ATBB", is_alphanumeric, 24),
+    shape("npm-token", "npm_", is_alphanumeric, 30),
+    shape("pypi-token", "pypi-AgE", is_word, 40),
+    shape("rubygems-key", "rubygems_", is_alphanumeric, 40),
+    shape("docker-token", "dckr_pat_", is_word, 20),
+    shape("docker-token", "dckr_oat_", is_word, 20),
+    shape("artifactory-key", "AKCp", is_alphanumeric, 60),
+    shape("clojars-token", "CLOJARS_", is_alphanumeric, 50),
+    shape("sourcegraph-token", "sgp_", is_word, 40),
+    // Clouds.
+    shape("aws-key", "AKIA", is_upper_or_digit, 16),
+    shape("aws-key", "ASIA", is_upper_or_digit, 16),
+    shape("aws-key", "ABIA", is_upper_or_digit, 16),
+    shape("aws-key", "ACCA", is_upper_or_digit, 16),
+    shape("aws-key", "ABSK", is_base64, 100),
+    shape("google-key", "AIza", is_word, 30),
+    shape("google-token", "ya29.", is_word, 30),
+    shape("google-secret", "GOCSPX-", is_word, 20),
+    shape("alibaba-key", "LTAI", is_alphanumeric, 16),
+    shape("digitalocean-token", "dop_v1_", is_alphanumeric, 40),
+    shape("digitalocean-token", "doo_v1_", is_alphanumeric, 40),
+    shape("digitalocean-token", "dor_v1_", is_alphanumeric, 40),
+    shape("cloudflare-key", "v1.0-", is_word, 150),
+    shape("heroku-key", "HRKU-AA", is_word, 50),
+    shape("flyio-token", "fo1_", is_word, 40),
+    shape("flyio-token", "fm1a_", is_base64, 80),
+    shape("flyio-token", "fm1r_", is_base64, 80),
+    shape("flyio-token", "fm2_", is_base64, 80),
+    shape("netlify-token", "nfp_", is_alphanumeric, 30),
+    shape("supabase-key", "sbp_", is_alphanumeric, 40),
+    shape("supabase-key", "sb_secret_", is_word, 20),
+    shape("databricks-token", "dapi", is_hex, 32),
+    shape("planetscale-token", "pscale_tkn_", is_word_or_dot, 30),
+    shape("planetscale-token", "pscale_oauth_", is_word_or_dot, 30),
+    shape("planetscale-token", "pscale_pw_", is_word_or_dot, 30),
+    shape("pulumi-token", "pul-", is_hex, 40),
+    shape("prefect-token", "pnu_", is_alphanumeric, 36),
+    shape("doppler-token", "dp.pt.", is_alphanumeric, 40),
+    shape("doppler-token", "dp.st.", is_word_or_dot, 40),
+    shape("vault-token", "hvs.", is_word, 60),
+    shape("vault-token", "hvb.", is_word, 100),
+    shape("tailscale-key", "tskey-", is_word, 20),
+    shape("onepassword-token", "ops_eyJ", is_base64, 150),
+    shape("onepassword-key", "A3-", is_upper_or_hyphen, 30),
+    shape("age-key", "AGE-SECRET-KEY-1", is_upper_or_digit, 50),
+    // Messages and work.
+    shape("slack-token", "xoxb-", is_word, 20),
+    shape("slack-token", "xoxp-", is_word, 20),
+    shape("slack-token", "xoxe-", is_word, 20),
+    shape("slack-token", "xoxe.xox", is_word, 30),
+    shape("slack-token", "xoxa-", is_word, 8),
+    shape("slack-token", "xoxr-", is_word, 8),
+    shape("slack-token", "xoxo-", is_word, 20),
+    shape("slack-token", "xoxs-", is_word, 20),
+    shape("slack-token", "xapp-", is_word, 20),
+    shape("slack-webhook", "hooks.slack.com/services/", is_word_or_slash, 40),
+    shape("slack-webhook", "hooks.slack.com/workflows/", is_word_or_slash, 40),
+    shape("discord-webhook", "discord.com/api/webhooks/", is_word_or_slash, 60),
+    shape("discord-webhook", "discordapp.com/api/webhooks/", is_word_or_slash, 60),
+    shape("sendgrid-key", "SG.", is_word_or_dot, 50),
+    shape("brevo-key", "xkeysib-", is_word, 70),
+    shape("mailgun-key", "key-", is_hex, 32),
+    shape("twilio-key", "SK", is_hex, 32),
+    shape("notion-token", "ntn_", is_alphanumeric, 40),
+    shape("linear-key", "lin_api_", is_alphanumeric, 36),
+    shape("airtable-token", "pat", is_word_or_dot, 78),
+    shape("postman-key", "PMAK-", is_word, 50),
+    shape("figma-token", "figd_", is_word, 36),
+    shape("readme-key", "rdme_", is_alphanumeric, 60),
+    // Money and shops.
+    shape("stripe-key", "sk_live_", is_alphanumeric, 10),
+    shape("stripe-key", "rk_live_", is_alphanumeric, 10),
+    shape("stripe-key", "sk_prod_", is_alphanumeric, 10),
+    shape("stripe-key", "rk_prod_", is_alphanumeric, 10),
+    shape("stripe-key", "sk_test_", is_alphanumeric, 20),
+    shape("stripe-key", "rk_test_", is_alphanumeric, 20),
+    shape("stripe-key", "whsec_", is_alphanumeric, 24),
+    shape("square-token", "sq0atp-", is_word, 22),
+    shape("square-token", "sq0csp-", is_word, 40),
+    shape("square-token", "EAAA", is_word, 50),
+    shape("facebook-token", "EAAC", is_alphanumeric, 100),
+    shape("facebook-token", "EAAM", is_alphanumeric, 100),
+    shape("shopify-token", "shpat_", is_hex, 32),
+    shape("shopify-token", "shpca_", is_hex, 32),
+    shape("shopify-token", "shppa_", is_hex, 32),
+    shape("shopify-token", "shpss_", is_hex, 32),
+    shape("shippo-token", "shippo_live_", is_hex, 40),
+    shape("easypost-key", "EZAK", is_alphanumeric, 50),
+    // Measuring.
+    shape("grafana-token", "glsa_", is_word, 40),
+    shape("grafana-token", "glc_", is_base64, 32),
+    shape("grafana-key", "eyJrIjoi", is_base64, 60),
+    shape("newrelic-key", "NRAK-", is_upper_or_digit, 27),
+    shape("newrelic-key", "NRII-", is_word, 30),
+    shape("sentry-token", "sntrys_", is_base64, 60),
+    shape("sentry-token", "sntryu_", is_hex, 60),
+    shape("dynatrace-token", "dt0c01.", is_word_or_dot, 80),
+];
+
+/// Returns the key of the table that begins at `at`.
+pub fn shaped(text: &str, at: usize) -> Option<Span> {
+    if !is_start(text, at) {
+        return None;
+    }
+    let rest = text.as_bytes().get(at..)?;
+    let (first, second) = (rest.first()?, rest.get(1)?);
+    // Nearly every word of a text comes here, and few of them begin like a key.
+    let alike = |shape: &&Shape| matches!(shape.prefix.as_bytes(), [one, two, ..] if one == first && two == second);
+    for Shape { rule, prefix, class, least } in SHAPES.iter().filter(alike) {
+        let Some(body) = rest.strip_prefix(prefix.as_bytes()) else { continue };
+        let length = run(body, *class);
+        let Some(body) = body.get(..length).filter(|_| length >= *least) else { continue };
+        if !is_placeholder(&String::from_utf8_lossy(body)) && is_mixed(body) {
+            return Some(Span { start: at, end: at + prefix.len() + length, rule });
+        }
+    }
+    None
+}
+
+/// Whether a body is of more than one kind of character, or its one kind is not spelled out: words joined by hyphens or
+/// underscores are names.
+fn is_mixed(body: &[u8]) -> bool {
+    let has = |class: fn(&u8) -> bool| body.iter().any(class);
+    let is_joined = has(|byte| matches!(byte, b'-' | b'_' | b'/' | b'.'));
+    !is_joined || has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase))
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_hexdigit()
+}
+
+fn is_base64(byte: u8) -> bool {
+    is_word(byte) || matches!(byte, b'+' | b'/' | b'=')
+}
+
+fn is_word_or_slash(byte: u8) -> bool {
+    is_word(byte) || byte == b'/'
+}
+
+fn is_word_or_sign(byte: u8) -> bool {
+    is_word(byte) || byte == b'='
+}
+
+fn is_upper_or_hyphen(byte: u8) -> bool {
+    is_upper_or_digit(byte) || byte == b'-'
+}
