@@ -306,6 +306,9 @@ pub fn label(line: &str, adjacent: bool) -> Option<(&str, Strength)> {
         let is_dressed = bare.len() != line.trim().len();
         return (is_dressed || adjacent).then_some((bare, Strength::Strong));
     }
+    if is_heading && adjacent && is_strange_file(bare) {
+        return Some((bare, Strength::Strong));
+    }
     let announces = line.trim_end().ends_with([':', '*']) || is_heading;
     if !announces || !(adjacent || is_heading) || is_usage(bare) {
         return None;
@@ -390,6 +393,12 @@ fn is_file(word: &str) -> bool {
     is_path(word) && !is_framework && (is_plain_name(name) || is_rooted || (is_dotted(name) && is_known))
 }
 
+/// Whether a word is the name of a file in all but its characters: `a*.rs`, `${DIR}/a.py`, hidden marks, accents in two
+/// pieces. A block below it is that file, for `names.rs` to judge, and not an excerpt of another one.
+fn is_strange_file(word: &str) -> bool {
+    !is_path(word) && !word.contains(char::is_whitespace) && language(word.trim_end_matches('.')).is_some()
+}
+
 fn is_plain_name(word: &str) -> bool {
     let name = file_name(word);
     PLAIN_NAMES.iter().any(|(plain, _)| plain.eq_ignore_ascii_case(name))
@@ -425,6 +434,16 @@ mod tests {
             assert_eq!((language(path), canonical(name)), (Some(expected), expected));
         }
         assert_eq!((language("LICENSE"), language("a.b/c"), canonical("brainf")), (None, None, "brainf"));
+    }
+
+    #[test]
+    fn a_heading_names_a_file_also_with_characters_that_paths_do_not_have() {
+        for name in ["cafe\u{301}.txt", "a\u{202e}gnp.sh", "${TMPDIR}/evil.txt", "*.rs", "ok.txt."] {
+            let lead = format!("## {name}\n\n");
+            assert_eq!(path_in_lead(&lead), Some((name, Strength::Strong)));
+        }
+        assert_eq!(path_in_lead("## v1.2.0\n"), None);
+        assert_eq!(path_in_lead("## main()\n"), None);
     }
 
     #[test]

@@ -135,7 +135,16 @@ impl Signals {
 }
 
 fn sigmoid(logit: f64) -> f64 {
-    1.0 / (1.0 + (-logit).exp())
+    1.0 / (1.0 + exp(-logit))
+}
+
+/// Returns e to the power of `x`: a series for x/1024, squared ten times, good to 12 digits. `f64::exp` is the only thing
+/// that mux would want of libm: a shared library to load at every start (0.1 ms measured, of 0.9 ms for `--version`),
+/// whose last digit depends on the machine.
+fn exp(x: f64) -> f64 {
+    let part = x.clamp(-700.0, 700.0) / 1024.0;
+    let series = (1..=20).rev().fold(1.0, |sum, n| 1.0 + part / f64::from(n) * sum);
+    (0..10).fold(series, |power, _| power * power)
 }
 
 /// A fenced block: the bytes between its fences.
@@ -375,6 +384,15 @@ mod tests {
         let terms: f64 = signals.terms.iter().map(|(_, term)| term).sum();
         assert!((score.value - sigmoid(terms)).abs() < 1e-12, "the terms add up: {signals:?}");
         assert!(signals.terms.iter().all(|(_, term)| term.abs() <= 10.0), "terms are bounded: {signals:?}");
+    }
+
+    #[test]
+    fn the_exponential_is_that_of_libm() {
+        for x in [-700.0, -30.0, -2.0, -0.5, 0.0, 1e-9, 0.4, 1.0, 3.7, 40.0, 700.0] {
+            let (own, libm) = (exp(x), x.exp());
+            assert!((own - libm).abs() <= 1e-12 * libm, "e^{x}: {own} {libm}");
+        }
+        assert!(sigmoid(f64::NEG_INFINITY) < 1e-300 && sigmoid(f64::INFINITY) >= 1.0);
     }
 
     #[test]

@@ -19,10 +19,12 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 /// Largest header of a reply. The input buffer is larger, else ureq reports an overlong header as a closed connection.
 const HEADER_LIMIT: usize = 16 << 10;
-const BUFFER: usize = 32 << 10;
+/// ureq clears its buffers, and each page that is touched costs a fault; hence no larger than they must be.
+const INPUT_BUFFER: usize = 20 << 10;
+const OUTPUT_BUFFER: usize = 8 << 10;
 /// Bytes handed over at once, and how many such pieces may wait.
-const BLOCK: usize = 16 << 10;
-const PIECES: usize = 8;
+const BLOCK: usize = 8 << 10;
+const PIECES: usize = 16;
 
 /// Which machines may be contacted. `local_only` wins over `allow_remote`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,8 +229,8 @@ impl Http {
                 .user_agent(concat!("mux/", env!("CARGO_PKG_VERSION")))
                 .timeout_connect(Some(self.connect_timeout))
                 .max_response_header_size(HEADER_LIMIT)
-                .input_buffer_size(BUFFER)
-                .output_buffer_size(BUFFER)
+                .input_buffer_size(INPUT_BUFFER)
+                .output_buffer_size(OUTPUT_BUFFER)
                 .build();
             ureq::Agent::with_parts(config, DefaultConnector::default(), Door(self.reach))
         };
