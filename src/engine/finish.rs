@@ -10,8 +10,9 @@ use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
-use crate::sys::ledger::{Ledger, Limits};
+use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
+use crate::sys::snapshot::{self, Limits};
 use crate::sys::state::State;
 use crate::words::changes::Op;
 use crate::words::error::Error;
@@ -22,6 +23,9 @@ use crate::words::task::{Asked, Cloud, Decision, Failure, Kind, Reason, Refusal,
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// Most work directories of which something is kept between two runs of a provider.
+const MOST_STORES: usize = 20;
 
 /// Turns the last decision into what stays on disk, in the ledger and before the user.
 pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected, watcher: &mut dyn Watcher) -> Outcome {
@@ -210,13 +214,15 @@ pub fn prune(house: &House<'_>, config: &Config) {
     let must_stay =
         |dir: &Path| open.iter().any(|left| dir.file_name().is_some_and(|name| name == left.run_id.as_str()));
     let _ = Results::at(house.state.runs()).prune(house.env.now, keep, &must_stay);
+    let limits = Limits { days: keep.days, bytes: keep.bytes, stores: MOST_STORES };
+    snapshot::prune(&house.state.snapshots(), &house.state.runs(), house.env.now, limits);
 }
 
 /// The ledger of the configuration.
 pub fn ledger(state: &State, config: &Config) -> Ledger {
     let path = &config.ledger.file_path;
     let path = if path.as_os_str().is_empty() { state.ledger() } else { path.clone() };
-    let limits = Limits {
+    let limits = ledger::Limits {
         max_bytes: config.ledger.max_bytes,
         max_rotated_files: config.ledger.max_rotated_files,
         sync: config.ledger.sync,

@@ -1,12 +1,18 @@
-//! What a killed run left behind: rolled back before the next work begins, or only reported.
+//! What a killed run left behind: rolled back before the next work begins, or only reported. Where children of the run
+//! were writing when it was killed, it is kept, as a run that can be undone.
 //!
 //! Healing is done by the commands that write (`run`, `undo`, `diff`, a hook, an MCP call); `status`, `doctor` and `log`
 //! only look. It needs neither the run's configuration nor its model, and works from any directory.
 
-use crate::sys::disk::{self, Cause, Leftover, Purpose, RollBack, Unfinished};
+use crate::engine::around;
+use crate::sys::disk::{self, Leftover, Purpose, RollBack, Unfinished, WorkDir};
+use crate::sys::results::{Part, Results};
+use crate::sys::snapshot::{self, Beyond};
 use crate::words::error::{Context as _, Error, Kind};
+use crate::words::stop::Stop;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A run that died while its files were not final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +30,14 @@ pub enum State {
     /// Not healed yet: the next command that writes will do it.
     Open,
     RolledBack(RollBack),
+    /// A provider was writing: not healed yet.
+    OpenHands,
+    /// A provider was writing: what has changed stays, is kept for `mux undo`, and cannot all be taken back where
+    /// something is beyond that.
+    Kept { beyond: Vec<Beyond> },
     /// The work directory cannot be opened: gone, or on a disk that is not mounted. Tried again with every command,
     /// until the run is pruned.
-    Unreachable(Cause),
+    Unreachable(String),
     /// The journal cannot be read by this mux; `run_id` is the journal's name.
     Unreadable,
 }
@@ -41,6 +52,16 @@ impl fmt::Display for Leavings {
                 write!(f, "run {run} was killed; {} files in `{dir}` were restored", done.restored)?;
                 done.left.iter().try_for_each(|left| write!(f, "; {left}"))
             }
+            State::OpenHands => write!(f, "run {run} was killed while a provider wrote in `{dir}`"),
+            State::Kept { .. } if self.files == 0 => {
+                write!(f, "run {run} was killed while a provider worked in `{dir}`; no file had changed")
+            }
+            State::Kept { beyond } => {
+                let files = self.files;
+                write!(f, "run {run} was killed while a provider wrote in `{dir}`; {files} files have changed since ")?;
+                write!(f, "it began and stay as they are; `mux undo {run}` takes them back")?;
+                beyond.iter().try_for_each(|one| write!(f, "; {one}"))
+            }
             State::Unreachable(cause) => write!(f, "run {run} was killed and waits to be rolled back: {cause}"),
             State::Unreadable => write!(f, "journal `{run}` cannot be read by this version of mux"),
         }
@@ -52,10 +73,40 @@ impl fmt::Display for Leavings {
 /// # Errors
 /// `Io` where the journals themselves cannot be read. What a roll-back could not do is a value.
 pub fn heal(runs: &Path) -> Result<Vec<Leavings>, Error> {
-    collect(runs, Purpose::Heal, |unfinished| match unfinished.roll_back() {
+    let mut found = collect(runs, Purpose::Heal, |unfinished| match unfinished.roll_back() {
         Ok(done) => State::RolledBack(done),
-        Err(cause) => State::Unreachable(cause),
-    })
+        Err(cause) => State::Unreachable(cause.to_string()),
+    })?;
+    // After the journals: a run that was killed when it had just journaled what its children did is rolled back.
+    for open in snapshots(runs, true)? {
+        let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
+        let (files, state) = keep(open, runs).unwrap_or_else(|why| (0, State::Unreachable(why)));
+        found.push(Leavings { run_id, work_dir, files, state });
+    }
+    Ok(found)
+}
+
+/// How long one snapshot may take to be ended.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Ends the snapshot of a dead run: what has changed since it was taken is kept for an undo.
+fn keep(open: snapshot::Leftover, runs: &Path) -> Result<(usize, State), String> {
+    let (run_id, stop) = (open.run_id(), Stop::at(Instant::now() + PATIENCE));
+    let dir = WorkDir::open(open.work_dir()).map_err(|cause| cause.to_string())?;
+    let snapshot = open.take_over().map_err(|why| why.to_string())?;
+    let around = around::after(snapshot, &dir, &stop).map_err(|why| why.to_string())?;
+    let files = around.applied.ops().len();
+    if !around.diff.is_empty() {
+        // Without it `mux undo` still works.
+        let _ = Results::at(runs.to_path_buf()).save(&run_id, Part::Diff, around.diff.as_bytes());
+    }
+    around.applied.keep().map_err(|failed| failed.cause.to_string())?;
+    Ok((files, State::Kept { beyond: around.beyond }))
+}
+
+fn snapshots(runs: &Path, heals: bool) -> Result<Vec<snapshot::Leftover>, Error> {
+    let context = || format!("cannot read the snapshots in `{}`", runs.display());
+    snapshot::leftovers(runs, heals).context(Kind::Io, context)
 }
 
 /// Says what [`heal`] would do, and changes nothing.
@@ -63,7 +114,12 @@ pub fn heal(runs: &Path) -> Result<Vec<Leavings>, Error> {
 /// # Errors
 /// As [`heal`].
 pub fn report(runs: &Path) -> Result<Vec<Leavings>, Error> {
-    collect(runs, Purpose::Report, |_| State::Open)
+    let mut found = collect(runs, Purpose::Report, |_| State::Open)?;
+    found.extend(snapshots(runs, false)?.into_iter().map(|open| {
+        let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
+        Leavings { run_id, work_dir, files: 0, state: State::OpenHands }
+    }));
+    Ok(found)
 }
 
 fn collect(runs: &Path, purpose: Purpose, end: fn(Unfinished) -> State) -> Result<Vec<Leavings>, Error> {
@@ -89,13 +145,11 @@ fn collect(runs: &Path, purpose: Purpose, end: fn(Unfinished) -> State) -> Resul
 mod tests {
     use super::*;
     use crate::rules::names;
-    use crate::sys::disk::{Left, Why, WorkDir};
+    use crate::sys::disk::{Left, Why};
     use crate::words::changes::Change;
-    use crate::words::stop::Stop;
     use fs_err as fs;
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::{Duration, Instant};
 
     struct Bench(PathBuf);
 

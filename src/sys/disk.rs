@@ -12,6 +12,7 @@
 //! **Invariants:** nothing is written through a link or a device, nothing blocks on a FIFO ([`tree`]). An old file is
 //! never overwritten in place, so its hard links elsewhere keep their bytes. Not atomic for a concurrent reader.
 
+mod adopt;
 mod cause;
 mod journal;
 mod kept;
@@ -21,8 +22,9 @@ mod tests;
 mod tree;
 mod work_dir;
 
+pub use adopt::{Folders, Foreign, adopt};
 pub use cause::{Cause, Found};
-pub use journal::Purpose;
+pub use journal::{Gone, Moded, Purpose};
 pub use kept::{Kept, Standing, State, kept};
 #[cfg(test)]
 pub use recover::Why;
@@ -33,14 +35,14 @@ use crate::rules::names::Planned;
 use crate::rules::sorted::sorted;
 use crate::words::changes::{FileOp, Op};
 use crate::words::stop::Stop;
-use journal::{Gone, Journal, Orphan, Plan, SCHEMA};
+use journal::{Journal, Orphan, Plan, SCHEMA};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use tree::Walk;
+use tree::{Now, Walk};
 use work_dir::{joined, open_base};
 
 /// A changeset that was not applied. The tree is as before, but for what `rolled_back.left` names.
@@ -89,7 +91,7 @@ pub fn apply(
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<Applied, Failed> {
-    begin(dir, run_dir, look_at(dir, &wanted(planned), expected, stop)?, Vec::new(), stop)
+    begin(dir, run_dir, look_at(dir, &wanted(planned), expected, By::Reply, stop)?, Vec::new(), Vec::new(), stop)
 }
 
 /// Looks whether [`apply`] would begin to write: for a preview.
@@ -102,7 +104,7 @@ pub fn would_apply(
     expected: &BTreeMap<String, Option<String>>,
     stop: &Stop,
 ) -> Result<(), Cause> {
-    look_at(dir, &wanted(planned), expected, stop).map(drop)
+    look_at(dir, &wanted(planned), expected, By::Reply, stop).map(drop)
 }
 
 fn wanted<'a>(planned: &'a [Planned<'a>]) -> Vec<Wanted<'a>> {
@@ -113,8 +115,16 @@ fn wanted<'a>(planned: &'a [Planned<'a>]) -> Vec<Wanted<'a>> {
     wanted.collect()
 }
 
-/// From what there is to do to what is done; `gone` are directories that go with their last file.
-fn begin(dir: &WorkDir, run_dir: &Path, targets: Targets<'_>, gone: Vec<Gone>, stop: &Stop) -> Result<Applied, Failed> {
+/// From what there is to do to what is done; `gone` are directories that go with their last file, `modes` what
+/// directories are to be like in the end.
+fn begin(
+    dir: &WorkDir,
+    run_dir: &Path,
+    targets: Targets<'_>,
+    gone: Vec<Gone>,
+    modes: Vec<Moded>,
+    stop: &Stop,
+) -> Result<Applied, Failed> {
     let hold = || dir.base.try_clone().map_err(|error| Cause::os("hold", ".")(tree::errno(&error)));
     let base = hold()?;
     let mut plan = Plan {
@@ -123,10 +133,11 @@ fn begin(dir: &WorkDir, run_dir: &Path, targets: Targets<'_>, gone: Vec<Gone>, s
         prefix: dir.prefix.clone(),
         dirs: targets.dirs.into_iter().collect(),
         gone,
+        modes,
         temp: String::new(),
         steps: targets.steps,
     };
-    if plan.steps.is_empty() {
+    if plan.steps.is_empty() && plan.dirs.is_empty() && plan.gone.is_empty() && plan.modes.is_empty() {
         return Ok(Applied { base, plan, journal: None, reserve: Vec::new(), left: Vec::new() });
     }
     let reserve = (0..N_RESERVED).map(|_| hold()).collect::<Result<_, _>>()?;
@@ -139,7 +150,8 @@ fn begin(dir: &WorkDir, run_dir: &Path, targets: Targets<'_>, gone: Vec<Gone>, s
     }
     let mut applied = Applied { base, plan, journal: Some(journal), reserve, left: Vec::new() };
     let done = applied.stage(&targets.contents, stop).and_then(|()| applied.exchange(stop));
-    match done.and_then(|()| recover::remove_dirs(applied.base.as_fd(), &applied.plan)) {
+    let done = done.and_then(|()| recover::remove_dirs(applied.base.as_fd(), &applied.plan));
+    match done.and_then(|left| recover::set_modes(applied.base.as_fd(), &applied.plan).map(|()| left)) {
         Ok(left) => {
             applied.left = left;
             Ok(applied)
@@ -152,6 +164,14 @@ fn begin(dir: &WorkDir, run_dir: &Path, targets: Targets<'_>, gone: Vec<Gone>, s
 struct Wanted<'a> {
     path: &'a str,
     content: Option<Content<'a>>,
+}
+
+/// Who wants it. What a provider left may be a link, or without permission to write; an undo takes that back, while a
+/// reply never touches it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Reply,
+    Undo,
 }
 
 #[derive(Clone, Copy)]
@@ -184,6 +204,7 @@ fn look_at<'a>(
     dir: &WorkDir,
     wanted: &[Wanted<'a>],
     expected: &BTreeMap<String, Option<String>>,
+    by: By,
     stop: &Stop,
 ) -> Result<Targets<'a>, Cause> {
     let mut targets = Targets { dirs: BTreeSet::new(), steps: Vec::new(), contents: Vec::new() };
@@ -195,12 +216,18 @@ fn look_at<'a>(
         go_on(stop)?;
         let full = format!("{}{path}", dir.prefix);
         let (parent, name) = tree::split(&full);
+        let (after, bytes) = content.as_ref().map(Content::facts).unzip();
         let before = if walk.enter(parent)? {
-            match tree::look(walk.fd(), name, path)? {
+            let now = match by {
+                By::Reply => tree::strict(walk.fd(), name, path)?,
+                By::Undo => tree::see(walk.fd(), name, path)?,
+            };
+            match now {
                 // Renaming over a read-only file would work, and is not what its owner meant.
-                Some((_, stat)) if stat.st_mode & 0o222 == 0 => return Err(Cause::refused(path, Found::ReadOnly)),
-                Some((file, _)) => Some(tree::hash(&file, path)?),
-                None => None,
+                Now::There(_, mode) if mode & 0o222 == 0 && by == By::Reply => {
+                    return Err(Cause::refused(path, Found::ReadOnly));
+                }
+                now => now.in_style(after.as_deref()),
             }
         } else {
             None
@@ -208,7 +235,6 @@ fn look_at<'a>(
         if expected.get(path).is_some_and(|shown| *shown != before) {
             return Err(Cause::Stale { path: path.to_string() });
         }
-        let (after, bytes) = content.as_ref().map(Content::facts).unzip();
         let op = match (&before, &after) {
             (None, None) => return Err(Cause::refused(path, Found::Absent)),
             (None, Some(_)) => Op::Create,
@@ -255,15 +281,24 @@ impl Applied {
         for (index, (step, content)) in self.plan.steps.iter().zip(contents).enumerate() {
             go_on(stop)?;
             let Some(content) = content else { continue };
+            let temp = self.plan.names(index).temp;
             let path = self.plan.path(step);
             let (parent, name) = tree::split(&path);
             walk.need(parent)?;
-            let old = if step.op == Op::Change { tree::look(walk.fd(), name, &step.path)? } else { None };
-            let image = if let Content::Image(kept, index) = content { Some(kept.open(*index)?) } else { None };
+            let image = if let Content::Image(kept, image) = content {
+                if kept.copy_link(*image, walk.fd(), &temp, &step.path)? {
+                    continue;
+                }
+                Some(kept.open(*image)?)
+            } else {
+                None
+            };
+            let is_overwrite = step.op == Op::Change && image.is_none();
+            let old = if is_overwrite { tree::look(walk.fd(), name, &step.path)? } else { None };
             let is_new = old.is_none() && image.is_none();
             let mode = if is_new { tree::SHARED } else { tree::PRIVATE };
             let fails = Cause::os("write", &step.path);
-            let mut file = tree::create(walk.fd(), &self.plan.names(index).temp, mode).map_err(&fails)?;
+            let mut file = tree::create(walk.fd(), &temp, mode).map_err(&fails)?;
             let written = match (content, &image) {
                 (Content::Bytes(bytes), _) => file.write_all(bytes),
                 (Content::Image(..), image) => {
@@ -324,6 +359,14 @@ impl Applied {
     /// Returns the directories that an undo should have removed and that hold other files.
     pub fn left(&self) -> &[Left] {
         &self.left
+    }
+
+    /// Returns what stood at a file before, if that was a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Os`.
+    pub fn before(&self, index: usize, limit: u64) -> Result<Option<Vec<u8>>, Cause> {
+        self.journal.as_ref().map_or(Ok(None), |journal| journal.read(index, limit))
     }
 
     /// Makes the changeset final. Its pre-images stay in the run's directory.

@@ -5,7 +5,7 @@
 //! switched off are filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`)
 //! would run them.
 
-use crate::sys::proc::{self, Exit, Spawn};
+use crate::sys::proc::{self, Chunk, Exit, Spawn};
 use crate::words::stop::Stop;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -18,6 +18,8 @@ const DEEPEST: usize = 64;
 const SMALL: u64 = 4096;
 /// Longest `packed-refs`, in bytes: some 100 000 refs.
 const PACKED: u64 = 16 << 20;
+/// What is kept of the complaints of a git, in bytes.
+const SAID: usize = 4096;
 /// Longest list of files, in bytes.
 const LIST: usize = 16 << 20;
 
@@ -127,6 +129,54 @@ pub fn files(git: &Path, root: &Path, env: &[(OsString, OsString)], marker: &str
     }
     let names = ran.stdout.bytes().split(|byte| *byte == 0).filter(|name| !name.is_empty());
     Some(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+}
+
+/// What it takes to ask git: where it is, its environment (of [`proc::environment`]) and the run that asks.
+#[derive(Clone, Debug)]
+pub struct Git {
+    pub program: PathBuf,
+    pub env: Vec<(OsString, OsString)>,
+    pub marker: String,
+}
+
+/// Why git gave no whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Called off, or too late.
+    Stopped,
+    /// It failed, with what it said last and its exit code where it has one.
+    Failed { code: Option<i32>, said: String },
+}
+
+impl Git {
+    /// Runs a command that is disarmed as [`command`] says, and hands over its output as it comes.
+    ///
+    /// # Errors
+    /// `Unanswered`; what came until then has been handed over.
+    pub fn ask(
+        &self,
+        cwd: &Path,
+        args: &[&str],
+        stdin: Option<Vec<u8>>,
+        stop: &Stop,
+        on: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Unanswered> {
+        let mut spawn = command(&self.program, cwd, &self.env, args, &self.marker);
+        (spawn.stdin, spawn.keep) = (stdin, SAID);
+        let mut said = proc::Tail::new(SAID);
+        let ran = proc::run(&spawn, stop, &mut |chunk| match chunk {
+            Chunk::Out(bytes) => on(bytes),
+            Chunk::Err(bytes) => said.push(bytes),
+        });
+        let failed = |code| Err(Unanswered::Failed { code, said: said.text().trim().to_string() });
+        match ran.exit {
+            Exit::Code(0) => Ok(()),
+            Exit::Code(code) => failed(Some(code)),
+            Exit::TimedOut | Exit::Silent | Exit::Stopped(_) => Err(Unanswered::Stopped),
+            Exit::Signal(_) => failed(None),
+            Exit::NotStarted(error) => Err(Unanswered::Failed { code: None, said: error.to_string() }),
+        }
+    }
 }
 
 /// HEAD as text, also where it is a symbolic link, as old gits made it.

@@ -12,5 +12,6 @@ pub mod ledger;
 pub mod proc;
 pub mod results;
 pub mod servers;
+pub mod snapshot;
 pub mod state;
 pub mod tty;

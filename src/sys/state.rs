@@ -85,7 +85,8 @@ impl State {
     /// `Io` when that fails or [`State::locate`] would refuse what stands there.
     pub fn make(&self) -> Result<(), Error> {
         self.check()?;
-        for dir in [self.dir.clone(), self.runs(), self.locks(), self.lanes(), self.escalations()] {
+        let inner = [self.runs(), self.locks(), self.lanes(), self.escalations(), self.snapshots()];
+        for dir in std::iter::once(self.dir.clone()).chain(inner) {
             private_dir(&dir).context(Kind::Io, || format!("cannot make the state directory `{}`", dir.display()))?;
         }
         self.check()
@@ -108,6 +109,11 @@ impl State {
     /// Locks on work directories.
     pub fn locks(&self) -> PathBuf {
         self.dir.join("locks")
+    }
+
+    /// What snapshots of work directories keep (`snapshot.rs`).
+    pub fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
     }
 
     /// Queues in front of local model servers (`lane.rs`).

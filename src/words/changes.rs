@@ -47,7 +47,8 @@ pub struct FileOp {
     /// Relative to the work directory, `/` between components.
     pub path: String,
     pub op: Op,
-    /// SHA-256 in hex before and after; `None` where the file was or is absent.
+    /// SHA-256 in hex before and after; `None` where the file was or is absent. Of a symbolic link, `link:` and the
+    /// SHA-256 of its target; where only permissions changed, `+` and these in octal follow.
     pub before: Option<String>,
     pub after: Option<String>,
     /// Size after, in bytes.

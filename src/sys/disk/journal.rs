@@ -33,6 +33,9 @@ pub(super) struct Plan {
     /// Directories to remove where nothing is left in them, parents first, relative to `base`: an undo has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) gone: Vec<Gone>,
+    /// Directories of which the permissions change, relative to `base`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) modes: Vec<Moded>,
     /// Beginning of the temporary names.
     pub(super) temp: String,
     /// In the order in which they are done. Paths are relative to the work directory.
@@ -42,11 +45,20 @@ pub(super) struct Plan {
 pub(super) const SCHEMA: u32 = 1;
 
 /// A directory that is removed, with what it takes to make it again.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Gone {
-    pub(super) path: String,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    pub path: String,
     /// Its permissions.
-    pub(super) mode: RawMode,
+    pub mode: RawMode,
+}
+
+/// A directory with other permissions than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moded {
+    pub path: String,
+    /// `None` for a directory that the changeset makes.
+    pub before: Option<RawMode>,
+    pub after: RawMode,
 }
 
 /// Names of step `index`, in the target's directory.
@@ -170,6 +182,26 @@ impl Journal {
 
     pub(super) fn run_id(&self) -> &str {
         &self.run_id
+    }
+
+    /// Takes a complete file, `from` in the run's directory, for the pre-image of step `index`.
+    pub(super) fn adopt(&self, index: usize, from: &str) -> Result<(), Cause> {
+        rustix::fs::renameat(&self.run, from, &self.run, self.image(index)).map_err(Cause::os("keep", from))
+    }
+
+
+    /// Reads the pre-image of step `index`, if it is a file of at most `limit` bytes.
+    pub(super) fn read(&self, index: usize, limit: u64) -> Result<Option<Vec<u8>>, Cause> {
+        let image = self.image(index);
+        let Some((file, stat)) = tree::look(self.run.as_fd(), &image, &image)? else { return Ok(None) };
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        if bytes > limit {
+            return Err(Cause::TooLarge { path: image, bytes });
+        }
+        let mut text = Vec::new();
+        let read = file.take(limit).read_to_end(&mut text);
+        read.map_err(|error| Cause::os("read", &image)(tree::errno(&error)))?;
+        Ok(Some(text))
     }
 
     /// Makes the pre-images durable.

@@ -4,17 +4,17 @@
 //! that is what it was before the run needs nothing; any other was changed since, and the caller decides.
 
 use super::cause::{Cause, Found};
-use super::journal::{self, DIRECTORY, Gone, MAX_NUMBER, Plan};
-use super::tree::{self, Walk};
+use super::journal::{self, DIRECTORY, Gone, MAX_NUMBER, Moded, Plan};
+use super::tree::{self, Now, Walk};
 use super::work_dir::WorkDir;
-use super::{Applied, Content, Failed, Wanted, begin, look_at};
+use super::{Applied, By, Content, Failed, Wanted, begin, look_at};
 use crate::words::stop::Stop;
-use rustix::fs::{AtFlags, Mode, Stat};
+use rustix::fs::{AtFlags, Mode, RawMode, Stat};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The changeset of a run, and its pre-images. A run keeps one at the most.
@@ -96,10 +96,13 @@ impl Kept {
         for (index, step) in self.plan.steps.iter().enumerate() {
             let path = self.plan.path(step);
             let (parent, name) = tree::split(&path);
-            let now = walk.enter(parent).and_then(|there| {
-                let file = if there { tree::look(walk.fd(), name, &step.path)? } else { None };
-                file.map(|(file, _)| tree::hash(&file, &step.path)).transpose()
+            let knows_links = [&step.before, &step.after].into_iter().flatten().any(|id| id.starts_with(tree::LINK));
+            let now = walk.enter(parent).and_then(|there| match there {
+                false => Ok(Now::Absent),
+                true if knows_links => tree::see(walk.fd(), name, &step.path),
+                true => tree::strict(walk.fd(), name, &step.path),
             });
+            let now = now.map(|now| now.in_style(step.after.as_deref().or(step.before.as_deref())));
             let (state, now) = match now {
                 Ok(now) if now == step.before => (State::AsBefore, now),
                 Ok(now) if !self.has(index)? => (State::Lost, now),
@@ -110,7 +113,31 @@ impl Kept {
             };
             all.push(Standing { path: step.path.clone(), state, now });
         }
+        for (path, is_undone) in self.bare_dirs(&mut walk)? {
+            let state = if is_undone { State::AsBefore } else { State::AsLeft };
+            all.push(Standing { path: format!("{path}/"), state, now: None });
+        }
         Ok(all)
+    }
+
+    /// The directories that no file of the changeset speaks for, and whether they are as before it.
+    fn bare_dirs(&self, walk: &mut Walk<'_>) -> Result<Vec<(String, bool)>, Cause> {
+        let speaks = |dir: &str| self.plan.steps.iter().any(|step| {
+            self.plan.path(step).strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+        });
+        let mut found = Vec::new();
+        for path in self.plan.dirs.iter().filter(|path| !speaks(path)) {
+            found.push((path.clone(), !matches!(walk.enter(path), Ok(true))));
+        }
+        for Gone { path, .. } in self.plan.gone.iter().filter(|gone| !speaks(&gone.path)) {
+            found.push((path.clone(), matches!(walk.enter(path), Ok(true))));
+        }
+        for Moded { path, before, .. } in &self.plan.modes {
+            if let Some(before) = before {
+                found.push((path.clone(), dir_mode(walk, path)?.is_none_or(|mode| mode == *before)));
+            }
+        }
+        Ok(found)
     }
 
     /// Undoes what `standing`, of [`Kept::compare`], says is as the run left it or was changed since: bytes, modes,
@@ -129,8 +156,21 @@ impl Kept {
                 expected.insert(step.path.clone(), one.now.clone());
             }
         }
-        let targets = look_at(dir, &wanted, &expected, stop)?;
-        begin(dir, run_dir, targets, self.made_dirs(dir)?, stop)
+        let mut targets = look_at(dir, &wanted, &expected, By::Undo, stop)?;
+        let mut walk = Walk::new(dir.base.as_fd());
+        let mut modes = Vec::new();
+        for Gone { path, mode } in &self.plan.gone {
+            if dir_mode(&mut walk, path)?.is_none() {
+                targets.dirs.insert(path.clone());
+                modes.push(Moded { path: path.clone(), before: None, after: *mode });
+            }
+        }
+        for Moded { path, before, after } in &self.plan.modes {
+            if let (Some(before), true) = (before, dir_mode(&mut walk, path)? == Some(*after)) {
+                modes.push(Moded { path: path.clone(), before: Some(*after), after: *before });
+            }
+        }
+        begin(dir, run_dir, targets, self.made_dirs(dir)?, modes, stop)
     }
 
     /// Returns what stood at a file of the run before it, at most `limit` bytes; `None` for a file that was absent.
@@ -155,7 +195,7 @@ impl Kept {
         for path in &self.plan.dirs {
             if walk.enter(path)? {
                 let stat = rustix::fs::fstat(walk.fd()).map_err(Cause::os("look at", path))?;
-                gone.push(Gone { path: path.clone(), mode: stat.st_mode });
+                gone.push(Gone { path: path.clone(), mode: stat.st_mode & tree::WHOLE.as_raw_mode() });
             }
         }
         Ok(gone)
@@ -165,10 +205,13 @@ impl Kept {
     fn has(&self, index: usize) -> Result<bool, Cause> {
         let Some(before) = self.plan.steps.get(index).and_then(|step| step.before.as_ref()) else { return Ok(true) };
         let name = journal::image(self.number, index);
-        match tree::look(self.run.as_fd(), &name, &name)? {
-            Some((file, _)) => Ok(tree::hash(&file, &name)? == *before),
-            None => Ok(false),
-        }
+        Ok(tree::now(self.run.as_fd(), &name, &name)?.is(Some(before)))
+    }
+
+    /// Makes a pre-image that is a symbolic link again, as `temp`; false for one that is a file.
+    pub(super) fn copy_link(&self, index: usize, dir: BorrowedFd<'_>, temp: &str, path: &str) -> Result<bool, Cause> {
+        let name = journal::image(self.number, index);
+        tree::copy_link(self.run.as_fd(), &name, dir, temp).map_err(Cause::os("write", path))
     }
 
     /// Opens a pre-image.
@@ -182,4 +225,15 @@ impl Kept {
         let before = self.plan.steps.get(index).and_then(|step| step.before.clone());
         (before.unwrap_or_default(), self.sizes.get(index).copied().unwrap_or(0))
     }
+}
+
+/// Returns the permissions of a directory; `None` where there is none.
+fn dir_mode(walk: &mut Walk<'_>, path: &str) -> Result<Option<RawMode>, Cause> {
+    match walk.enter(path) {
+        Ok(true) => {}
+        Ok(false) | Err(Cause::Refused { .. }) => return Ok(None),
+        Err(cause) => return Err(cause),
+    }
+    let stat = rustix::fs::fstat(walk.fd()).map_err(Cause::os("look at", path))?;
+    Ok(Some(stat.st_mode & tree::WHOLE.as_raw_mode()))
 }

@@ -5,10 +5,10 @@
 //! neither the old nor the new one belongs to somebody else and is left alone. No old file is ever unlinked.
 
 use super::cause::{Cause, Found};
-use super::journal::{Gone, Journal, Names, Plan};
+use super::journal::{Gone, Journal, Moded, Names, Plan};
 use super::tree::{self, Now, Walk};
 use crate::words::changes::{FileOp, Op};
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, RawMode};
 use rustix::io::Errno;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -64,13 +64,42 @@ enum Back {
 /// Takes all of a changeset back and ends its journal, unless the disk refused: then the journal stays open.
 pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) -> RollBack {
     let (mut walk, mut done) = (Walk::new(base), RollBack::default());
+    // A file may have taken the place of a directory, or a directory that of a file: what is new goes first.
+    take_all_back(&mut walk, plan, journal, false, &mut done);
+    for dir in plan.dirs.iter().rev() {
+        if let Err(why) = remove_dir(&mut walk, dir) {
+            let path = dir.strip_prefix(&plan.prefix).unwrap_or(dir).to_string();
+            done.left.push(Left { path, why });
+        }
+    }
     for gone in &plan.gone {
         if let Err(cause) = remake_dir(&mut walk, gone) {
             done.left.push(Left { path: gone.path.clone(), why: Why::Failed(cause) });
         }
     }
-    for (index, step) in plan.steps.iter().enumerate() {
-        let back = enter(&mut walk, plan, step).and_then(|there| {
+    take_all_back(&mut walk, plan, journal, true, &mut done);
+    for Moded { path, before, after } in &plan.modes {
+        let set = before.map_or(Ok(()), |before| set_mode(&mut walk, path, Some(*after), before));
+        if let Err(cause) = set {
+            done.left.push(Left { path: path.clone(), why: Why::Failed(cause) });
+        }
+    }
+    let ended = walk.leave().and_then(|()| {
+        if done.left.iter().any(|left| matches!(left.why, Why::Failed(_))) {
+            return Ok(());
+        }
+        if done.left.is_empty() { journal.remove(plan.steps.len()) } else { journal.end_left() }
+    });
+    if let Err(cause) = ended {
+        done.left.push(Left { path: plan.prefix.clone(), why: Why::Failed(cause) });
+    }
+    done
+}
+
+/// Takes the steps back that delete, or those that do not.
+fn take_all_back(walk: &mut Walk<'_>, plan: &Plan, journal: &Journal, deletes: bool, done: &mut RollBack) {
+    for (index, step) in plan.steps.iter().enumerate().filter(|(_, step)| (step.op == Op::Delete) == deletes) {
+        let back = enter(walk, plan, step).and_then(|there| {
             if there {
                 walk.touch();
                 return take_back(walk.fd(), plan, journal, index, step);
@@ -84,22 +113,6 @@ pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) ->
             Back::Left(why) => done.left.push(Left { path: step.path.clone(), why }),
         }
     }
-    for dir in plan.dirs.iter().rev() {
-        if let Err(why) = remove_dir(&mut walk, dir) {
-            let path = dir.strip_prefix(&plan.prefix).unwrap_or(dir).to_string();
-            done.left.push(Left { path, why });
-        }
-    }
-    let ended = walk.leave().and_then(|()| {
-        if done.left.iter().any(|left| matches!(left.why, Why::Failed(_))) {
-            return Ok(());
-        }
-        if done.left.is_empty() { journal.remove(plan.steps.len()) } else { journal.end_left() }
-    });
-    if let Err(cause) = ended {
-        done.left.push(Left { path: plan.prefix.clone(), why: Why::Failed(cause) });
-    }
-    done
 }
 
 /// How often a directory that is a link for the moment is tried again: some milliseconds.
@@ -299,6 +312,27 @@ pub(super) fn remove_dirs(base: BorrowedFd<'_>, plan: &Plan) -> Result<Vec<Left>
     }
     walk.leave()?;
     Ok(left)
+}
+
+/// Gives directories the permissions that the changeset wants.
+pub(super) fn set_modes(base: BorrowedFd<'_>, plan: &Plan) -> Result<(), Cause> {
+    let mut walk = Walk::new(base);
+    plan.modes.iter().try_for_each(|one| set_mode(&mut walk, &one.path, one.before, one.after))
+}
+
+/// Changes the permissions of a directory that has those of `from`, where that is said. One that is gone needs none.
+fn set_mode(walk: &mut Walk<'_>, path: &str, from: Option<RawMode>, to: RawMode) -> Result<(), Cause> {
+    let fails = Cause::os("set the permissions of", path);
+    match walk.enter(path) {
+        Ok(true) => {}
+        Ok(false) | Err(Cause::Refused { .. }) => return Ok(()),
+        Err(cause) => return Err(cause),
+    }
+    let is = rustix::fs::fstat(walk.fd()).map_err(&fails)?.st_mode & tree::WHOLE.as_raw_mode();
+    if is == to || from.is_some_and(|from| from != is) {
+        return Ok(());
+    }
+    rustix::fs::fchmod(walk.fd(), Mode::from_raw_mode(to)).map_err(fails)
 }
 
 /// Makes a directory again that was removed as empty, so that its files have a place to come back to.

@@ -569,6 +569,7 @@ fn killed(op: Op, files: &[(&str, &str)], want: &[(&str, &str)], left: &[Why]) {
         prefix: String::new(),
         dirs: Vec::new(),
         gone: Vec::new(),
+        modes: Vec::new(),
         temp: ".mux-t.".into(),
         steps: vec![step],
     };

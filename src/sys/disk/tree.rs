@@ -4,7 +4,7 @@
 //! before, so a link that appears at any moment ends the walk. Only regular files are opened, and never for writing.
 
 use super::cause::{Cause, Found};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, RenameFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::{File, FileTimes};
@@ -15,20 +15,41 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Now {
     Absent,
-    /// A regular file and the SHA-256 of its content.
-    File(String),
+    /// A regular file and the SHA-256 of its content, or a symbolic link and [`LINK`] with the SHA-256 of its target;
+    /// and the permissions.
+    There(String, RawMode),
     Other,
 }
+
+/// Begins the identity of a symbolic link. No reply makes one and none is written through; a provider may have made,
+/// changed or removed one, and that is taken back.
+pub(super) const LINK: &str = "link:";
+/// Between a hash and permissions, where these are all that changed.
+pub(super) const MODE: char = '+';
 
 impl Now {
     /// Whether the name stands for a file with this content, or for nothing where that is expected.
     pub(super) fn is(&self, hash: Option<&str>) -> bool {
         match self {
             Now::Absent => hash.is_none(),
-            Now::File(now) => hash == Some(now),
+            Now::There(now, _) => hash.is_some_and(|hash| hash == now || self.in_style(Some(hash)).as_deref() == Some(hash)),
             Now::Other => false,
         }
     }
+
+    /// Returns the identity in the style of another: with permissions where that one has them.
+    pub(super) fn in_style(&self, style: Option<&str>) -> Option<String> {
+        match self {
+            Now::There(hash, mode) if style.is_some_and(|style| style.contains(MODE)) => Some(with_mode(hash, *mode)),
+            Now::There(hash, _) => Some(hash.clone()),
+            Now::Absent | Now::Other => None,
+        }
+    }
+}
+
+/// The identity of a file of which only the permissions have changed.
+pub(super) fn with_mode(hash: &str, mode: RawMode) -> String {
+    format!("{hash}{MODE}{mode:o}")
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -173,11 +194,28 @@ fn found(file_type: FileType) -> Found {
 
 /// Says what a name stands for.
 pub(super) fn now(dir: BorrowedFd<'_>, name: &str, path: &str) -> Result<Now, Cause> {
-    match look(dir, name, path) {
-        Ok(Some((file, _))) => Ok(Now::File(hash(&file, path)?)),
-        Ok(None) => Ok(Now::Absent),
+    match see(dir, name, path) {
         Err(Cause::Refused { .. }) => Ok(Now::Other),
-        Err(cause) => Err(cause),
+        now => now,
+    }
+}
+
+/// Says what a name stands for, and refuses all but regular files and symbolic links.
+pub(super) fn see(dir: BorrowedFd<'_>, name: &str, path: &str) -> Result<Now, Cause> {
+    match strict(dir, name, path) {
+        Err(Cause::Refused { found: Found::SymbolicLink, .. }) => {
+            let target = rustix::fs::readlinkat(dir, name, Vec::new()).map_err(Cause::os("read", path))?;
+            Ok(Now::There(format!("{LINK}{}", hash_of(target.as_bytes())), 0))
+        }
+        now => now,
+    }
+}
+
+/// Says what a name stands for, and refuses all but a regular file.
+pub(super) fn strict(dir: BorrowedFd<'_>, name: &str, path: &str) -> Result<Now, Cause> {
+    match look(dir, name, path)? {
+        Some((file, stat)) => Ok(Now::There(hash(&file, path)?, stat.st_mode & WHOLE.as_raw_mode())),
+        None => Ok(Now::Absent),
     }
 }
 
@@ -236,11 +274,12 @@ pub(super) fn dress(new: &File, old: &File, stat: &Stat, mask: Mode) -> Result<(
 
 /// Copies a file with all that undoing needs: bytes, owner, whole mode, times, attributes. The copy is synced.
 pub(super) fn copy(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new_name: &str) -> Result<(), Cause> {
-    let Some((mut old, stat)) = look(from, name, name)? else {
-        return Err(Cause::os("copy", name)(Errno::NOENT));
-    };
     let fails = Cause::os("copy", name);
     let _ = remove(to, new_name);
+    if copy_link(from, name, to, new_name).map_err(&fails)? {
+        return Ok(());
+    }
+    let Some((mut old, stat)) = look(from, name, name)? else { return Err(fails(Errno::NOENT)) };
     let mut new = create(to, new_name, PRIVATE).map_err(&fails)?;
     let copied = io::copy(&mut old, &mut new).and_then(|_| {
         // Who may read the copy is decided by its directory; another owner is kept where that is possible.
@@ -255,6 +294,15 @@ pub(super) fn copy(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new_nam
         let _ = remove(to, new_name);
         fails(errno(&error))
     })
+}
+
+/// Copies a symbolic link; false for what is none.
+pub(super) fn copy_link(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new_name: &str) -> Result<bool, Errno> {
+    match rustix::fs::readlinkat(from, name, Vec::new()) {
+        Ok(target) => rustix::fs::symlinkat(target, to, new_name).map(|()| true),
+        Err(Errno::INVAL | Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn keep_owner(new: &File, old: &Stat) -> Result<(), Errno> {
