@@ -50,6 +50,13 @@ impl Baseline {
         }
     }
 
+    /// Takes what verification said of the untouched tree.
+    pub fn begin(&mut self, before: &Proof) {
+        let green = || Some(Failures { exit: 0, names: BTreeSet::new(), n_passed: 0 });
+        self.0.extend(before.commands.iter().filter(|run| run.exit == Some(0)).map(|run| (run.argv.clone(), green())));
+        self.0.extend(before.red.iter().map(|red| (red.argv.clone(), red.failures.clone())));
+    }
+
     /// Compares red commands, all of which have been learned.
     pub fn compare(&self, red: &[Red]) -> Compared {
         let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());

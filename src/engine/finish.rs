@@ -17,9 +17,9 @@ use crate::sys::state::State;
 use crate::words::changes::Op;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
-use crate::words::record::{CloudUse, RunRecord, SCHEMA};
+use crate::words::record::{RunRecord, SCHEMA};
 use crate::words::stop::StopReason;
-use crate::words::task::{Asked, Cloud, Decision, Failure, Kind, Reason, Refusal, Route, Tier, Verdict};
+use crate::words::task::{Asked, Decision, Failure, Kind, Provider, Reason, Refusal, Route, Tier, Verdict};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -104,7 +104,7 @@ fn output(
         return text;
     }
     let mut lines: Vec<String> = Vec::new();
-    if matches!(course.job.asked, Asked::Auto | Asked::Local) {
+    if !accepted && matches!(course.job.asked, Asked::Auto | Asked::Local) {
         lines.extend(connected.why.as_ref().map(|why| format!("Not done: {why}.")));
     }
     match changed {
@@ -140,13 +140,14 @@ fn output(
 
 fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected, accepted: bool) -> RunRecord {
     let (timestamp, ts) = RunRecord::stamps(course.house.env.now);
-    let last = course.attempts.last();
+    // A review, or a provider that failed, is not what the result comes from.
+    let by = |route: Route| course.attempts.iter().rev().find(|attempt| attempt.route == route);
+    let last = by(course.served.map_or(Route::Local, Provider::route)).or(course.attempts.last());
     let proof = changed.map(|changed| &changed.proof);
-    let by_provider = matches!(course.facts.tier, Tier::CloudAnswer | Tier::Hands);
-    let route = match course.facts.cloud {
+    let route = match course.served {
         _ if !accepted => Route::None,
-        Cloud::Open(provider) if by_provider => provider.route(),
-        Cloud::Open(_) | Cloud::Refused(_) => Route::Local,
+        Some(provider) => provider.route(),
+        None => Route::Local,
     };
     RunRecord {
         schema: SCHEMA,
@@ -162,7 +163,8 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
         wanted: None,
         refused: None,
         model: last.map_or_else(|| connected.model_name().to_string(), |attempt| attempt.model.clone()),
-        confidence: last.and_then(|attempt| attempt.confidence),
+        // What mux applied from advice nobody has scored.
+        confidence: last.and_then(|attempt| attempt.confidence).filter(|_| course.facts.tier != Tier::Advice),
         task_length: course.job.task.chars().count() as u64,
         output_length: 0,
         task_sha256: sha256(course.job.task),
@@ -180,7 +182,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
         policy: Some(course.policy.clone()),
         attempts: course.attempts.clone(),
         commands: proof.map(|proof| proof.commands.clone()).unwrap_or_default(),
-        cloud: CloudUse::default(),
+        cloud: course.cloud_used,
         local_impl_ratio: None,
         duration_ms: millis(course.start.elapsed()),
         task: None,
@@ -248,18 +250,21 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
     }
     let what = match refused {
-        Some(Refusal::NoProvider) => "this version has no route to a cloud provider",
+        Some(Refusal::NoProvider) => {
+            "no cloud CLI could take it: `mux doctor` says which are installed, logged in and not cooling down"
+        }
+        Some(Refusal::Budget) => {
+            "the budget is used up: `mux egress` lists the calls, `budget` in mux.yaml sets the limits"
+        }
+        Some(Refusal::Secret) => {
+            "a secret was about to be sent: take it out, or set `privacy.secrets: redact` to send the rest"
+        }
+        Some(Refusal::Recursion) => "a mux below a cloud CLI of another mux starts none itself",
+        Some(Refusal::Scope) => "`privacy.cloud_reads` allows no scope that an installed cloud CLI offers",
+        Some(Refusal::NoSnapshot) => "without a snapshot to go back to, no provider may write: is git installed?",
         Some(Refusal::LocalOnly) => "local-only forbids the cloud: `--local-only`, MUX_OFFLINE or `privacy.local_only`",
         Some(Refusal::Deadline) => "the deadline passed; `--deadline SECONDS` gives more time",
-        Some(
-            Refusal::Canceled
-            | Refusal::Budget
-            | Refusal::Secret
-            | Refusal::Recursion
-            | Refusal::Scope
-            | Refusal::NoSnapshot,
-        )
-        | None => return hints,
+        Some(Refusal::Canceled) | None => return hints,
     };
     hints.push(what.to_string());
     hints

@@ -1,31 +1,514 @@
-//! The gate to the cloud: the only place that starts a provider. Local-only, recursion, scope, `never_send`, secrets and
-//! budget are checked here, in this order, and the egress record is on disk before the first byte leaves.
+//! The gate to the cloud: the only place that starts a provider. Local-only, recursion, scope, secrets and budget are
+//! checked here, and the egress record is on disk before the first byte leaves.
 //!
-//! **Invariant:** what leaves is exactly the text of the [`Parcel`], after redaction; files that match `never_send` are
-//! kept out by whoever packs one, with [`Gate::may_send`].
+//! **Invariant:** what mux sends is the text of the [`Parcel`], after redaction, and nothing else. Files that match
+//! `privacy.never_send` are kept out of parcels with [`Gate::may_send`].
 
+use crate::engine::attempt::ask::millis;
 use crate::engine::run::House;
-use crate::rules::config::{Config, PromptVia, Scope, Secrets, Tool};
-use crate::rules::provider::{self, Call};
+use crate::rules::config::{Choice, Config, ReplyForm, Scope, Secrets, Tool};
+use crate::rules::provider::{self, Call, Given};
 use crate::rules::{globs, secrets};
-use crate::sys::budget::{Budget, Limits};
-use crate::sys::cooldown::Cooldowns;
-use crate::sys::egress::{Egress, Entry, Part};
-use crate::sys::proc::{self, Chunk, Exit, Spawn};
-use crate::sys::{ancestry, results::Results};
-use crate::words::cloud::{CloudClass, CloudFailure, CloudReply, End, Progress};
+use crate::sys::ancestry::{self, Ancestry, Escalating};
+use crate::sys::ledger::egress::{Egress, Ended, Sending, SentFile, Step};
+use crate::sys::proc::{self, Chunk, Exit, Ran, Spawn};
+use crate::sys::results::{Part, Results};
+use crate::sys::scratch::Scratch;
+use crate::sys::state::budget::{Budget, Reservation, Reserved};
+use crate::sys::state::cooldown::CoolDowns;
+use crate::words::cloud::{CloudFailure, CloudReply, End, Progress};
+use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
-use crate::words::stop::Stop;
+use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Asked, Attempt, Failure, Provider, Reason, Refusal};
+use crate::words::time::Utc;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What a provider is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Answer,
-    Advice,
-    Review,
-    Hands,
+/// Bytes of each stream of a CLI that are kept; a long session of codex printed 300 KB.
+const KEPT: usize = 8 << 20;
+/// A CLI that streams is given up after this long without a byte: longer than the 300 s after which claude and codex
+/// give up a silent server by themselves.
+const SILENCE: Duration = Duration::from_secs(330);
+/// How long codex may take to list its MCP servers; 0.2 s measured.
+const TO_LIST: Duration = Duration::from_secs(15);
+/// The longest line of a stream that is looked at for progress, in bytes.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// What a run knows of the cloud.
+pub struct Gate<'a> {
+    pub house: House<'a>,
+    pub config: &'a Config,
+    pub run_id: &'a str,
+    pub workdir: &'a Path,
+    /// The CLI that called mux: it is never called back.
+    pub caller: Option<Provider>,
+    /// Cloud calls of this run so far; names them in the egress record.
+    pub calls: &'a Cell<u32>,
+}
+
+/// A provider that may be called.
+pub struct Open<'a> {
+    pub provider: Provider,
+    pub scope: Scope,
+    step: Step,
+    tool: &'a Tool,
+    program: PathBuf,
+}
+
+/// What is sent.
+pub struct Parcel<'a> {
+    pub text: String,
+    /// Files whose content is in the text.
+    pub files: Vec<SentFile>,
+    /// The trigger of the escalation.
+    pub reason: &'a Reason,
+}
+
+/// A call that was made.
+pub struct Sent {
+    pub attempt: Attempt,
+    pub reply: Result<CloudReply, CloudFailure>,
+    pub used: CloudUse,
+}
+
+/// Why a step is not taken, and a line that says more where there is more to say.
+#[derive(Debug)]
+pub struct Refused {
+    pub why: Refusal,
+    pub note: Option<String>,
+}
+
+impl Open<'_> {
+    pub fn step(&self) -> Step {
+        self.step
+    }
+}
+
+impl Refused {
+    pub fn bare(why: Refusal) -> Refused {
+        Refused { why, note: None }
+    }
+
+    fn noted(why: Refusal, note: impl Into<String>) -> Refused {
+        Refused { why, note: Some(note.into()) }
+    }
+}
+
+impl<'a> Gate<'a> {
+    /// Chooses the first provider that may take a step: asked for, installed, not cooling down, not the caller, not in
+    /// `tried`, and within the scope that the configuration allows for the step.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn open(&self, step: Step, asked: Asked, tried: &[Provider]) -> Result<Open<'a>, Refused> {
+        self.leaving_is_allowed()?;
+        let cooling = CoolDowns::below(self.house.state.dir()).active(self.house.env.now);
+        let (mut by_scope, mut notes) = (false, Vec::new());
+        for provider in self.order(step, asked) {
+            if tried.contains(&provider) {
+                continue;
+            }
+            if Some(provider) == self.caller {
+                notes.push(format!("{} called mux and is not called back", provider.name()));
+                continue;
+            }
+            let Some((tool, program)) = self.installed(provider) else { continue };
+            if let Some(cool) = cooling.get(provider.name()) {
+                notes.push(format!("{} is left alone until {}: {}", provider.name(), cool.until, cool.why));
+                continue;
+            }
+            let allowed = self.allowed(step);
+            if let Some(scope) = scope(provider, tool, step, allowed) {
+                return Ok(Open { provider, scope, step, tool, program });
+            }
+            by_scope = true;
+            notes.push(format!("{} cannot be held to the scope `{}`", provider.name(), allowed.word()));
+        }
+        let why = if by_scope { Refusal::Scope } else { Refusal::NoProvider };
+        Err(Refused { why, note: Some(notes.join("; ")).filter(|note| !note.is_empty()) })
+    }
+
+    /// Whether a file may go into a parcel.
+    pub fn may_send(&self, path: &str) -> bool {
+        globs::keeps(&self.config.privacy.never_send, path).is_none()
+    }
+
+    /// Makes the call. What it cost, what it sent and how it ended is on disk when this returns.
+    ///
+    /// # Errors
+    /// A refusal before anything left. What the provider did is data in [`Sent`].
+    pub fn send(
+        &self,
+        open: &Open<'_>,
+        parcel: Parcel<'_>,
+        watcher: &mut dyn Watcher,
+        stop: &Stop,
+    ) -> Result<Sent, Refused> {
+        self.leaving_is_allowed()?;
+        let text = self.without_secrets(parcel.text, watcher)?;
+        let state = self.house.state.dir();
+        let place = self.place(open).map_err(|error| Refused::noted(Refusal::NoProvider, error.to_string()))?;
+        let servers = self.servers(open, &place.cwd, stop);
+        let call = Call {
+            provider: open.provider,
+            tool: open.tool,
+            hands: open.step == Step::Hands,
+            scope: open.scope,
+            never_send: &self.config.privacy.never_send,
+            policy_file: place.policy.as_deref(),
+            servers: servers.as_deref(),
+            budget_usd: Some(self.config.budget.max_cloud_usd_per_run).filter(|usd| *usd > 0.0),
+        };
+        let argv = provider::argv(&call).map_err(|why| {
+            let note =
+                format!("{} cannot be held to what it may read: its MCP servers are not known", open.provider.name());
+            Refused { why, note: Some(note) }
+        })?;
+        let too_long = |failure: CloudFailure| Refused::noted(Refusal::NoProvider, failure.message);
+        let given = provider::give(&call, argv.clone(), &text).map_err(too_long)?;
+        let reservation = self.reserve(stop)?;
+        let number = self.calls.get() + 1;
+        self.calls.set(number);
+        let egress = Egress::below(state);
+        let sending = Sending {
+            run_id: self.run_id,
+            call: number,
+            now: self.house.env.now,
+            provider: open.provider.name(),
+            step: open.step,
+            scope: open.scope,
+            reason: parcel.reason,
+            workdir: self.workdir,
+            payload: text.as_bytes(),
+            files: &parcel.files,
+        };
+        let id = match egress.begin(&sending, stop) {
+            Ok(id) => id,
+            Err(error) => return Err(Self::give_back(reservation, &error, stop)),
+        };
+        let sign = match self.sign(number) {
+            Ok(sign) => sign,
+            Err(error) => return Err(Self::give_back(reservation, &error, stop)),
+        };
+        watcher.event(&Event::Escalating { provider: open.provider, step: open.step.name(), reason: parcel.reason });
+        let ran = self.run(open, given, &place.cwd, watcher, stop);
+        drop((sign, place));
+        let reply = provider::parse(open.tool.reply, &end(&ran.exit), ran.stdout.bytes(), ran.stderr.bytes());
+        let cost = match &reply {
+            Ok(reply) => reply.cost_usd,
+            Err(failure) => failure.cost_usd,
+        };
+        // The call is made; what cannot be written about it any more is said.
+        let started = !matches!(ran.exit, Exit::NotStarted(_));
+        let settled = if started { reservation.settle(cost, stop) } else { reservation.release(stop) };
+        let ended = Ended {
+            ts: later(self.house.env.now, ran.duration).to_string(),
+            outcome: reply.as_ref().map_or_else(|failure| failure.class.name(), |_| "ok").to_string(),
+            usd: cost,
+            duration_ms: millis(ran.duration),
+        };
+        for error in [settled.err(), egress.end(&id, ended, stop).err()].into_iter().flatten() {
+            watcher.event(&Event::Note(&error.to_string()));
+        }
+        self.cool(open.provider, &reply, ran.duration, watcher, stop);
+        let used = CloudUse {
+            calls: 1,
+            bytes: text.len() as u64,
+            usd: cost.unwrap_or(0.0),
+            at_least: open.scope != Scope::Prompt,
+        };
+        Ok(Sent { attempt: attempt(open, argv, ran.duration, &reply), reply, used })
+    }
+
+    /// Local-only forbids all of it, and so does being below another mux's provider.
+    fn leaving_is_allowed(&self) -> Result<(), Refused> {
+        if self.config.privacy.local_only {
+            return Err(Refused::bare(Refusal::LocalOnly));
+        }
+        let depth = self.house.env.text("MUX_DEPTH").and_then(|depth| depth.parse::<u32>().ok()).unwrap_or(0);
+        if depth >= 1 {
+            return Err(Refused::noted(Refusal::Recursion, "this mux runs below another one (MUX_DEPTH)"));
+        }
+        match ancestry::look(&self.house.state.escalations()) {
+            Ancestry::Below(pid) => {
+                Err(Refused::noted(Refusal::Recursion, format!("this mux runs below a provider of mux {pid}")))
+            }
+            Ancestry::Free | Ancestry::Unknown => Ok(()),
+        }
+    }
+
+    /// The providers that a step may go to, in order. A forced route never falls elsewhere.
+    fn order(&self, step: Step, asked: Asked) -> Vec<Provider> {
+        if let Some(forced) = asked.provider() {
+            return vec![forced];
+        }
+        let preferred = &self.config.providers.sota_cli.preferred_order;
+        let reviewer = self.config.workflow.review_provider.as_str();
+        if step == Step::Review && reviewer != "sota" {
+            return Provider::named(reviewer).into_iter().collect();
+        }
+        preferred.iter().filter_map(|name| Provider::named(name)).collect()
+    }
+
+    fn installed(&self, provider: Provider) -> Option<(&'a Tool, PathBuf)> {
+        let tool = self.config.providers.sota_cli.tools.named(provider.name())?;
+        // A relative name with a slash would be a program of whatever directory mux stands in.
+        let base = self.house.env.home().unwrap_or(Path::new("/"));
+        let program = proc::which(OsStr::new(&tool.binary), self.house.env.var("PATH"), base)?;
+        Some((tool, program))
+    }
+
+    fn allowed(&self, step: Step) -> Scope {
+        let reads = &self.config.privacy.cloud_reads;
+        match step {
+            Step::Answer => reads.answer,
+            Step::Advice => reads.advice,
+            Step::Review => reads.review,
+            Step::Hands => reads.hands,
+            Step::Hook => reads.hooks,
+        }
+    }
+
+    /// Blocks or redacts, as the configuration says.
+    fn without_secrets(&self, text: String, watcher: &mut dyn Watcher) -> Result<String, Refused> {
+        let key = self.house.env.text(&self.config.providers.local.api_key_env).map(str::to_string);
+        let also: Vec<String> = key.into_iter().collect();
+        let found = secrets::find(&text, &also);
+        let Some(first) = found.first() else { return Ok(text) };
+        let what = format!("line {} of what would be sent holds a secret ({})", first.line, first.rule);
+        match self.config.privacy.secrets {
+            Secrets::Block => Err(Refused::noted(Refusal::Secret, what)),
+            Secrets::Redact => {
+                watcher.event(&Event::Note(&format!("redacted: {what}; {} in all", found.len())));
+                Ok(secrets::redact(&text, &also).into_owned())
+            }
+        }
+    }
+
+    /// Nobody knows what a call will cost, so the ceiling is reserved.
+    fn reserve(&self, stop: &Stop) -> Result<Reservation, Refused> {
+        let limits = &self.config.budget;
+        let budget = Budget::below(self.house.state.dir());
+        let day = self.house.env.now.day();
+        match budget.reserve(limits, &day, self.run_id, limits.unknown_call_usd, stop) {
+            Ok(Reserved::Held(reservation)) => Ok(reservation),
+            Ok(Reserved::Refused(exceeded)) => Err(Refused::noted(Refusal::Budget, exceeded.to_string())),
+            Err(error) => Err(Refused::noted(Refusal::Budget, error.to_string())),
+        }
+    }
+
+    /// What cannot be prepared or recorded does not happen.
+    fn give_back(reservation: Reservation, error: &Error, stop: &Stop) -> Refused {
+        let released = reservation.release(stop).err().map(|error| format!("; {error}")).unwrap_or_default();
+        Refused::noted(Refusal::NoProvider, format!("{error}{released}"))
+    }
+
+    fn sign(&self, number: u32) -> Result<Escalating, Error> {
+        let call = format!("{}.{number}", self.run_id);
+        ancestry::escalating(&self.house.state.escalations(), &call).map_err(|source| {
+            let kind = crate::words::error::Kind::Io;
+            Error::caused(kind, "cannot mark the escalation in the state directory".to_string(), Box::new(source))
+        })
+    }
+
+    /// Where the CLI runs: the work directory, or an empty one of its own that goes away.
+    fn place(&self, open: &Open<'_>) -> Result<Place, Error> {
+        let policy = if open.scope == Scope::Prompt && open.provider == Provider::Gemini {
+            let results = Results::at(self.house.state.runs());
+            let dir = results.make(self.run_id)?;
+            results.save(self.run_id, Part::Policy, provider::policy_text().as_bytes())?;
+            Some(dir.join(Part::Policy.file_name()))
+        } else {
+            None
+        };
+        let (cwd, empty) = match open.scope {
+            Scope::Prompt => {
+                let name = format!("{}-{}", self.run_id, self.calls.get() + 1);
+                let empty = Scratch::new(self.house.env, &name)?;
+                (empty.path().to_path_buf(), Some(empty))
+            }
+            Scope::Workdir | Scope::Machine => (self.workdir.to_path_buf(), None),
+        };
+        Ok(Place { cwd, policy, _empty: empty })
+    }
+
+    /// The MCP servers that codex would start: without tools means without theirs, and each has to be switched off by
+    /// its name. Asking starts none of them and contacts nobody.
+    fn servers(&self, open: &Open<'_>, cwd: &Path, stop: &Stop) -> Option<Vec<String>> {
+        if open.provider != Provider::Codex || open.scope != Scope::Prompt {
+            return None;
+        }
+        let args = provider::LIST_SERVERS.map(OsString::from).to_vec();
+        let spawn = self.spawn(open, args, None, cwd);
+        let listed = proc::run(&spawn, &stop.until(Instant::now() + TO_LIST), &mut |_| {});
+        provider::servers(listed.stdout.bytes()).filter(|_| matches!(listed.exit, Exit::Code(0)))
+    }
+
+    fn spawn(&self, open: &Open<'_>, args: Vec<OsString>, stdin: Option<Vec<u8>>, cwd: &Path) -> Spawn {
+        Spawn {
+            program: open.program.clone(),
+            args,
+            cwd: cwd.to_path_buf(),
+            env: self.environment(open.provider),
+            stdin,
+            keep: KEPT,
+            silence: None,
+            marker: self.run_id.to_string(),
+        }
+    }
+
+    fn run(&self, open: &Open<'_>, given: Given, cwd: &Path, watcher: &mut dyn Watcher, stop: &Stop) -> Ran {
+        let sota = &self.config.providers.sota_cli;
+        let timeout = if open.step == Step::Hands { sota.executor_timeout_sec } else { sota.advisory_timeout_sec };
+        let args = given.argv.into_iter().skip(1).map(OsString::from).collect();
+        let silence = streams(open).then_some(SILENCE);
+        let spawn = Spawn { silence, ..self.spawn(open, args, given.stdin, cwd) };
+        let mut lines = Lines { form: open.tool.reply, provider: open.provider, line: Vec::new() };
+        let until = stop.until(Instant::now() + timeout);
+        proc::run(&spawn, &until, &mut |chunk| {
+            if let Chunk::Out(bytes) = chunk {
+                lines.push(bytes, watcher);
+            }
+        })
+    }
+
+    /// The user's environment with the logins and proxies in it, without what a child of mux must not see.
+    fn environment(&self, provider: Provider) -> Vec<(OsString, OsString)> {
+        let key = self.config.providers.local.api_key_env.as_str();
+        let keeps = |name: &str| !provider::drops(name) && (key.is_empty() || name != key);
+        let mut env = proc::environment(&self.house.env.vars, &keeps);
+        for (name, value) in provider::variables(provider) {
+            // What the user has set stays.
+            if self.house.env.var(name).is_none() {
+                env.push((name.into(), value.into()));
+            }
+        }
+        env
+    }
+
+    /// Leaves a provider alone that will fail again, and forgets that of one that works.
+    fn cool(
+        &self,
+        provider: Provider,
+        reply: &Result<CloudReply, CloudFailure>,
+        took: Duration,
+        watcher: &mut dyn Watcher,
+        stop: &Stop,
+    ) {
+        let cool_downs = CoolDowns::below(self.house.state.dir());
+        let now = later(self.house.env.now, took);
+        let result = match reply {
+            Ok(_) => cool_downs.end(provider.name(), now, stop),
+            Err(failure) => match provider::cooldown(failure.class) {
+                Some(span) => cool_downs.start(provider.name(), later(now, span), failure.class.name(), now, stop),
+                None => Ok(()),
+            },
+        };
+        if let Err(error) = result {
+            watcher.event(&Event::Note(&error.to_string()));
+        }
+    }
+}
+
+/// Where a call runs, and what goes away with it.
+struct Place {
+    cwd: PathBuf,
+    policy: Option<PathBuf>,
+    _empty: Option<Scratch>,
+}
+
+/// Cuts a stream into lines and tells what they say of the work.
+struct Lines {
+    form: ReplyForm,
+    provider: Provider,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8], watcher: &mut dyn Watcher) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() + part.len() <= LONGEST_LINE {
+                self.line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                if let Some(progress) = provider::progress(self.form, &line) {
+                    watcher.event(&Event::Working { provider: self.provider, what: &what(&progress) });
+                }
+            }
+        }
+    }
+}
+
+fn what(progress: &Progress) -> String {
+    match progress {
+        Progress::Began { model: Some(model) } => format!("working with {model}"),
+        Progress::Began { model: None } => "working".to_string(),
+        Progress::Said(text) | Progress::Tool(text) => text.clone(),
+        Progress::Retrying(why) => format!("tries again: {why}"),
+    }
+}
+
+/// The scope of a call: the narrowest that the step needs, the provider offers and the user allows. An answer about a
+/// project is better with a look at it, but can be given without: then what is known of it goes along.
+fn scope(provider: Provider, tool: &Tool, step: Step, allowed: Scope) -> Option<Scope> {
+    let offered = provider::scopes(provider, tool, step == Step::Hands);
+    match step {
+        Step::Advice | Step::Review | Step::Hook => provider::narrowest(offered, Scope::Prompt, allowed),
+        Step::Hands => provider::narrowest(offered, Scope::Workdir, allowed),
+        Step::Answer => provider::narrowest(offered, Scope::Workdir, allowed)
+            .or_else(|| provider::narrowest(offered, Scope::Prompt, allowed)),
+    }
+}
+
+/// Whether a CLI prints while it works.
+fn streams(open: &Open<'_>) -> bool {
+    match open.provider {
+        Provider::Claude => open.step == Step::Hands,
+        Provider::Codex => true,
+        Provider::Gemini | Provider::Declared(_) => false,
+    }
+}
+
+fn end(exit: &Exit) -> End {
+    match exit {
+        Exit::Code(code) => End::Code(*code),
+        Exit::Signal(signal) => End::Signal(*signal),
+        Exit::TimedOut | Exit::Stopped(StopReason::Deadline) => End::TimedOut,
+        Exit::Silent => End::Silent,
+        Exit::Stopped(StopReason::Signal(_) | StopReason::Canceled) => End::Stopped,
+        Exit::NotStarted(error) => End::NotStarted(error.to_string()),
+    }
+}
+
+fn later(now: Utc, span: Duration) -> Utc {
+    Utc(now.0.saturating_add(millis(span)))
+}
+
+fn attempt(open: &Open<'_>, argv: Vec<String>, took: Duration, reply: &Result<CloudReply, CloudFailure>) -> Attempt {
+    let (model, prompt_tokens, completion_tokens, cost_usd) = match reply {
+        Ok(reply) => (&reply.model, reply.prompt_tokens, reply.completion_tokens, reply.cost_usd),
+        Err(failure) => (&failure.model, failure.prompt_tokens, failure.completion_tokens, failure.cost_usd),
+    };
+    let configured = Some(open.tool.model.clone()).filter(|model| !model.is_empty());
+    Attempt {
+        route: open.provider.route(),
+        model: model.clone().or(configured).unwrap_or_else(|| format!("{}'s default", open.provider.name())),
+        argv,
+        duration_ms: millis(took),
+        ttft_ms: None,
+        prompt_tokens,
+        completion_tokens,
+        tokens_per_sec: None,
+        failure: reply.as_ref().err().map(Failure::from),
+        verdict: None,
+        confidence: None,
+        signals: BTreeMap::new(),
+        cost_usd,
+    }
 }

@@ -71,20 +71,15 @@ pub fn judge(
             Compared::NoWorse { n_fixed: 0, .. } if trial.more_tries && concerns(trial, &proof, &touched) => {
                 proof.summary.push_str("; the same tests as before the change");
             }
-            Compared::NoWorse { remark, .. } => {
-                applied = Some(apply(trial, stop, watcher)?);
-                proof.verdict = Verdict::Unproven;
-                proof.evidence = None;
-                proof.summary.push_str("; red before the change too");
-                proof.remarks.push(remark);
+            compared @ (Compared::NoWorse { .. } | Compared::Worse(_) | Compared::Unknown) => {
+                if let Compared::NoWorse { .. } = compared {
+                    applied = Some(apply(trial, stop, watcher)?);
+                }
+                settle(compared, &mut proof);
             }
-            Compared::Worse(line) => {
-                proof.evidence = proof.evidence.map(|evidence| format!("{line}\n{evidence}"));
-            }
-            Compared::Unknown => {}
         }
     }
-    weigh(trial, &mut proof);
+    weigh(trial.weakened, trial.may_weaken, &mut proof);
     // Red tests never keep their files: the next try, and the user, start from the tree as it was.
     if proof.verdict == Verdict::Failed {
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
@@ -98,15 +93,49 @@ fn concerns(trial: &Trial<'_>, proof: &Proof, touched: &[String]) -> bool {
     red.any(|failures| failing::concern(&failures.names, evidence, trial.task, touched))
 }
 
+/// A changeset that somebody else has written, and what it is judged by.
+pub struct Standing<'a> {
+    pub plan: &'a Plan,
+    pub ground: Ground<'a>,
+    pub weakened: &'a [Weakened],
+    pub may_weaken: bool,
+}
+
+/// Judges a changeset that stands already, against a baseline that was taken before it. Writes nothing.
+pub fn judge_standing(standing: &Standing<'_>, baseline: &Baseline, stop: &Stop, watcher: &mut dyn Watcher) -> Proof {
+    let mut proof = verify::verify(standing.plan, &standing.ground, stop, watcher);
+    let is_weakened = !standing.weakened.is_empty() && !standing.may_weaken;
+    if proof.verdict == Verdict::Failed && standing.plan.origin != Origin::Flag && !is_weakened {
+        let compared = baseline.compare(&proof.red);
+        settle(compared, &mut proof);
+    }
+    weigh(standing.weakened, standing.may_weaken, &mut proof);
+    proof
+}
+
+/// Puts what a comparison with the baseline says into a red proof.
+fn settle(compared: Compared, proof: &mut Proof) {
+    match compared {
+        Compared::NoWorse { remark, .. } => {
+            proof.verdict = Verdict::Unproven;
+            proof.evidence = None;
+            proof.summary.push_str("; red before the change too");
+            proof.remarks.push(remark);
+        }
+        Compared::Worse(line) => proof.evidence = proof.evidence.take().map(|evidence| format!("{line}\n{evidence}")),
+        Compared::Unknown => {}
+    }
+}
+
 /// A change that weakens tests is never verified (`weaken.rs`).
-fn weigh(trial: &Trial<'_>, proof: &mut Proof) {
-    let Some(remark) = remark(trial.weakened) else { return };
+fn weigh(weakened: &[Weakened], may_weaken: bool, proof: &mut Proof) {
+    let Some(remark) = remark(weakened) else { return };
     match proof.verdict {
-        Verdict::Passed if trial.may_weaken => {
+        Verdict::Passed if may_weaken => {
             proof.verdict = Verdict::Skipped;
             proof.summary.push_str("; weakened tests prove nothing");
         }
-        Verdict::Passed | Verdict::Failed if !trial.may_weaken => {
+        Verdict::Passed | Verdict::Failed if !may_weaken => {
             let what = "Keep every test and every assertion as it is, and change the code instead.";
             let passed = proof.verdict == Verdict::Passed;
             let evidence = if passed { Some(String::new()) } else { proof.evidence.take() };

@@ -44,6 +44,7 @@ pub fn longest_reply(prepared: &Prepared) -> u32 {
 pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> Result<Prepared, Error> {
     let own = settings(house, job, None)?;
     known(job.asked, &own.config)?;
+    declared(&own, job)?;
     let intent = intent::read(job.task, &own.config.router.complexity_keywords);
     let kind = job.kind.unwrap_or(intent.kind);
     let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
@@ -92,6 +93,20 @@ fn known(asked: Asked, config: &Config) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Usage, format!("unknown route `{}`", name.as_str())).hint(hint))
 }
 
+/// A provider that was named on the command line has to be one that the configuration knows.
+fn declared(settings: &Effective, job: &Job<'_>) -> Result<(), Error> {
+    let tools = &settings.config.providers.sota_cli.tools;
+    for provider in job.asked.provider().into_iter().chain(job.verify_with) {
+        if tools.named(provider.name()).is_none() {
+            let known: Vec<&str> = tools.0.iter().map(|(name, _)| name.as_str()).collect();
+            let what = format!("there is no cloud CLI `{}` in the configuration", provider.name());
+            let hint = format!("known are {}; others are declared in `providers.sota_cli.tools`", known.join(", "));
+            return Err(Error::new(ErrorKind::Usage, what).hint(hint));
+        }
+    }
+    Ok(())
+}
+
 /// All layers, with the flags of the job on top.
 fn settings(house: &House<'_>, job: &Job<'_>, project: Option<&Path>) -> Result<Effective, Error> {
     let mut settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
@@ -102,7 +117,7 @@ fn settings(house: &House<'_>, job: &Job<'_>, project: Option<&Path>) -> Result<
 }
 
 /// The settings of the policy, for a kind of task.
-pub fn policy(config: &Config, kind: Kind, prefer_local: bool) -> Policy {
+pub fn policy(config: &Config, kind: Kind, prefer_local: bool, can_ask: bool) -> Policy {
     let router = &config.router;
     let escalates = |on: Trigger| router.escalate_on.contains(&on);
     Policy {
@@ -116,7 +131,11 @@ pub fn policy(config: &Config, kind: Kind, prefer_local: bool) -> Policy {
         on_high_complexity: escalates(Trigger::HighComplexity),
         complexity_threshold: router.complexity_threshold,
         prefer_local,
-        hands: if config.workflow.allow_sota_write_fallback { Hands::Allowed } else { Hands::Never },
+        hands: match (config.workflow.allow_sota_write_fallback, can_ask) {
+            (true, _) => Hands::Allowed,
+            (false, true) => Hands::Ask,
+            (false, false) => Hands::Never,
+        },
     }
 }
 
@@ -140,16 +159,23 @@ pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts 
     }
 }
 
-/// What `--dry-run` shows.
-pub fn plan(job: &Job<'_>, mut prepared: Prepared) -> Plan {
+/// What `--dry-run` shows. `cloud`: who would take the first step, if it went to the cloud.
+pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
     // No server is asked, so the usual window is assumed.
     let left_out = prepared.context.cut(USUAL_WINDOW, longest_reply(&prepared), job.task);
     prepared.context.notes.extend(left_out);
     let config = &prepared.settings.config;
-    let policy = policy(config, prepared.kind, job.prefer_local);
-    let first_step = match decide(&policy, &first_facts(job, &prepared, true)) {
+    let policy = policy(config, prepared.kind, job.prefer_local, false);
+    let first_step = match decide(&policy, &Facts { cloud, ..first_facts(job, &prepared, true) }) {
         Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
-        Decision::Try { tier, reason } => format!("{tier:?}: {reason}"),
+        Decision::Try { tier, reason } => {
+            let who =
+                if let Cloud::Open(provider) = cloud { provider.name().to_string() } else { "nobody".to_string() };
+            match tier {
+                Tier::Hands => format!("let {who} change the files: {reason}"),
+                Tier::Local | Tier::CloudAnswer | Tier::Advice => format!("ask {who}: {reason}"),
+            }
+        }
         Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
         Decision::Accept { .. } => "nothing".to_string(),
         Decision::GiveUp { reason, refused } => {

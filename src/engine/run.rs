@@ -10,7 +10,7 @@ use crate::engine::gather::USUAL_WINDOW;
 use crate::engine::outcome::{Outcome, Plan};
 use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
-use crate::engine::{finish, heal};
+use crate::engine::{escalate, finish, heal};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
@@ -18,10 +18,12 @@ use crate::words::chat::Ask;
 use crate::words::env::Env;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
+use crate::words::record::CloudUse;
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
-    Asked, Attempt, Cloud, Decision, Facts, Failure, Kind, Last, Policy, Refusal, Route, Source, Tier, Verdict,
+    Asked, Attempt, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier, Verdict,
 };
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -48,6 +50,10 @@ pub struct Job<'a> {
     pub asked: Asked,
     pub local_only: bool,
     pub prefer_local: bool,
+    /// Forces one review by this provider.
+    pub verify_with: Option<Provider>,
+    /// The cloud CLI that asks, where one does: mux never calls it back.
+    pub caller: Option<Provider>,
     pub verify: &'a [String],
     pub no_verify: bool,
     pub files: &'a [String],
@@ -85,8 +91,19 @@ pub struct Course<'a> {
     /// The last usable changeset.
     pub changed: Option<Changed>,
     pub stop: &'a Stop,
-    effort: Effort,
-    baseline: Baseline,
+    pub effort: Effort,
+    pub baseline: Baseline,
+    /// Providers that were called, with the tier that they were called for.
+    pub tried: Vec<(Tier, Provider)>,
+    /// The provider whose result stands.
+    pub served: Option<Provider>,
+    /// Cloud calls so far.
+    pub calls: Cell<u32>,
+    pub cloud_used: CloudUse,
+    /// Second calls to a provider that changed nothing.
+    pub no_change: u32,
+    /// The last note on providers that were passed over, which is not said twice.
+    pub explained: Option<String>,
     /// Whether the largest reply budget has been used.
     grown: bool,
     /// Whether the one repair try has been used.
@@ -103,7 +120,8 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     let run_id = new_run_id(house.env.now);
     let mut prepared = prepare::prepare(house, job, &run_id, stop)?;
     if job.dry_run {
-        return Ok(Run::Planned(prepare::plan(job, prepared)));
+        let cloud = escalate::first(house, job, &prepared, &run_id);
+        return Ok(Run::Planned(prepare::plan(job, prepared, cloud)));
     }
     house.state.make()?;
     let mut is_stale = false;
@@ -148,7 +166,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
             watcher.event(&Event::Note(&note));
         }
     }
-    let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local);
+    let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local, watcher.can_ask());
     let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
     let mut course = Course {
         house: *house,
@@ -165,10 +183,18 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         stop,
         effort: Effort::default(),
         baseline: Baseline::default(),
+        tried: Vec::new(),
+        served: None,
+        calls: Cell::new(0),
+        cloud_used: CloudUse::default(),
+        no_change: 0,
+        explained: None,
         grown: false,
         repaired: false,
     };
+    course.facts.cloud = course.look(watcher);
     let decision = course.follow(&connected, watcher);
+    let decision = course.review(decision, connected.model.as_ref(), watcher);
     let outcome = finish::finish(course, decision, &connected, watcher);
     watcher.event(&Event::Done);
     Ok(Run::Ended(Box::new(outcome)))
@@ -188,18 +214,16 @@ impl Course<'_> {
                 (Decision::AskHands { provider }, _) => {
                     self.facts.hands_answer = Some(watcher.allow_hands(provider, self.stop.deadline()));
                 }
-                // The facts never say that a provider is open, nor that a server is up that is not there.
-                (Decision::Try { .. }, _) => {
-                    self.facts.cloud = Cloud::Refused(Refusal::NoProvider);
-                    self.facts.local_up &= connected.model.is_some();
-                }
+                // The facts never say that a server is up that is not there.
+                (Decision::Try { tier: Tier::Local, .. }, None) => self.facts.local_up = false,
+                (Decision::Try { tier, reason }, model) => self.escalate(tier, reason, model.as_ref(), watcher),
                 (end @ (Decision::Accept { .. } | Decision::GiveUp { .. }), _) => return end,
             }
         }
     }
 
     /// One local try; says how it ended, in the policy's words.
-    fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
+    pub fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
         let number = self.facts.local_tries;
         let how = self.how(number);
         let (attempt, end) = match self.prepared.kind {
@@ -217,6 +241,8 @@ impl Course<'_> {
             Kind::Change => {
                 let (attempt, end) = self.try_change(model, how, number, watcher);
                 let end = end.map(|changed| {
+                    let is_unchecked = changed.proof.verdict == Verdict::Skipped && changed.applied.is_some();
+                    self.facts.standing = is_unchecked.then_some(changed.score);
                     // Red without evidence (a program is missing, time is up) stays red, whatever the model writes.
                     let (verdict, score, again) =
                         (changed.proof.verdict, changed.score, changed.proof.evidence.is_some());
@@ -248,8 +274,18 @@ impl Course<'_> {
         if self.is_last(number) {
             self.effort.start_over();
         }
+        let mut effort = std::mem::take(&mut self.effort);
+        let stop = self.stop;
+        let mut site = self.site(number < self.policy.max_local_tries);
+        let tried = local_change::attempt(model, &mut site, &mut effort, how, number, watcher, stop);
+        self.effort = effort;
+        tried
+    }
+
+    /// All that a change is made and judged by.
+    pub fn site(&mut self, more_tries: bool) -> Site<'_> {
         let config = &self.prepared.settings.config;
-        let mut site = Site {
+        Site {
             task: self.job.task,
             dir: &self.prepared.dir,
             results: &self.results,
@@ -267,10 +303,9 @@ impl Course<'_> {
                 touched: &[],
             },
             baseline: &mut self.baseline,
-            more_tries: number < self.policy.max_local_tries,
+            more_tries,
             preview: self.job.preview,
-        };
-        local_change::attempt(model, &mut site, &mut self.effort, how, number, watcher, self.stop)
+        }
     }
 
     /// Whether no other local try comes after this one, and one has seen the diff and the evidence of the first.

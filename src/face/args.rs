@@ -14,8 +14,8 @@ pub const HELP: &str = "\
 usage: mux COMMAND [OPTIONS]
 
 Runs a coding task on your own model server, proves the result with your own
-tests and records every decision. Nothing leaves this machine, unless you allow
-a model server elsewhere.
+tests and records every decision. Where that is not enough, a cloud CLI that you
+have installed gets the evidence; what leaves is recorded.
 
 commands:
   run [TASK...]       do one task; the task may also come on standard input
@@ -43,6 +43,7 @@ options of run:
       --verify CMD    prove the result with CMD (repeatable); a JSON list is
                       taken as arguments: '[\"sh\", \"-c\", \"make && ./check\"]'
       --no-verify     prove nothing
+      --verify-with PROVIDER  have the change reviewed by this cloud CLI
       --file PATH     show this file to the model (repeatable); also lets a
                       run write a file that tools execute unasked
       --dry-run       kind, work directory, context and first step; calls nothing
@@ -141,6 +142,7 @@ pub struct RunArgs {
     pub route: Asked,
     pub local_only: bool,
     pub prefer_local: bool,
+    pub verify_with: Option<Provider>,
     pub verify: Vec<String>,
     pub no_verify: bool,
     pub files: Vec<String>,
@@ -201,6 +203,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long("prefer-local") => args.prefer_local = true,
             Arg::Long("verify") => args.verify.push(text(&mut parser)?),
             Arg::Long("no-verify") => args.no_verify = true,
+            Arg::Long("verify-with") => args.verify_with = Some(provider(&text(&mut parser)?)?),
             Arg::Long("file") => args.files.push(text(&mut parser)?),
             Arg::Long("dry-run") => args.dry_run = true,
             Arg::Long("preview") => args.preview = true,
@@ -356,6 +359,12 @@ fn path(parser: &mut Parser) -> Result<PathBuf, Error> {
 fn route(name: &str) -> Result<Asked, Error> {
     let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &Asked::NAMES));
     Asked::parse(name).ok_or_else(unknown)
+}
+
+fn provider(name: &str) -> Result<Provider, Error> {
+    let known = ["claude", "codex", "gemini"];
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown provider `{name}`")).hint(meant(name, &known));
+    Provider::named(name).ok_or_else(unknown)
 }
 
 /// A route as records name it: one of mux's own words, or a name that may be declared.

@@ -5,6 +5,7 @@
 use crate::engine::outcome::{Outcome, Plan};
 use crate::rules::escape::{one_line, plain};
 use crate::words::changes::{FileOp, Op};
+use crate::words::record::CloudUse;
 use crate::words::task::{Proof, Verdict};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -27,7 +28,7 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(out, "verify: {}", verify_line(outcome.proof.as_ref()))?;
     let [created, changed, deleted] = [Op::Create, Op::Change, Op::Delete].map(|op| outcome.count(op));
     writeln!(out, "files: {created} created, {changed} changed, {deleted} deleted")?;
-    writeln!(out, "cloud: {} bytes sent", record.cloud.bytes)?;
+    writeln!(out, "cloud: {}", cloud_line(&record.cloud))?;
     writeln!(out, "output:")?;
     // What must be read before all else stands at the beginning of the output.
     let says_first = outcome.proof.as_ref().is_some_and(|proof| !proof.remarks.is_empty());
@@ -68,6 +69,20 @@ pub fn files(out: &mut dyn Write, files: &[FileOp]) -> io::Result<()> {
         writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
     }
     Ok(())
+}
+
+/// Where a provider could read by itself, mux knows only what it sent.
+fn cloud_line(cloud: &CloudUse) -> String {
+    let least = if cloud.at_least { "≥ " } else { "" };
+    let sent = format!("{least}{} bytes sent", cloud.bytes);
+    match cloud.calls {
+        0 => sent,
+        calls => {
+            let calls = if calls == 1 { "1 call".to_string() } else { format!("{calls} calls") };
+            let usd = if cloud.usd > 0.0 { format!(", {:.4} USD", cloud.usd) } else { String::new() };
+            format!("{sent} ({calls}{usd})")
+        }
+    }
 }
 
 fn verify_line(proof: Option<&Proof>) -> String {

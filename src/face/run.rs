@@ -36,6 +36,8 @@ pub fn run(
         asked: args.route,
         local_only: args.local_only,
         prefer_local: args.prefer_local,
+        verify_with: args.verify_with,
+        caller: None,
         verify: &args.verify,
         no_verify: args.no_verify,
         files: &args.files,

@@ -128,7 +128,7 @@ fn lasting(event: &Event<'_>) -> Option<String> {
             format!("mux: {} try {attempt} failed: {}", route.name(), one_line(why))
         }
         Event::Escalating { provider, step, reason } => {
-            format!("mux: escalating to {} for {step}: {}", provider.name(), one_line(&reason.to_string()))
+            format!("mux: escalating to {} ({step}): {}", provider.name(), one_line(&reason.to_string()))
         }
         Event::Note(text) => format!("mux: {}", one_line(text)),
         Event::Finding

@@ -15,6 +15,8 @@ pub struct Brief<'a> {
     pub shown: &'a [Shown<'a>],
     /// Paths that the provider may read by itself, below its current directory.
     pub readable: &'a [&'a str],
+    /// Whether the provider has tools; without them the message is all it sees.
+    pub has_tools: bool,
     /// What the local model answered, or why it gave nothing.
     pub local: Option<&'a str>,
     /// The unified diff of the best local try, which was taken back.
@@ -33,7 +35,7 @@ const NO_TOOLS: &str = "You have no tools and see nothing but this message.\n\n"
 pub fn answer(brief: &Brief<'_>) -> String {
     let mut text = String::from("Answer the question directly and correctly, and stay short. ");
     text.push_str(DATA);
-    if brief.readable.is_empty() {
+    if !brief.has_tools {
         text.push_str(NO_TOOLS);
     }
     files(&mut text, brief.shown);
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_may_be_read_is_named_and_not_sent() {
-        let told = Brief { shown: &[], readable: &["src/a.py"], local: Some("42"), ..brief(&[]) };
+        let told = Brief { shown: &[], readable: &["src/a.py"], has_tools: true, local: Some("42"), ..brief(&[]) };
         let text = answer(&told);
         assert!(text.contains("- src/a.py\n") && text.contains("not to be trusted:\n\n```\n42\n```"), "{text}");
         assert!(!text.contains("You have no tools"), "{text}");

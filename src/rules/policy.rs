@@ -55,9 +55,8 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
         (Tier::Local, Last::Failed { class, .. }) => Some(Reason::LocalFailed(class)),
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
-        (_, Last::Failed { .. } | Last::Overflow | Last::Nothing) => facts.escalated.clone(),
         // Advice that could not be applied is evidence for hands.
-        (_, Last::Unapplied) => facts.escalated.clone(),
+        (_, Last::Failed { .. } | Last::Overflow | Last::Nothing | Last::Unapplied) => facts.escalated.clone(),
         (_, Last::Answer(_) | Last::Change { .. }) => None,
     }
 }

@@ -34,7 +34,6 @@ const ALLOWED: &str = "mux: allow-secret";
 /// How many bytes of a line an excerpt shows before and behind the secret.
 const AROUND: (usize, usize) = (40, 20);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "asked for by the cloud gate and the commit hook"))]
 /// Returns the places of all secrets in a text. `also` are values to find besides the shapes: those of configured keys.
 pub fn find(text: &str, also: &[String]) -> Vec<Found> {
     let spans = spans(text, also);

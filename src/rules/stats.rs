@@ -219,7 +219,7 @@ mod tests {
             failures: counts(&[("complexity:migration", 1), ("verify_failed", 2)]),
             refused: counts(&[("no_provider", 1)]),
             share: Share { changes: 3, verified: 1 },
-            cloud: CloudUse { calls: 3, bytes: 1000, usd: 0.75 },
+            cloud: CloudUse { calls: 3, bytes: 1000, usd: 0.75, at_least: false },
             recent_failures: vec![failed],
         };
         assert_eq!(summary, expected);

@@ -78,7 +78,7 @@ pub enum Exit {
     /// Killed after [`Spawn::silence`].
     Silent,
     /// Killed because work was called off.
-    Stopped(#[cfg_attr(not(test), expect(dead_code, reason = "for the tests of what leaves its group"))] StopReason),
+    Stopped(StopReason),
     /// Not there, not executable, no such directory, no process to be had.
     NotStarted(io::Error),
 }
@@ -88,7 +88,6 @@ pub enum Exit {
 pub struct Ran {
     pub exit: Exit,
     pub stdout: Tail,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the cloud CLIs speak on it"))]
     pub stderr: Tail,
     pub duration: Duration,
     /// Processes that had left the group and were killed.

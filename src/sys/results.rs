@@ -37,6 +37,8 @@ pub enum Part {
     Result,
     /// What the run changed, as a unified diff.
     Diff,
+    /// What takes a cloud CLI its tools, where it wants a file for that (gemini).
+    Policy,
 }
 
 /// `state.keep_runs_*` of the configuration.
@@ -58,6 +60,7 @@ impl Part {
         match self {
             Part::Result => "result.json",
             Part::Diff => "diff.patch",
+            Part::Policy => "policy.toml",
         }
     }
 }

@@ -6,9 +6,7 @@
 //! write. A state directory that someone else could write to is refused, never repaired: what stands in it may already
 //! be theirs.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud reserves and settles"))]
 pub mod budget;
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud starts and ends them"))]
 pub mod cooldown;
 pub mod document;
 

@@ -1,7 +1,5 @@
 //! The words of a call to a cloud CLI: how its process ended, what it replied, or why there is no reply.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "spoken by the engine's cloud attempts"))]
-
 use crate::words::task::Failure;
 use serde::{Deserialize, Serialize};
 

@@ -80,6 +80,19 @@ pub struct CloudUse {
     pub calls: u64,
     pub bytes: u64,
     pub usd: f64,
+    /// Whether a provider could read more than the bytes that mux sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
+}
+
+impl CloudUse {
+    /// Adds a call.
+    pub fn add(&mut self, other: &CloudUse) {
+        self.calls += other.calls;
+        self.bytes += other.bytes;
+        self.usd += other.usd;
+        self.at_least |= other.at_least;
+    }
 }
 
 impl RunRecord {

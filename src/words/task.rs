@@ -445,6 +445,18 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// Returns what `--route` says to ask for this provider and no other.
+    pub fn asked(self) -> Asked {
+        match self {
+            Provider::Claude => Asked::Claude,
+            Provider::Codex => Asked::Codex,
+            Provider::Gemini => Asked::Gemini,
+            Provider::Declared(name) => Asked::Declared(name),
+        }
+    }
+}
+
 impl Route {
     pub fn name(&self) -> &str {
         match self {
@@ -476,7 +488,6 @@ impl Asked {
     }
 
     /// Returns the provider that was asked for by name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by the engine's gate"))]
     pub fn provider(self) -> Option<Provider> {
         match self {
             Asked::Auto | Asked::Local | Asked::Cloud => None,

@@ -243,11 +243,8 @@ fn prepare(folder: &Path, world: &World, places: &Places) {
         Err(_) if folder.join("http").exists() => world.configure(&places.fill(default)),
         Err(_) => {}
     }
-    for name in ["claude", "codex", "gemini"] {
-        let data = folder.join("cli").join(name);
-        if data.exists() {
-            world.install_cli(name, &data);
-        }
+    for name in clis(folder) {
+        world.install_cli(&name, &folder.join("cli").join(&name));
     }
     if folder.join("setup.sh").exists() {
         let mut command = world.command(world.root.join("bin/sh"));
@@ -322,14 +319,20 @@ pub fn response(http: &Path, n: usize) -> Option<PathBuf> {
     ["json", "sse", "raw"].into_iter().map(path).chain([every]).find(|path| path.exists())
 }
 
+/// The cloud CLIs of a scenario.
+fn clis(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder.join("cli")) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// Takes what the fake CLIs were given into `actual` and counts their calls.
 fn calls(folder: &Path, world: &World, mask: &Mask, actual: &mut Files) -> Vec<String> {
     let mut faults = Vec::new();
     let made = tree(&world.root.join("calls"));
-    for name in ["claude", "codex", "gemini"] {
+    for name in clis(folder) {
         let numbers =
             |names: BTreeSet<String>| names.iter().filter_map(|name| name.split('.').next()?.parse().ok()).collect();
-        let wanted: BTreeSet<u32> = numbers(tree(&folder.join("cli").join(name)).into_keys().collect());
+        let wanted: BTreeSet<u32> = numbers(tree(&folder.join("cli").join(&name)).into_keys().collect());
         let prefix = format!("{name}.");
         let got: BTreeSet<u32> =
             numbers(made.keys().filter_map(|call| call.strip_prefix(&prefix)).map(String::from).collect());

@@ -1,5 +1,7 @@
 //! One file for each kind of try.
 
 pub mod ask;
+pub mod cloud_change;
 pub mod local_answer;
 pub mod local_change;
+pub mod parcel;

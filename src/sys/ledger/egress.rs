@@ -28,7 +28,6 @@ pub struct Egress(Ledger);
 
 /// What a provider is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud says which"))]
 pub enum Step {
     Answer,
     Advice,
@@ -122,7 +121,6 @@ enum Line {
 /// Raised when a reader of the old lines would misread the new ones.
 const SCHEMA: u32 = 1;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud records what it sends"))]
 impl Egress {
     /// Records a call before it begins and returns its id, for [`Egress::end`]. When this returns, it is on the disk.
     ///

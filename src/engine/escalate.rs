@@ -1,0 +1,328 @@
+//! One step in the cloud: open the gate, send what there is to tell, and make what comes back into the facts of the next
+//! decision. Bounded by `run.rs`: a provider is tried once for a step, but for [`SotaCli::retry_if_no_change`].
+//!
+//! [`SotaCli::retry_if_no_change`]: crate::rules::config::SotaCli::retry_if_no_change
+
+use crate::engine::attempt::ask::LocalModel;
+use crate::engine::attempt::cloud_change::{self, Hands};
+use crate::engine::attempt::local_change;
+use crate::engine::attempt::parcel::{self, Story};
+use crate::engine::gate::{Gate, Refused, Sent};
+use crate::engine::judge::take_back;
+use crate::engine::prepare::Prepared;
+use crate::engine::run::{Course, House, Job};
+use crate::engine::verify;
+use crate::rules::argv;
+use crate::rules::reply;
+use crate::sys::ledger::egress::Step;
+use crate::words::event::{Event, Watcher};
+use crate::words::task::{Asked, Cloud, Failure, Kind, Last, Provider, Reason, Refusal, Score, Tier, Verdict};
+use std::cell::Cell;
+
+/// What is known of a reply that no log-probability speaks of.
+const UNSCORED: Score = Score { value: 0.5, weak: true };
+
+/// Says who would take the first step of a task, if it went to the cloud.
+pub fn first(house: &House<'_>, job: &Job<'_>, prepared: &Prepared, run_id: &str) -> Cloud {
+    let calls = Cell::new(0);
+    let (config, workdir) = (&prepared.settings.config, prepared.dir.path());
+    let gate = Gate { house: *house, config, run_id, workdir, caller: job.caller, calls: &calls };
+    let is_free = matches!(job.asked, Asked::Auto | Asked::Local);
+    let step = match prepared.kind {
+        Kind::Answer | Kind::Undo => Step::Answer,
+        Kind::Change if is_free => Step::Advice,
+        Kind::Change => Step::Hands,
+    };
+    match gate.open(step, job.asked, &[]) {
+        Ok(open) => Cloud::Open(open.provider),
+        Err(refused) => Cloud::Refused(refused.why),
+    }
+}
+
+impl Course<'_> {
+    /// Says which provider would take the next step, if any.
+    pub fn look(&mut self, watcher: &mut dyn Watcher) -> Cloud {
+        let tier = self.next_tier();
+        let tried = self.tried_for(tier);
+        let opened = self.gate().open(step(tier), self.job.asked, &tried).map(|open| open.provider);
+        match opened {
+            Ok(provider) => Cloud::Open(provider),
+            Err(Refused { why, note }) => {
+                self.explain(note, watcher);
+                Cloud::Refused(why)
+            }
+        }
+    }
+
+    /// Takes a step. A refusal closes the cloud for this run; everything else becomes `last`.
+    pub fn escalate(&mut self, tier: Tier, reason: Reason, model: Option<&LocalModel>, watcher: &mut dyn Watcher) {
+        let done = match tier {
+            Tier::Advice => self.advise(&reason, model, watcher),
+            Tier::Hands => self.hand_over(&reason, watcher),
+            Tier::Local | Tier::CloudAnswer => self.answer_from_afar(&reason, watcher),
+        };
+        match done {
+            Ok(last) => {
+                (self.facts.tier, self.facts.escalated, self.facts.last) = (tier, Some(reason), last);
+                if matches!(last, Last::Failed { .. } | Last::Unapplied) {
+                    self.facts.cloud = self.look(watcher);
+                }
+            }
+            Err(Refused { why, note }) => {
+                self.explain(note, watcher);
+                self.facts.cloud = Cloud::Refused(why);
+            }
+        }
+    }
+
+    pub fn gate(&self) -> Gate<'_> {
+        Gate {
+            house: self.house,
+            config: &self.prepared.settings.config,
+            run_id: &self.run_id,
+            workdir: self.prepared.dir.path(),
+            caller: self.job.caller,
+            calls: &self.calls,
+        }
+    }
+
+    /// The tier that an escalation would go to from here; `policy.rs` decides whether it does.
+    fn next_tier(&self) -> Tier {
+        let facts = &self.facts;
+        let failed = matches!(facts.last, Last::Failed { .. } | Last::Overflow | Last::Nothing);
+        let is_free = matches!(facts.asked, Asked::Auto | Asked::Local);
+        match (self.prepared.kind, facts.tier) {
+            (Kind::Answer | Kind::Undo, _) => Tier::CloudAnswer,
+            (Kind::Change, tier @ (Tier::Advice | Tier::Hands)) if failed => tier,
+            (Kind::Change, Tier::Local) if is_free && facts.local_up => Tier::Advice,
+            (Kind::Change, _) => Tier::Hands,
+        }
+    }
+
+    fn tried_for(&self, tier: Tier) -> Vec<Provider> {
+        self.tried.iter().filter(|(at, _)| *at == tier).map(|(_, provider)| *provider).collect()
+    }
+
+    /// Says once why a provider is passed over.
+    fn explain(&mut self, note: Option<String>, watcher: &mut dyn Watcher) {
+        if let Some(note) = note
+            && self.explained.as_ref() != Some(&note)
+        {
+            watcher.event(&Event::Note(&note));
+            self.explained = Some(note);
+        }
+    }
+
+    /// A provider answers.
+    fn answer_from_afar(&mut self, reason: &Reason, watcher: &mut dyn Watcher) -> Result<Last, Refused> {
+        let local = self.answer.clone();
+        let told = Told { local: local.as_deref(), ..Told::default() };
+        let (provider, sent) = self.call(Tier::CloudAnswer, &told, reason, watcher)?;
+        let Some(text) = self.take(Tier::CloudAnswer, provider, sent, watcher) else {
+            return Ok(self.provider_failed());
+        };
+        self.answer = Some(text);
+        self.served = Some(provider);
+        Ok(Last::Answer(UNSCORED))
+    }
+
+    /// A provider advises. Its patch is applied by mux where it fits the files; where not, the local model does what it
+    /// says, if a local call is left.
+    fn advise(
+        &mut self,
+        reason: &Reason,
+        model: Option<&LocalModel>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Last, Refused> {
+        let why = self.last_failure();
+        let told = Told { local: why.as_deref(), with_try: true };
+        let (provider, sent) = self.call(Tier::Advice, &told, reason, watcher)?;
+        let Some(advice) = self.take(Tier::Advice, provider, sent, watcher) else { return Ok(self.provider_failed()) };
+        self.take_back_standing(watcher);
+        let stop = self.stop;
+        let applied = local_change::materialise(&mut self.site(false), &advice, UNSCORED, watcher, stop);
+        let failure = match applied {
+            Ok(changed) => {
+                let verdict = changed.proof.verdict;
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.verdict = Some(verdict);
+                }
+                self.changed = Some(changed);
+                self.report_red(provider, watcher);
+                return Ok(Last::Change { verdict, score: UNSCORED, again: false });
+            }
+            Err(failure) => failure,
+        };
+        let line = format!("the advice of {} could not be applied as it is: {failure}", provider.name());
+        watcher.event(&Event::Note(&line));
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.failure = Some(failure);
+        }
+        self.effort.advice = Some(advice);
+        let Some(model) = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries) else {
+            return Ok(Last::Unapplied);
+        };
+        self.facts.local_tries += 1;
+        Ok(match self.try_local(model, watcher) {
+            last @ Last::Change { .. } => last,
+            Last::Nothing | Last::Answer(_) | Last::Failed { .. } | Last::Overflow | Last::Unapplied => Last::Unapplied,
+        })
+    }
+
+    /// A provider writes. What it wrote is judged like any other change.
+    fn hand_over(&mut self, reason: &Reason, watcher: &mut dyn Watcher) -> Result<Last, Refused> {
+        self.take_back_standing(watcher);
+        self.opened(Tier::Hands)?;
+        let hands = cloud_change::begin(self, watcher)?;
+        let why = self.last_failure();
+        let told = Told { local: why.as_deref(), with_try: true };
+        let called = self.call(Tier::Hands, &told, reason, watcher);
+        let (provider, sent) = match called {
+            Ok(called) => called,
+            Err(refused) => {
+                hands.drop_unused(&self.prepared.dir);
+                return Err(refused);
+            }
+        };
+        Ok(self.judge_hands(hands, provider, sent, watcher))
+    }
+
+    fn judge_hands(&mut self, hands: Hands, provider: Provider, sent: Sent, watcher: &mut dyn Watcher) -> Last {
+        let said = self.take(Tier::Hands, provider, sent, watcher);
+        match cloud_change::end(self, hands, said, watcher) {
+            Ok(changed) => {
+                let verdict = changed.proof.verdict;
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.verdict = Some(verdict);
+                }
+                self.served = Some(provider);
+                self.changed = Some(changed);
+                self.report_red(provider, watcher);
+                Last::Change { verdict, score: UNSCORED, again: false }
+            }
+            Err(failure) => {
+                // It said that it was done and changed nothing: asked once more, as often as the configuration says.
+                if failure == Failure::Unchanged
+                    && self.no_change < self.prepared.settings.config.providers.sota_cli.retry_if_no_change
+                {
+                    self.no_change += 1;
+                    self.tried.retain(|(tier, tried)| (*tier, *tried) != (Tier::Hands, provider));
+                }
+                if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.failure.is_none()) {
+                    attempt.failure = Some(failure);
+                }
+                self.provider_failed()
+            }
+        }
+    }
+
+    /// Makes the call of a tier.
+    fn call(
+        &mut self,
+        tier: Tier,
+        told: &Told<'_>,
+        reason: &Reason,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(Provider, Sent), Refused> {
+        let plan = &self.prepared.proof;
+        let touched: Vec<String> = self.prepared.context.files.iter().map(|file| file.path.clone()).collect();
+        let checks = match self.prepared.kind {
+            Kind::Change => verify::outlook(plan, self.prepared.dir.path(), &touched),
+            Kind::Answer | Kind::Undo => Vec::new(),
+        };
+        let checks: Vec<String> = checks.iter().map(|argv| argv::spell(argv)).collect();
+        let changed = self.changed.as_ref().filter(|_| told.with_try);
+        let evidence = changed.and_then(|changed| changed.proof.evidence.as_deref());
+        let story = Story {
+            task: self.job.task,
+            context: &self.prepared.context,
+            changed,
+            evidence: evidence.or(self.effort.evidence.as_deref()).filter(|_| told.with_try),
+            local: told.local,
+            checks: &checks,
+        };
+        let gate = self.gate();
+        let mut tried = self.tried_for(tier);
+        let (provider, sent) = loop {
+            let open = gate.open(step(tier), self.job.asked, &tried)?;
+            match parcel::send(&gate, &open, &story, reason, watcher, self.stop) {
+                Ok(sent) => break (open.provider, sent),
+                // This one cannot be called as it has to be; another one may.
+                Err(Refused { why: Refusal::Scope | Refusal::NoProvider, note }) => {
+                    tried.push(open.provider);
+                    if let Some(note) = note {
+                        watcher.event(&Event::Note(&note));
+                    }
+                }
+                Err(refused) => return Err(refused),
+            }
+        };
+        self.tried.push((tier, provider));
+        Ok((provider, sent))
+    }
+
+    fn opened(&self, tier: Tier) -> Result<Provider, Refused> {
+        let tried = self.tried_for(tier);
+        self.gate().open(step(tier), self.job.asked, &tried).map(|open| open.provider)
+    }
+
+    /// Records a call; returns what the provider said, if it did.
+    fn take(&mut self, tier: Tier, provider: Provider, sent: Sent, watcher: &mut dyn Watcher) -> Option<String> {
+        self.cloud_used.add(&sent.used);
+        self.attempts.push(sent.attempt);
+        match sent.reply {
+            Ok(reply) => {
+                if tier == Tier::CloudAnswer && reply::declined(&reply.text).is_some() {
+                    watcher.event(&Event::Note(&format!("{} declined", provider.name())));
+                }
+                Some(reply.text)
+            }
+            Err(failure) => {
+                let why = Failure::from(&failure).to_string();
+                watcher.event(&Event::Failed { route: provider.route(), attempt: 1, why: &why });
+                None
+            }
+        }
+    }
+
+    fn provider_failed(&self) -> Last {
+        let failure = self.attempts.last().and_then(|attempt| attempt.failure.as_ref());
+        let class = failure.map_or(crate::words::task::FailureClass::Server, Failure::class);
+        Last::Failed { class, again: false }
+    }
+
+    fn last_failure(&self) -> Option<String> {
+        self.attempts.last().and_then(|attempt| attempt.failure.as_ref()).map(ToString::to_string)
+    }
+
+    /// A local change that nothing proved gives way to what comes now; its diff stays as a value.
+    fn take_back_standing(&mut self, watcher: &mut dyn Watcher) {
+        self.facts.standing = None;
+        if let Some(applied) = self.changed.as_mut().and_then(|changed| changed.applied.take()) {
+            take_back(&self.prepared.dir, applied, watcher);
+        }
+    }
+
+    fn report_red(&self, provider: Provider, watcher: &mut dyn Watcher) {
+        if let Some(changed) = self.changed.as_ref().filter(|changed| changed.proof.verdict == Verdict::Failed) {
+            let why = changed.proof.summary.as_str();
+            watcher.event(&Event::Failed { route: provider.route(), attempt: 1, why });
+        }
+    }
+}
+
+/// What of the run so far goes into a call.
+#[derive(Clone, Copy, Default)]
+struct Told<'a> {
+    local: Option<&'a str>,
+    /// The diff of the best local try and what the checks said of it.
+    with_try: bool,
+}
+
+fn step(tier: Tier) -> Step {
+    match tier {
+        Tier::Local | Tier::CloudAnswer => Step::Answer,
+        Tier::Advice => Step::Advice,
+        Tier::Hands => Step::Hands,
+    }
+}
