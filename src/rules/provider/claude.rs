@@ -55,8 +55,11 @@ pub(super) fn args(call: &Call<'_>) -> Vec<String> {
     args
 }
 
-/// A rule that keeps a glob of `never_send` unread, wherever below the work directory.
+/// A rule that keeps a glob of `never_send` unread, wherever below the work directory: what `globs.rs` roots there, claude
+/// would root where the rule stands. Its rules read like a `.gitignore` too, upper and lower case and what is below a
+/// matching directory included (measured).
 fn deny(glob: &str) -> String {
+    let glob = glob.trim_end_matches('/');
     match glob.strip_prefix('/') {
         Some(from_root) => format!("Read(./{from_root})"),
         None if glob.starts_with("~/") || glob.starts_with("**/") => format!("Read({glob})"),
