@@ -41,6 +41,7 @@ pub mod payload;
 pub mod places;
 pub mod policy;
 pub mod prompt;
+pub mod provider;
 pub mod reply;
 pub mod run_id;
 pub mod secrets;
