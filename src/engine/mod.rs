@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod finish;
 pub mod gather;
 pub mod heal;
+pub mod installed;
 pub mod judge;
 pub mod listing;
 pub mod look;

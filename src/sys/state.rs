@@ -11,6 +11,7 @@ pub mod budget;
 #[cfg_attr(not(test), expect(dead_code, reason = "the gate to the cloud starts and ends them"))]
 pub mod cooldown;
 pub mod document;
+pub mod tools;
 
 use crate::rules::run_id;
 use crate::words::env::Env;
