@@ -40,11 +40,8 @@ pub fn before(house: &House<'_>, dir: &WorkDir, run_dir: &Path, stop: &Stop) -> 
     let keeps = |name: &str| matches!(name, "PATH" | "HOME" | "XDG_CONFIG_HOME" | "TMPDIR");
     let marker = run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let git = Git { program, env: proc::environment(&house.env.vars, &keeps), marker };
-    let places = Places {
-        work_dir: dir.path().to_path_buf(),
-        stores: house.state.snapshots(),
-        run_dir: run_dir.to_path_buf(),
-    };
+    let places =
+        Places { work_dir: dir.path().to_path_buf(), stores: house.state.snapshots(), run_dir: run_dir.to_path_buf() };
     Snapshot::before(git, places, stop)
 }
 
@@ -56,7 +53,8 @@ pub fn after(snapshot: Snapshot, dir: &WorkDir, stop: &Stop) -> Result<Around, N
     let taken = snapshot.after(stop)?;
     let files = taken.files.into_iter().map(|file| Foreign { path: file.path, image: file.image });
     let files: Vec<_> = files.collect();
-    let moded = |(path, before, after): (String, u32, u32)| Moded { path, before: Some(raw(before)), after: raw(after) };
+    let moded =
+        |(path, before, after): (String, u32, u32)| Moded { path, before: Some(raw(before)), after: raw(after) };
     let folders = Folders {
         made: taken.made,
         gone: taken.gone.into_iter().map(|(path, mode)| Gone { path, mode: raw(mode) }).collect(),
@@ -91,7 +89,11 @@ fn patch(applied: &Applied, dir: &WorkDir) -> String {
             continue;
         };
         let then = applied.before(index, LARGEST_SHOWN).map(|bytes| bytes.map(text));
-        let now = if op.op == Op::Delete { Ok(None) } else { dir.read(&path, LARGEST_SHOWN).map(|seen| seen.map(|seen| text(seen.bytes))) };
+        let now = if op.op == Op::Delete {
+            Ok(None)
+        } else {
+            dir.read(&path, LARGEST_SHOWN).map(|seen| seen.map(|seen| text(seen.bytes)))
+        };
         match (then, now) {
             (Ok(then), Ok(now)) => out.push_str(&diff::unified(&op.path, then.as_deref(), now.as_deref())),
             (then, now) => {

@@ -34,7 +34,9 @@ pub enum State {
     OpenHands,
     /// A provider was writing: what has changed stays, is kept for `mux undo`, and cannot all be taken back where
     /// something is beyond that.
-    Kept { beyond: Vec<Beyond> },
+    Kept {
+        beyond: Vec<Beyond>,
+    },
     /// The work directory cannot be opened: gone, or on a disk that is not mounted. Tried again with every command,
     /// until the run is pruned.
     Unreachable(String),

@@ -62,9 +62,16 @@ pub enum NoSnapshot {
     /// More names, or deeper ones, than can be looked at.
     TooMany,
     /// More bytes than are copied.
-    TooLarge { bytes: u64 },
-    Git { doing: &'static str, said: String },
-    Os { why: String },
+    TooLarge {
+        bytes: u64,
+    },
+    Git {
+        doing: &'static str,
+        said: String,
+    },
+    Os {
+        why: String,
+    },
 }
 
 impl fmt::Display for NoSnapshot {

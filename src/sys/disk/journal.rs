@@ -189,7 +189,6 @@ impl Journal {
         rustix::fs::renameat(&self.run, from, &self.run, self.image(index)).map_err(Cause::os("keep", from))
     }
 
-
     /// Reads the pre-image of step `index`, if it is a file of at most `limit` bytes.
     pub(super) fn read(&self, index: usize, limit: u64) -> Result<Option<Vec<u8>>, Cause> {
         let image = self.image(index);

@@ -122,9 +122,12 @@ impl Kept {
 
     /// The directories that no file of the changeset speaks for, and whether they are as before it.
     fn bare_dirs(&self, walk: &mut Walk<'_>) -> Result<Vec<(String, bool)>, Cause> {
-        let speaks = |dir: &str| self.plan.steps.iter().any(|step| {
-            self.plan.path(step).strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
-        });
+        let speaks = |dir: &str| {
+            self.plan
+                .steps
+                .iter()
+                .any(|step| self.plan.path(step).strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
+        };
         let mut found = Vec::new();
         for path in self.plan.dirs.iter().filter(|path| !speaks(path)) {
             found.push((path.clone(), !matches!(walk.enter(path), Ok(true))));

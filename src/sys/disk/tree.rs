@@ -32,7 +32,9 @@ impl Now {
     pub(super) fn is(&self, hash: Option<&str>) -> bool {
         match self {
             Now::Absent => hash.is_none(),
-            Now::There(now, _) => hash.is_some_and(|hash| hash == now || self.in_style(Some(hash)).as_deref() == Some(hash)),
+            Now::There(now, _) => {
+                hash.is_some_and(|hash| hash == now || self.in_style(Some(hash)).as_deref() == Some(hash))
+            }
             Now::Other => false,
         }
     }

@@ -36,7 +36,8 @@ pub(super) fn compare(
         let went = old.map_or(Ok(None), |old| part(old).map(Some));
         let came = new.map_or(Ok(None), |new| part(new).map(Some));
         // A large file that came can be taken away again, unlike one that went.
-        let came = if new.is_some_and(|new| new.kind == Kind::Unkept) && old.is_none() { Ok(Some(Part::File)) } else { came };
+        let came =
+            if new.is_some_and(|new| new.kind == Kind::Unkept) && old.is_none() { Ok(Some(Part::File)) } else { came };
         match (went, came) {
             (Err(why), _) | (_, Err(why)) => taken.beyond.push(Beyond { path: text.to_string(), why }),
             (Ok(went), Ok(came)) => {

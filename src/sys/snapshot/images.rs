@@ -34,7 +34,8 @@ pub(super) fn bring(
     let old = before.by_path();
     let mut wanted: BTreeMap<From, Vec<(&Entry, PathBuf)>> = BTreeMap::new();
     for (number, file) in taken.files.iter_mut().enumerate() {
-        let Some(entry) = old.get(file.path.as_bytes()).filter(|entry| entry.kind.is_file() || entry.kind == Kind::Link)
+        let Some(entry) =
+            old.get(file.path.as_bytes()).filter(|entry| entry.kind.is_file() || entry.kind == Kind::Link)
         else {
             continue;
         };

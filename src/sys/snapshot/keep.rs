@@ -14,12 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 const MOST_BYTES: u64 = 4 << 30;
 
 /// Finds or makes the object of every file of `now`; one that cannot be read is only fingerprinted.
-pub(super) fn keep(
-    objects: &Objects<'_>,
-    last: &Manifest,
-    now: &mut Manifest,
-    stop: &Stop,
-) -> Result<(), NoSnapshot> {
+pub(super) fn keep(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, stop: &Stop) -> Result<(), NoSnapshot> {
     reuse(objects, last, now, stop)?;
     let mut has_kept = false;
     for number in 0..now.regions.len() {
@@ -75,7 +70,8 @@ fn reuse(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, stop: &Stop
         }
     }
     for entry in now.entries.iter_mut().filter(|entry| entry.kind == Kind::Own) {
-        let Some(old) = old.get(entry.path.as_slice()).filter(|old| old.kind.is_file() && old.stamp == entry.stamp) else {
+        let Some(old) = old.get(entry.path.as_slice()).filter(|old| old.kind.is_file() && old.stamp == entry.stamp)
+        else {
             continue;
         };
         let (here, there) = (now.regions.get(entry.region as usize), last.regions.get(old.region as usize));
@@ -90,12 +86,7 @@ fn reuse(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, stop: &Stop
 }
 
 /// Finds the files whose content the user's repository holds, by its index and by its objects.
-fn lend(
-    objects: &Objects<'_>,
-    region: &Region,
-    open: &mut [&mut Entry],
-    stop: &Stop,
-) -> Result<(), NoSnapshot> {
+fn lend(objects: &Objects<'_>, region: &Region, open: &mut [&mut Entry], stop: &Stop) -> Result<(), NoSnapshot> {
     let paths: Vec<Vec<u8>> = open.iter().map(|entry| entry.path.clone()).collect();
     let index = objects.index(region, Some(&paths), stop)?;
     let mut known: Vec<_> = open.iter_mut().filter(|entry| index.contains_key(&entry.path)).collect();
@@ -109,7 +100,8 @@ fn lend(
     let same: Vec<&[u8]> = same.filter_map(|(_, id)| id.as_deref()).collect();
     let present = objects.present(region, &same, stop)?;
     for (entry, id) in known.iter_mut().zip(&ids) {
-        if let Some(id) = id.as_ref().filter(|found| present.contains(*found) && index.get(&entry.path) == Some(found)) {
+        if let Some(id) = id.as_ref().filter(|found| present.contains(*found) && index.get(&entry.path) == Some(found))
+        {
             entry.kind = Kind::Lent;
             entry.text.clone_from(id);
         }

@@ -71,16 +71,8 @@ pub(super) enum Kind {
     Repository,
 }
 
-const KINDS: [Kind; 8] = [
-    Kind::Own,
-    Kind::Lent,
-    Kind::Link,
-    Kind::Dir,
-    Kind::Unkept,
-    Kind::Bulk,
-    Kind::Special,
-    Kind::Repository,
-];
+const KINDS: [Kind; 8] =
+    [Kind::Own, Kind::Lent, Kind::Link, Kind::Dir, Kind::Unkept, Kind::Bulk, Kind::Special, Kind::Repository];
 
 /// What says that a file is still the one that was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

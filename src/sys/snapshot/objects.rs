@@ -56,12 +56,7 @@ impl Objects<'_> {
     }
 
     /// Returns what the index of a repository says about some paths and what is below them, or about all.
-    pub(super) fn index(
-        &self,
-        region: &Region,
-        paths: Option<&[Vec<u8>]>,
-        stop: &Stop,
-    ) -> Result<Index, NoSnapshot> {
+    pub(super) fn index(&self, region: &Region, paths: Option<&[Vec<u8>]>, stop: &Stop) -> Result<Index, NoSnapshot> {
         let named = paths.filter(|paths| paths.len() <= FEW);
         let named = named.map(|paths| paths.iter().map(|path| str::from_utf8(below(region, path)).ok()).collect());
         let named: Option<Vec<&str>> = named.unwrap_or_default();
@@ -92,12 +87,7 @@ impl Objects<'_> {
     }
 
     /// Returns which objects are in the user's repository.
-    pub(super) fn present(
-        &self,
-        region: &Region,
-        ids: &[&[u8]],
-        stop: &Stop,
-    ) -> Result<HashSet<Vec<u8>>, NoSnapshot> {
+    pub(super) fn present(&self, region: &Region, ids: &[&[u8]], stop: &Stop) -> Result<HashSet<Vec<u8>>, NoSnapshot> {
         let stdin = ids.iter().flat_map(|id| [*id, b"\n"]).flatten().copied().collect();
         let mut out = Vec::new();
         let args = [&PLAIN[..], &["cat-file", "--batch-check=%(objectname)"]].concat();
@@ -127,7 +117,8 @@ impl Objects<'_> {
             let mut args = vec!["-c", "core.fsync=none", &dir, "hash-object", "--no-filters", "--stdin-paths"];
             args.extend(keep.then_some("-w"));
             let mut out = Vec::new();
-            let asked = self.git.ask(self.work_dir, &args, Some(stdin), stop, &mut |bytes| out.extend_from_slice(bytes));
+            let asked =
+                self.git.ask(self.work_dir, &args, Some(stdin), stop, &mut |bytes| out.extend_from_slice(bytes));
             ids.extend(out.split(|byte| *byte == b'\n').filter(|id| !id.is_empty()).map(|id| Some(id.to_vec())));
             match asked {
                 Ok(()) => break,

@@ -76,7 +76,8 @@ pub(super) fn walk(
     objects: &Objects<'_>,
     stop: &Stop,
 ) -> Result<Manifest, NoSnapshot> {
-    let known = earlier.map(|earlier| earlier.entries.iter().map(|entry| (entry.path.as_slice(), entry.kind)).collect());
+    let known =
+        earlier.map(|earlier| earlier.entries.iter().map(|entry| (entry.path.as_slice(), entry.kind)).collect());
     let is_repo = git::root(root).is_some();
     let region = Region { is_repo, lends: is_repo, ..Region::default() };
     let found = Manifest { regions: vec![region], ..Manifest::default() };
@@ -221,9 +222,11 @@ impl Walk<'_> {
     fn large(&mut self, objects: &Objects<'_>) -> Result<(), NoSnapshot> {
         let mut unkept: HashSet<Vec<u8>> = HashSet::new();
         for (number, region) in (0_u32..).zip(&self.found.regions) {
-            let large = self.found.entries.iter().filter(|entry| {
-                entry.region == number && entry.kind == Kind::Own && entry.stamp.size > LARGE
-            });
+            let large = self
+                .found
+                .entries
+                .iter()
+                .filter(|entry| entry.region == number && entry.kind == Kind::Own && entry.stamp.size > LARGE);
             let mut open = Vec::new();
             for entry in large {
                 match self.known.get(entry.path.as_slice()) {
