@@ -1,9 +1,11 @@
-//! What works, what does not, and the command that fixes it. Looks, never repairs: no process is started, no file
-//! written.
+//! What works, what does not, and the command that fixes it. Looks, never repairs. What has to be asked (the server, the
+//! cloud CLIs) was asked before: here no process is started and no file written.
 
+use crate::engine::installed::{Cloud, Installed, left_words};
 use crate::rules::argv;
 use crate::rules::config::CommandSpec;
 use crate::sys::proc;
+use crate::sys::state::tools::Login;
 use rustix::fs::Access;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -77,8 +79,7 @@ pub struct Patient<'a> {
     pub state_dir: &'a Path,
     /// Runs that were killed and whose journal is still there.
     pub unfinished: &'a [String],
-    /// Name and binary of each cloud CLI.
-    pub providers: &'a [(&'a str, &'a str)],
+    pub cloud: &'a Cloud,
     /// Configured hosts that are not this machine.
     pub hosts: &'a [(String, u16)],
     pub local_only: bool,
@@ -104,11 +105,9 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         Some(git) => fine("git", git.display().to_string()),
         None => warn("git", "not found: needed before a cloud CLI may write files".into(), install("git")),
     });
-    let usable = matches!(patient.server, Server::Up { .. });
-    for (name, binary) in patient.providers {
-        let found = proc::which(OsStr::new(binary), patient.path, patient.cwd);
-        checks.push(provider(name, found.as_deref()));
-    }
+    let usable = matches!(patient.server, Server::Up { .. }) || patient.cloud.is_open();
+    checks.extend(patient.cloud.tools.iter().map(|tool| provider(tool, patient.cloud.local_only)));
+    checks.push(budget(patient.cloud));
     for (host, port) in patient.hosts {
         checks.push(if patient.local_only {
             fine("host", format!("{host}:{port} not contacted: local only"))
@@ -174,11 +173,33 @@ fn restart(patient: &Patient<'_>) -> Check {
     }
 }
 
-/// Cloud CLIs are named, so that nobody wonders; no route of this version leads to one.
-fn provider(name: &str, found: Option<&Path>) -> Check {
-    match found {
-        Some(file) => fine("cloud", format!("{name}: {}; this version does not use it", file.display())),
-        None => fine("cloud", format!("{name}: not installed; this version does not use it")),
+fn provider(tool: &Installed, local_only: bool) -> Check {
+    let text = tool.words();
+    if local_only {
+        return fine("cloud", format!("{text}; not used: local only"));
+    }
+    let login = match tool.name.as_str() {
+        "claude" => "claude /login".to_string(),
+        "codex" => "codex login".to_string(),
+        name => argv::quote(name),
+    };
+    match (&tool.path, tool.login, &tool.cooldown) {
+        (Some(_), Login::LoggedOut, _) => warn("cloud", text, login),
+        // Time mends it, and no command does.
+        (Some(_), _, Some(_)) => Check { name: "cloud", state: State::Warn, text, fix: None },
+        (Some(_) | None, _, _) => fine("cloud", text),
+    }
+}
+
+fn budget(cloud: &Cloud) -> Check {
+    match &cloud.left {
+        Ok(left) => fine("budget", left_words(left)),
+        Err(why) => {
+            let mut lines = why.lines().map(str::trim);
+            let text = lines.next().unwrap_or_default().to_string();
+            let fix = lines.find_map(|line| line.strip_prefix("hint: ")?.split_once("rm ")).map(|(_, file)| file);
+            Check { name: "budget", state: State::Warn, text, fix: fix.map(|file| format!("rm {file}")) }
+        }
     }
 }
 
@@ -258,6 +279,9 @@ fn fail(name: &'static str, text: String, fix: String) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::state::budget::Left;
+    use crate::sys::state::cooldown::CoolDown;
+    use crate::words::time::Utc;
     use std::path::PathBuf;
 
     const PATH: &str = "/nonexistent:/bin";
@@ -280,6 +304,18 @@ mod tests {
         }
     }
 
+    fn cloud(login: Login) -> Cloud {
+        let left = Left { calls: 49, max_calls: 50, spent_usd: 0.25, usd: Some(0.75) };
+        let path = Some(PathBuf::from("/b/claude"));
+        let version = Some("2.1.330".to_string());
+        let claude = Installed { name: "claude".into(), path, version, login, cooldown: None };
+        Cloud { tools: vec![claude], left: Ok(left), local_only: false }
+    }
+
+    fn no_cloud() -> Cloud {
+        Cloud { tools: Vec::new(), ..cloud(Login::Unknown) }
+    }
+
     fn up() -> Server {
         Server::Up { base_url: "http://127.0.0.1:1/v1".into(), model: "m".into(), window: Some(8192) }
     }
@@ -298,6 +334,7 @@ mod tests {
     fn check(name: &str, ill: impl FnOnce(&mut Patient<'_>), state: State, text: &str, fix: Option<&str>) -> bool {
         let home = Home::new(&std::panic::Location::caller().line().to_string());
         let (server, state_dir, ledger) = (up(), home.0.join("state"), home.0.join("state/ledger"));
+        let cloud = no_cloud();
         let mut patient = Patient {
             server: &server,
             restart_cmd: None,
@@ -306,7 +343,7 @@ mod tests {
             ledger: &ledger,
             state_dir: &state_dir,
             unfinished: &[],
-            providers: &[],
+            cloud: &cloud,
             hosts: &[],
             local_only: false,
             path: Some(OsStr::new(PATH)),
@@ -355,9 +392,6 @@ mod tests {
             text,
             Some("./setup.sh --try")
         ));
-        let cloud =
-            |ill: &mut Patient<'_>| (ill.server, ill.providers) = (Box::leak(Box::new(down(&[]))), &[("claude", "sh")]);
-        assert!(!check("server", cloud, State::Fail, text, Some("./setup.sh --try")));
         let other =
             Server::NoModel { base_url: "http://h/v1".into(), why: "no `m`".into(), models: vec!["a b'c".into()] };
         let (text, fix) =
@@ -432,9 +466,40 @@ mod tests {
         let text = "1 run unfinished: the next run rolls back what a kill left";
         let unfinished: &[String] = Box::leak(Box::new(["01KAP5".to_string()]));
         check("journal", |ill| ill.unfinished = unfinished, State::Warn, text, Some("mux diff 01KAP5"));
-        let text = "codex: not installed; this version does not use it";
-        check("cloud", |ill| ill.providers = &[("codex", "mux-none")], State::Ok, text, None);
         let text = "not found: needed before a cloud CLI may write files";
         check("git", |ill| ill.path = Some(OsStr::new("/nonexistent")), State::Warn, text, Some(&install("git")));
+    }
+
+    /// What is said of a cloud, the local server being down.
+    #[track_caller]
+    fn check_cloud(name: &str, cloud: Cloud, state: State, text: &str, fix: Option<&str>) -> bool {
+        let ill = |ill: &mut Patient<'_>| {
+            (ill.server, ill.cloud) = (Box::leak(Box::new(down(&[]))), Box::leak(Box::new(cloud)));
+        };
+        check(name, ill, state, text, fix)
+    }
+
+    #[test]
+    fn a_cloud_that_may_be_called_is_enough() {
+        let text = "claude /b/claude, version 2.1.330, logged in";
+        assert!(check_cloud("cloud", cloud(Login::LoggedIn), State::Ok, text, None));
+        let text = "49 of 50 cloud calls left today, 0.25 USD spent, 0.75 USD left";
+        assert!(check_cloud("budget", cloud(Login::Unknown), State::Ok, text, None));
+        let text = "claude /b/claude, version 2.1.330, not logged in";
+        assert!(!check_cloud("cloud", cloud(Login::LoggedOut), State::Warn, text, Some("claude /login")));
+        let local = Cloud { local_only: true, ..cloud(Login::LoggedIn) };
+        let text = "claude /b/claude, version 2.1.330, logged in; not used: local only";
+        assert!(!check_cloud("cloud", local, State::Ok, text, None));
+        let mut cold = cloud(Login::LoggedIn);
+        cold.tools[0].cooldown = Some(CoolDown { until: Utc(60_000), since: Utc(0), why: "quota".into() });
+        let text = "claude /b/claude, version 2.1.330, logged in; left alone until 1970-01-01T00:01:00.000Z (quota)";
+        assert!(!check_cloud("cloud", cold, State::Warn, text, None));
+        let mut none = cloud(Login::Unknown);
+        (none.tools[0].path, none.tools[0].version) = (None, None);
+        assert!(!check_cloud("cloud", none, State::Ok, "claude not installed", None));
+        let broken = "cannot use the budget `/s/budget.json`: EOF\n  hint: nothing is spent until it is gone: rm '/s/budget.json'";
+        let broken = Cloud { left: Err(broken.to_string()), ..cloud(Login::LoggedIn) };
+        let text = "cannot use the budget `/s/budget.json`: EOF";
+        assert!(!check_cloud("budget", broken, State::Warn, text, Some("rm '/s/budget.json'")));
     }
 }

@@ -1,9 +1,10 @@
-//! A look at the house without touching it: what `status` and `doctor` say about the model server, the ledger and what
-//! killed runs have left. No child process, no file made or changed.
+//! A look at the house without touching it: what `status` and `doctor` say about the model server, the ledger, the cloud
+//! CLIs and what killed runs have left. Only [`examine`] starts children, to ask the CLIs, and remembers what they say;
+//! else no file is made or changed.
 
 use crate::engine::doctor::{self, Patient, Report, Server};
 use crate::engine::run::House;
-use crate::engine::{connect, finish, heal};
+use crate::engine::{connect, finish, heal, installed};
 use crate::sys::config_files::{self, Effective};
 use crate::sys::http;
 use crate::sys::ledger::{Found, Ledger};
@@ -94,8 +95,7 @@ pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result
     let server = server(house, &settings, true, stop);
     let candidates = config_files::candidates(house.env, house.config_file, project);
     let config_file = candidates.first().map(|candidate| candidate.path.clone()).unwrap_or_default();
-    let tools = config.providers.sota_cli.tools.0.iter();
-    let providers: Vec<(&str, &str)> = tools.map(|(name, tool)| (name.as_str(), tool.binary.as_str())).collect();
+    let cloud = installed::ask(house, config, stop);
     let hosts: Vec<(String, u16)> = config
         .providers
         .local
@@ -112,7 +112,7 @@ pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result
         ledger: ledger.path(),
         state_dir: house.state.dir(),
         unfinished: &unfinished,
-        providers: &providers,
+        cloud: &cloud,
         hosts: &hosts,
         local_only: config.privacy.local_only,
         path: house.env.var("PATH"),

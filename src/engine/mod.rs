@@ -10,6 +10,7 @@ pub mod finish;
 pub mod gate;
 pub mod gather;
 pub mod heal;
+pub mod installed;
 pub mod judge;
 pub mod listing;
 pub mod look;

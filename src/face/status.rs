@@ -2,12 +2,14 @@
 //! file made or changed; the one look at the model server is the caller's, and comes as a [`Health`].
 
 use crate::engine::doctor::Server;
+use crate::engine::installed::{self, Cloud, Installed, left_words};
 use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary};
 use crate::sys::ledger::{Ledger, Size, Tally};
+use crate::sys::state::budget::Left;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
@@ -61,6 +63,8 @@ pub struct Status<'a> {
     pub target: f64,
     /// Runs whose journal was left open by a kill.
     pub unfinished: usize,
+    /// As far as it is known without asking: `mux doctor` asks.
+    pub providers: &'a Cloud,
 }
 
 /// What is asked for.
@@ -111,6 +115,7 @@ pub fn run(
         window,
         target: config.workflow.target_local_implementation_ratio,
         unfinished: unfinished.len(),
+        providers: &installed::known(house, config),
     };
     written(if form == Form::Json { json(out, &status) } else { text(out, &status) })?;
     Ok(0)
@@ -167,6 +172,14 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     line(&mut page, "verified locally", &share);
     let cloud = summary.cloud;
     line(&mut page, "cloud", &format!("{} calls, {}, {:.2} USD", cloud.calls, bytes(cloud.bytes), cloud.usd));
+    for tool in &status.providers.tools {
+        line(&mut page, "provider", &one_line(&tool.words()));
+    }
+    let left = match &status.providers.left {
+        Ok(left) => left_words(left),
+        Err(why) => why.lines().next().unwrap_or_default().to_string(),
+    };
+    line(&mut page, "budget", &one_line(&left));
     for Failed { run_id, timestamp, reason } in &summary.recent_failures {
         line(&mut page, "failed", &one_line(&format!("{run_id} {timestamp} {reason}")));
     }
@@ -206,6 +219,8 @@ pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         changes: summary.share.changes,
         verified_local_changes: summary.share.verified,
         cloud: summary.cloud,
+        providers: &status.providers.tools,
+        budget: status.providers.left.as_ref().ok(),
         ledger: LedgerDocument {
             path: status.ledger.path.to_string_lossy().into_owned(),
             bytes: status.ledger.size.bytes,
@@ -249,6 +264,9 @@ struct Document<'a> {
     changes: u64,
     verified_local_changes: u64,
     cloud: CloudUse,
+    providers: &'a [Installed],
+    /// Null when it cannot be read: then no call is made.
+    budget: Option<&'a Left>,
     ledger: LedgerDocument<'a>,
     unfinished: usize,
 }
@@ -339,6 +357,8 @@ mod tests {
     use super::*;
     use crate::rules::stats::{Row, Share};
     use crate::sys::ledger::Limits;
+    use crate::sys::state::tools::Login;
+    use std::sync::LazyLock;
 
     const UP: Health = Health {
         base_url: "http://127.0.0.1:18473/v1",
@@ -375,8 +395,24 @@ mod tests {
         }
     }
 
+    /// One CLI that is there, in a state that `doctor` has seen.
+    fn cloud() -> &'static Cloud {
+        static CLOUD: LazyLock<Cloud> = LazyLock::new(|| Cloud {
+            tools: vec![Installed {
+                name: "claude".into(),
+                path: Some("/b/claude".into()),
+                version: Some("2.1.330".into()),
+                login: Login::LoggedIn,
+                cooldown: None,
+            }],
+            left: Ok(Left { calls: 49, max_calls: 50, spent_usd: 0.25, usd: None }),
+            local_only: false,
+        });
+        &CLOUD
+    }
+
     fn status<'a>(health: Health<'a>, summary: &'a Summary, ledger: &'a LedgerState) -> Status<'a> {
-        Status { health, summary, ledger, window: 200, target: 0.95, unfinished: 0 }
+        Status { health, summary, ledger, window: 200, target: 0.95, unfinished: 0, providers: cloud() }
     }
 
     fn shown(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
@@ -396,6 +432,8 @@ failures: complexity:migration 1, verify_failed 1
 refused: no_provider 1
 verified locally: 66.7 % (2 of 3 changes, target 95.0 %)
 cloud: 1 calls, 12.3 kB, 0.25 USD
+provider: claude /b/claude, version 2.1.330, logged in
+budget: 49 of 50 cloud calls left today, 0.25 USD spent, no limit in dollars
 failed: RUN1 2026-11-23T02:54:01.000Z verify_failed
 ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad lines)
 ";
@@ -422,6 +460,8 @@ routes: none
 failures: none
 verified locally: no change yet (target 95.0 %)
 cloud: 0 calls, 0 B, 0.00 USD
+provider: claude /b/claude, version 2.1.330, logged in
+budget: 49 of 50 cloud calls left today, 0.25 USD spent, no limit in dollars
 ledger: /s/mux/run_ledger.jsonl (0 B, 0 rotated, cannot read the ledger `/s`: it is a symbolic link)
 unfinished: 1 (the next `mux run` takes back what was cut off)
 ";
@@ -462,6 +502,9 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"reason\":\"verify_failed\"}],\
             \"local_impl_ratio\":0.6666666666666666,\"target_local_implementation_ratio\":0.95,\"changes\":3,\
             \"verified_local_changes\":2,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
+            \"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
+            \"login\":\"logged_in\",\"cooldown\":null}],\
+            \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\
             \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\
             \"bad_lines\":1,\"is_cut\":false,\"error\":null},\"unfinished\":0}\n";
         assert_eq!(shown(|out| json(out, &status(UP, &summary, &state))), expected);

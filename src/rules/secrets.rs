@@ -144,7 +144,10 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         spans.extend(text.match_indices(value.as_str()).map(span));
     }
     let bytes = text.as_bytes();
+    let mut before = b' ';
     for (at, byte) in bytes.iter().enumerate() {
+        let is_inside = before.is_ascii_alphanumeric() && !matches!(before, b'n' | b'r' | b't');
+        before = *byte;
         let span = match byte {
             b':' => assigned::assignment(text, at).or_else(|| url_password(text, at)).or_else(|| telegram(text, at)),
             b'=' => assigned::assignment(text, at),
@@ -152,8 +155,8 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
             b'-' => private_key(text, at).or_else(|| mailchimp(text, at)),
             b'~' => azure(text, at),
             b'.' => terraform(text, at),
-            b'e' => jwt(text, at).or_else(|| shapes::shaped(text, at)),
-            byte if byte.is_ascii_alphabetic() => shapes::shaped(text, at),
+            // Most letters stand inside a word. The three may belong to a written-out line end; `is_start` knows.
+            byte if byte.is_ascii_alphabetic() && !is_inside => jwt(text, at).or_else(|| shapes::shaped(text, at)),
             _ => None,
         };
         spans.extend(span);
@@ -171,7 +174,8 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
 
 /// A JSON Web Token: three base64url parts with dots, the first two being JSON objects (`{"` is `eyJ`).
 fn jwt(text: &str, at: usize) -> Option<Span> {
-    let rest = text.get(at..).filter(|rest| rest.starts_with("eyJ") && is_start(text, at))?;
+    let is_head = text.as_bytes().get(at..)?.starts_with(b"eyJ");
+    let rest = text.get(at..).filter(|_| is_head && is_start(text, at))?;
     let length = run(rest.as_bytes(), is_word_or_dot);
     let mut parts = rest.get(..length)?.splitn(3, '.');
     let (head, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -265,10 +269,9 @@ fn is_placeholder(value: &str) -> bool {
 
 /// Whether a key may begin here: not inside a longer word. The `n` of a written-out `\n` is no word.
 fn is_start(text: &str, at: usize) -> bool {
-    let mut before = text.as_bytes().get(..at).unwrap_or_default().iter().rev();
-    match (before.next(), before.next()) {
-        (Some(b'n' | b'r' | b't'), Some(b'\\')) | (None, _) => true,
-        (Some(byte), _) => !byte.is_ascii_alphanumeric(),
+    match text.as_bytes().get(..at).unwrap_or_default() {
+        [.., b'\\', b'n' | b'r' | b't'] | [] => true,
+        [.., byte] => !byte.is_ascii_alphanumeric(),
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod cooldown;
 pub mod document;
+pub mod tools;
 
 use crate::rules::run_id;
 use crate::words::env::Env;

@@ -26,6 +26,9 @@ const SECRET_NAMES: &[&str] = &[
     "credentials",
 ];
 
+/// Names of environment variables that may hold key material.
+const VARIABLE_NAMES: &[&str] = &["key", "pass", "auth", "pat", "salt", "signature"];
+
 /// Names of headers whose value is a secret whatever it looks like.
 const SECRET_HEADERS: &[&str] =
     &["authorization", "proxyauthorization", "xapikey", "xgoogapikey", "xauthtoken", "privatetoken"];
@@ -79,11 +82,10 @@ pub fn element(text: &str, at: usize) -> Option<Span> {
     let name = text
         .get(at.checked_sub(length)?..at)
         .filter(|_| text.get(..at - length).is_some_and(|before| before.ends_with('<')))?;
-    let lower = letters_of(name);
     let value = text.get(at + 1..)?;
     let value = value.get(..run(value.as_bytes(), |byte| byte.is_ascii_graphic() && byte != b'<'))?;
     let is_closed = text.get(at + 1 + value.len()..)?.starts_with("</");
-    let is_secret = is_closed && SECRET_NAMES.iter().any(|ending| lower.ends_with(ending)) && is_random(value, true);
+    let is_secret = is_closed && SECRET_NAMES.iter().any(|ending| ends_like(name, ending)) && is_random(value, true);
     is_secret.then_some(Span { start: at + 1, end: at + 1 + value.len(), rule: "assigned-secret" })
 }
 
@@ -99,24 +101,22 @@ enum Name {
 }
 
 fn name_of(name: &str) -> Option<Name> {
-    let lower = letters_of(name);
-    let is_variable = || {
-        let is_upper = name.bytes().all(|byte| is_upper_or_digit(byte) || byte == b'_');
-        is_upper
-            && ["key", "pass", "auth", "pat", "salt", "credentials", "signature"].iter().any(|end| lower.ends_with(end))
-    };
-    if SECRET_HEADERS.contains(&lower.as_str()) {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| ends_like(name, ending));
+    let is_upper = || name.bytes().all(|byte| is_upper_or_digit(byte) || byte == b'_');
+    let n_letters = || name.bytes().filter(u8::is_ascii_alphanumeric).count();
+    if SECRET_HEADERS.iter().any(|header| ends_like(name, header) && header.len() == n_letters()) {
         Some(Name::Header)
-    } else if SECRET_NAMES.iter().any(|ending| lower.ends_with(ending)) {
+    } else if ends(SECRET_NAMES) {
         Some(Name::Secret)
     } else {
-        is_variable().then_some(Name::Variable)
+        (ends(VARIABLE_NAMES) && is_upper()).then_some(Name::Variable)
     }
 }
 
-/// Returns the letters and digits of a name, in lower case.
-fn letters_of(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+/// Whether the letters and digits of a name end so, in any case. Compares from the end, where most names differ.
+fn ends_like(name: &str, ending: &str) -> bool {
+    let mut letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric);
+    ending.bytes().rev().all(|byte| letters.next().is_some_and(|letter| letter.to_ascii_lowercase() == byte))
 }
 
 /// Whether a value is of the characters that keys are drawn from, and mixed as only a drawn one is.

@@ -1,6 +1,7 @@
 //! The shapes of keys: what issuers put in front so that keys can be found. Data, and the search in it.
 
 use super::{Span, is_alphanumeric, is_placeholder, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
+use std::sync::LazyLock;
 
 /// One shape: a prefix, then at least `least` characters, all of the class.
 struct Shape {
@@ -132,7 +133,6 @@ const SHAPES: &[Shape] = &[
     shape("stripe-key", "whsec_", is_alphanumeric, 24),
     shape("square-token", "sq0atp-", is_word, 22),
     shape("square-token", "sq0csp-", is_word, 40),
-    shape("square-token", "EAAA", is_word, 50),
     shape("facebook-token", "EAAC", is_alphanumeric, 100),
     shape("facebook-token", "EAAM", is_alphanumeric, 100),
     shape("shopify-token", "shpat_", is_hex, 32),
@@ -152,15 +152,35 @@ const SHAPES: &[Shape] = &[
     shape("dynatrace-token", "dt0c01.", is_word_or_dot, 80),
 ];
 
+/// Whether some prefix begins with a pair of bytes: one bit for each of the 65 536.
+static PAIRS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut pairs = vec![0; 1024];
+    for shape in SHAPES {
+        if let [one, two, ..] = shape.prefix.as_bytes() {
+            let (word, bit) = place(*one, *two);
+            if let Some(word) = pairs.get_mut(word) {
+                *word |= bit;
+            }
+        }
+    }
+    pairs
+});
+
+fn place(one: u8, two: u8) -> (usize, u64) {
+    let pair = usize::from(one) << 8 | usize::from(two);
+    (pair >> 6, 1 << (pair & 63))
+}
+
 /// Returns the key of the table that begins at `at`.
 pub fn shaped(text: &str, at: usize) -> Option<Span> {
-    if !is_start(text, at) {
+    let rest = text.as_bytes().get(at..)?;
+    let [one, two, ..] = rest else { return None };
+    // Nearly every word of a text comes here, and few of them begin like a key.
+    let (word, bit) = place(*one, *two);
+    if PAIRS.get(word)? & bit == 0 || !is_start(text, at) {
         return None;
     }
-    let rest = text.as_bytes().get(at..)?;
-    let (first, second) = (rest.first()?, rest.get(1)?);
-    // Nearly every word of a text comes here, and few of them begin like a key.
-    let alike = |shape: &&Shape| matches!(shape.prefix.as_bytes(), [one, two, ..] if one == first && two == second);
+    let alike = |shape: &&Shape| shape.prefix.as_bytes().starts_with(&[*one, *two]);
     for Shape { rule, prefix, class, least } in SHAPES.iter().filter(alike) {
         let Some(body) = rest.strip_prefix(prefix.as_bytes()) else { continue };
         let length = run(body, *class);

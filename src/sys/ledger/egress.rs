@@ -108,7 +108,7 @@ enum Line {
     Sent {
         schema: u32,
         #[serde(flatten)]
-        call: Call,
+        call: Box<Call>,
     },
     Ended {
         schema: u32,
@@ -117,6 +117,8 @@ enum Line {
         ended: Ended,
     },
 }
+
+type EachLine<'a> = dyn FnMut(Option<Line>, &[u8]) -> io::Result<()> + 'a;
 
 /// Raised when a reader of the old lines would misread the new ones.
 const SCHEMA: u32 = 1;
@@ -148,7 +150,7 @@ impl Egress {
             may_read,
             ended: None,
         };
-        let written = self.append(&Line::Sent { schema: SCHEMA, call }, stop);
+        let written = self.append(&Line::Sent { schema: SCHEMA, call: Box::new(call) }, stop);
         written.map_err(|source| self.fault("record what would be sent in", source)).map(|()| id)
     }
 
@@ -204,7 +206,7 @@ impl Egress {
                     call.ended = ends.remove(&call.id);
                     // The clock may have jumped between calls: an old one does not end the search.
                     if since.is_none_or(|since| Utc::parse(&call.ts).is_none_or(|time| time >= since)) {
-                        each(call);
+                        each(*call);
                     }
                 }
                 None => bad += 1,
@@ -246,7 +248,8 @@ impl Egress {
         let _ = fs_err::remove_file(&new);
         let mut kept = BufWriter::new(private(&new, APPEND)?);
         self.forwards(&mut |line, bytes| match line {
-            Some(Line::Sent { call: Call { id, .. }, .. } | Line::Ended { id, .. }) if gone.contains(&id) => Ok(()),
+            Some(Line::Sent { call, .. }) if gone.contains(&call.id) => Ok(()),
+            Some(Line::Ended { id, .. }) if gone.contains(&id) => Ok(()),
             Some(_) | None => kept.write_all(bytes),
         })?;
         kept.flush()?;
@@ -257,7 +260,7 @@ impl Egress {
     }
 
     /// Calls `each` with every line from the first to the last: as a record, if it is one, and as it stands.
-    fn forwards(&self, each: &mut dyn FnMut(Option<Line>, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn forwards(&self, each: &mut EachLine<'_>) -> io::Result<()> {
         let mut reader = BufReader::new(private(self.0.path(), APPEND)?);
         let mut bytes = Vec::new();
         while reader.read_until(b'\n', &mut bytes)? > 0 {
