@@ -195,6 +195,10 @@ impl<'a> Gate<'a> {
             Ok(sign) => sign,
             Err(error) => return Err(Self::give_back(reservation, &error, stop)),
         };
+        if open.scope != Scope::Prompt && open.provider != Provider::Claude && !call.never_send.is_empty() {
+            let name = open.provider.name();
+            watcher.event(&Event::Note(&format!("{name} cannot be kept from reading what `privacy.never_send` names")));
+        }
         watcher.event(&Event::Escalating { provider: open.provider, step: open.step.name(), reason: parcel.reason });
         let ran = self.run(open, given, &place.cwd, watcher, stop);
         drop((sign, place));
@@ -343,7 +347,7 @@ impl<'a> Gate<'a> {
         if open.provider != Provider::Codex || open.scope != Scope::Prompt {
             return None;
         }
-        let args = provider::LIST_SERVERS.map(OsString::from).to_vec();
+        let args = provider::list_servers(open.tool).into_iter().skip(1).map(OsString::from).collect();
         let spawn = self.spawn(open, args, None, cwd);
         let listed = proc::run(&spawn, &stop.until(Instant::now() + TO_LIST), &mut |_| {});
         provider::servers(listed.stdout.bytes()).filter(|_| matches!(listed.exit, Exit::Code(0)))

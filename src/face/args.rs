@@ -535,7 +535,7 @@ mod tests {
         for option in options_of("run") {
             let alone = read(&["run", option]);
             let with_value = read(&["run", option, "1"]);
-            let known = alone.is_ok() || with_value.is_ok() || option == "--route";
+            let known = alone.is_ok() || with_value.is_ok() || ["--route", "--verify-with"].contains(&option);
             assert!(known, "{option}: {alone:?} {with_value:?}");
         }
     }

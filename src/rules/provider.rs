@@ -7,8 +7,6 @@
 //!
 //! **Invariants:** success is never read from an exit code alone. No command line holds the prompt, nor a blanket
 //! bypass of permissions. A call of scope `prompt` is built without any tool, or not at all.
-#![cfg_attr(not(test), expect(dead_code, reason = "called by the engine's gate and its cloud attempts"))]
-
 mod blame;
 mod claude;
 mod codex;
