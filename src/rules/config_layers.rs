@@ -201,8 +201,8 @@ impl Effective {
         if Provider::named(name).is_none() {
             let what = format!("`{}` cannot be the name of a CLI", printable(name));
             let hint = format!(
-                "a letter, then small letters, digits, `-` and `_`, {LONGEST} at most; auto, local, cloud, none and \
-                 sota are taken"
+                "use small letters, digits, `-` and `_`, {LONGEST} at most, a letter first; auto, local, cloud, none \
+                 and sota are taken"
             );
             return self.fail(layer, id, &what, Some(hint));
         }
