@@ -144,10 +144,12 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         spans.extend(text.match_indices(value.as_str()).map(span));
     }
     let bytes = text.as_bytes();
-    let mut before = b' ';
+    let mut before = [b' '; 2];
     for (at, byte) in bytes.iter().enumerate() {
-        let is_inside = before.is_ascii_alphanumeric() && !matches!(before, b'n' | b'r' | b't');
-        before = *byte;
+        // Most letters stand inside a word, where no key begins: the same question as `is_start`, without looking back.
+        let is_inside =
+            before[1].is_ascii_alphanumeric() && !(before[0] == b'\\' && matches!(before[1], b'n' | b'r' | b't'));
+        before = [before[1], *byte];
         let span = match byte {
             b':' => assigned::assignment(text, at).or_else(|| url_password(text, at)).or_else(|| telegram(text, at)),
             b'=' => assigned::assignment(text, at),
@@ -155,7 +157,6 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
             b'-' => private_key(text, at).or_else(|| mailchimp(text, at)),
             b'~' => azure(text, at),
             b'.' => terraform(text, at),
-            // Most letters stand inside a word. The three may belong to a written-out line end; `is_start` knows.
             byte if byte.is_ascii_alphabetic() && !is_inside => jwt(text, at).or_else(|| shapes::shaped(text, at)),
             _ => None,
         };
@@ -174,7 +175,7 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
 
 /// A JSON Web Token: three base64url parts with dots, the first two being JSON objects (`{"` is `eyJ`).
 fn jwt(text: &str, at: usize) -> Option<Span> {
-    let is_head = text.as_bytes().get(at..)?.starts_with(b"eyJ");
+    let is_head = matches!(text.as_bytes().get(at..)?, [b'e', b'y', b'J', ..]);
     let rest = text.get(at..).filter(|_| is_head && is_start(text, at))?;
     let length = run(rest.as_bytes(), is_word_or_dot);
     let mut parts = rest.get(..length)?.splitn(3, '.');

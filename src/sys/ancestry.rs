@@ -145,6 +145,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[expect(clippy::disallowed_methods, reason = "roles are played by children of the test binary")]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -225,14 +226,10 @@ mod tests {
     #[test]
     fn a_depth_in_the_environment_of_a_parent_is_seen() {
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "read line"]).env("MUX_DEPTH", "1").stdin(Stdio::piped());
+        shell.args(["-c", "echo up; read line"]).env("MUX_DEPTH", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = shell.spawn().unwrap();
-        // The environment is that of the test until the child has become a shell.
-        let is_shell =
-            || fs_err::read_link(format!("/proc/{}/exe", shell.id())).unwrap() != std::env::current_exe().unwrap();
-        while !is_shell() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // Until the child has become a shell its environment is that of the test.
+        shell.stdout.as_mut().unwrap().read_exact(&mut [0; 3]).unwrap();
         assert_eq!(by_environment(&[1, shell.id()]), Some(shell.id()));
         drop(shell.stdin.take());
         shell.wait().unwrap();

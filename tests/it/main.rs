@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod cloud_look;
 mod evil;
 mod kill;
 mod mask;

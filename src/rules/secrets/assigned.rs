@@ -26,6 +26,12 @@ const SECRET_NAMES: &[&str] = &[
     "credentials",
 ];
 
+/// The ends of all names in the lists.
+const ENDS: [[u8; 2]; 15] = [
+    *b"rd", *b"wd", *b"se", *b"de", *b"ss", *b"et", *b"en", *b"ey", *b"al", *b"ls", *b"on", *b"th", *b"at", *b"lt",
+    *b"re",
+];
+
 /// Names of environment variables that may hold key material.
 const VARIABLE_NAMES: &[&str] = &["key", "pass", "auth", "pat", "salt", "signature"];
 
@@ -85,7 +91,10 @@ pub fn element(text: &str, at: usize) -> Option<Span> {
     let value = text.get(at + 1..)?;
     let value = value.get(..run(value.as_bytes(), |byte| byte.is_ascii_graphic() && byte != b'<'))?;
     let is_closed = text.get(at + 1 + value.len()..)?.starts_with("</");
-    let is_secret = is_closed && SECRET_NAMES.iter().any(|ending| ends_like(name, ending)) && is_random(value, true);
+    let is_secret = is_closed
+        && is_likely(name)
+        && SECRET_NAMES.iter().any(|ending| ends_like(name, ending))
+        && is_random(value, true);
     is_secret.then_some(Span { start: at + 1, end: at + 1 + value.len(), rule: "assigned-secret" })
 }
 
@@ -101,6 +110,9 @@ enum Name {
 }
 
 fn name_of(name: &str) -> Option<Name> {
+    if !is_likely(name) {
+        return None;
+    }
     let ends = |endings: &[&str]| endings.iter().any(|ending| ends_like(name, ending));
     let is_upper = || name.bytes().all(|byte| is_upper_or_digit(byte) || byte == b'_');
     let n_letters = || name.bytes().filter(u8::is_ascii_alphanumeric).count();
@@ -111,6 +123,13 @@ fn name_of(name: &str) -> Option<Name> {
     } else {
         (ends(VARIABLE_NAMES) && is_upper()).then_some(Name::Variable)
     }
+}
+
+/// Whether the last two letters are those of some name in the lists: nine of ten names are seen off by that.
+fn is_likely(name: &str) -> bool {
+    let mut letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    let (last, before) = (letters.next(), letters.next());
+    before.zip(last).is_some_and(|(before, last)| ENDS.contains(&[before, last]))
 }
 
 /// Whether the letters and digits of a name end so, in any case. Compares from the end, where most names differ.
@@ -171,4 +190,17 @@ fn is_random(value: &str, is_quoted: bool) -> bool {
 fn case_changes(value: &str) -> usize {
     let bytes = value.as_bytes();
     bytes.iter().zip(bytes.iter().skip(1)).filter(|(a, b)| a.is_ascii_uppercase() != b.is_ascii_uppercase()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_lists_is_likely() {
+        for name in SECRET_NAMES.iter().chain(SECRET_HEADERS).chain(VARIABLE_NAMES) {
+            assert!(is_likely(name) && is_likely(&name.to_uppercase()), "{name}");
+        }
+        assert!(!is_likely("timeout_ms") && !is_likely("x") && !is_likely(""));
+    }
 }

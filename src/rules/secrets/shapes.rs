@@ -152,35 +152,42 @@ const SHAPES: &[Shape] = &[
     shape("dynatrace-token", "dt0c01.", is_word_or_dot, 80),
 ];
 
-/// Whether some prefix begins with a pair of bytes: one bit for each of the 65 536.
-static PAIRS: LazyLock<Vec<u64>> = LazyLock::new(|| {
-    let mut pairs = vec![0; 1024];
+/// Whether some prefix may begin with three bytes: one bit for each of 65 536 places that they lead to.
+static BEGINNINGS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut bits = vec![0; 1024];
     for shape in SHAPES {
-        if let [one, two, ..] = shape.prefix.as_bytes() {
-            let (word, bit) = place(*one, *two);
-            if let Some(word) = pairs.get_mut(word) {
+        let (thirds, one, two) = match shape.prefix.as_bytes() {
+            [one, two, three, ..] => (*three..=*three, one, two),
+            [one, two] => (0..=u8::MAX, one, two),
+            [] | [_] => continue,
+        };
+        for three in thirds {
+            let (word, bit) = place(*one, *two, three);
+            if let Some(word) = bits.get_mut(word) {
                 *word |= bit;
             }
         }
     }
-    pairs
+    bits
 });
 
-fn place(one: u8, two: u8) -> (usize, u64) {
-    let pair = usize::from(one) << 8 | usize::from(two);
-    (pair >> 6, 1 << (pair & 63))
+fn place(one: u8, two: u8, three: u8) -> (usize, u64) {
+    let place = (usize::from(one) << 10 ^ usize::from(two) << 5 ^ usize::from(three)) & 0xffff;
+    (place >> 6, 1 << (place & 63))
 }
 
 /// Returns the key of the table that begins at `at`.
 pub fn shaped(text: &str, at: usize) -> Option<Span> {
     let rest = text.as_bytes().get(at..)?;
-    let [one, two, ..] = rest else { return None };
+    let [one, two, three, ..] = rest else { return None };
     // Nearly every word of a text comes here, and few of them begin like a key.
-    let (word, bit) = place(*one, *two);
-    if PAIRS.get(word)? & bit == 0 || !is_start(text, at) {
+    let (word, bit) = place(*one, *two, *three);
+    if BEGINNINGS.get(word)? & bit == 0 || !is_start(text, at) {
         return None;
     }
-    let alike = |shape: &&Shape| shape.prefix.as_bytes().starts_with(&[*one, *two]);
+    // By hand: `starts_with` would call `memcmp` for each row, which is two thirds of the time of a whole scan.
+    let alike =
+        |shape: &&Shape| matches!(shape.prefix.as_bytes(), [first, second, ..] if first == one && second == two);
     for Shape { rule, prefix, class, least } in SHAPES.iter().filter(alike) {
         let Some(body) = rest.strip_prefix(prefix.as_bytes()) else { continue };
         let length = run(body, *class);

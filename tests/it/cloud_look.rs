@@ -1,0 +1,92 @@
+//! `mux doctor`, `status` and `egress` with cloud CLIs that are played by `tests/fake_cli.sh`: what is asked, what is
+//! remembered, and that looking starts nothing.
+
+use crate::bench::{Ran, World, run, tree};
+use fs_err as fs;
+
+/// A world whose claude says its version and then, twice, that it is logged in.
+fn world(name: &str) -> World {
+    let world = World::new(name);
+    let data = world.root.join("data/claude");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("1.stdout"), "2.1.330 (Claude Code)\n").unwrap();
+    for call in [2, 3] {
+        fs::write(data.join(format!("{call}.stdout")), "{\"loggedIn\": true}\n").unwrap();
+    }
+    world.install_cli("claude", &data);
+    // Nothing listens there.
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:9/v1\"\n    model: m\n");
+    world
+}
+
+fn mux(world: &World, args: &[&str]) -> (Ran, String) {
+    let mut command = world.mux();
+    command.args(args);
+    let ran = run(command, b"");
+    let text = String::from_utf8(ran.stdout.clone()).unwrap().replace(world.root.to_str().unwrap(), "~");
+    (ran, text)
+}
+
+/// What the fake was called with, a call a line.
+fn calls(world: &World) -> Vec<String> {
+    let files = tree(&world.root.join("calls")).into_iter().filter(|(name, _)| name.ends_with(".argv"));
+    files.map(|(name, argv)| format!("{name} {}", String::from_utf8(argv).unwrap().replace('\n', " "))).collect()
+}
+
+#[test]
+fn doctor_asks_the_clis_and_status_remembers() {
+    let world = world("doctor_asks");
+    // The first run makes the state directory; without one there is no place to remember.
+    fs::create_dir(world.root.join("state/mux")).unwrap();
+    fs::set_permissions(world.root.join("state/mux"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let line = "claude ~/bin/claude, version 2.1.330, logged in";
+    let (ran, text) = mux(&world, &["doctor"]);
+    assert!(ran.exit == 0 && text.contains(&format!("ok    cloud    {line}\n")), "{}", ran.report());
+    assert_eq!(calls(&world), ["claude.1.argv --version ", "claude.2.argv auth status "]);
+    let before = tree(&world.root);
+    let (ran, text) = mux(&world, &["status"]);
+    assert!(text.contains(&format!("provider: {line}\n")), "{}", ran.report());
+    assert!(text.contains("budget: 50 of 50 cloud calls left today, 0.00 USD spent, no limit in dollars\n"), "{text}");
+    assert_eq!(tree(&world.root), before, "status starts nothing and writes nothing");
+    mux(&world, &["doctor"]);
+    assert_eq!(calls(&world).last().unwrap(), "claude.3.argv auth status ", "the version is known");
+}
+
+#[test]
+fn offline_no_cli_is_started_not_even_for_its_version() {
+    let world = world("doctor_offline");
+    let mut command = world.mux();
+    command.args(["doctor"]).env("MUX_OFFLINE", "1");
+    let ran = run(command, b"");
+    let text = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert!(ran.exit == 1 && text.contains("login unknown; not used: local only\n"), "{}", ran.report());
+    assert_eq!(calls(&world), [""; 0]);
+}
+
+#[test]
+fn egress_lists_and_prunes_what_was_recorded() {
+    let world = world("egress");
+    let before = tree(&world.root);
+    assert_eq!(mux(&world, &["egress"]).1, "nothing was sent\n");
+    assert_eq!(tree(&world.root), before, "looking makes nothing");
+    let file = world.root.join("state/mux/egress.jsonl");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::set_permissions(file.parent().unwrap(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let sent = r#"{"event":"sent","schema":1,"id":"R.1","run_id":"R","ts":"2026-01-02T03:04:05.000Z","provider":"codex","step":"advice","scope":"prompt","reason":"verify_failed","bytes":1234,"sha256":"2cf24dba5fb0a30e","files":[{"path":"a.py","bytes":7,"sha256":"ab"}],"may_read":null,"exact":true}"#;
+    let ended = r#"{"event":"ended","schema":1,"id":"R.1","ts":"2026-01-02T03:04:06.000Z","outcome":"ok","usd":0.5,"duration_ms":9}"#;
+    fs::write(&file, format!("{sent}\n{ended}\n")).unwrap();
+    let expected = "\
+2026-01-02T03:04:05.000Z R codex advice verify_failed
+  sent: 1.2 kB, sha256 2cf24dba5fb0…, scope prompt; ok, 0.5000 USD
+  file: a.py, 7 B
+total: 1 call, 1.2 kB sent by mux
+  codex: 1 call, 1.2 kB
+cost: 0.5000 USD for the 1 of 1 call whose price is known
+not counted: the system prompt that each CLI adds itself, 15 to 50 kB a call, is unknown to mux
+";
+    assert_eq!(mux(&world, &["egress"]).1, expected);
+    assert_eq!(mux(&world, &["egress", "--since", "1s"]).1, "nothing was sent\n");
+    let (ran, text) = mux(&world, &["egress", "--prune", "1s"]);
+    assert!(text.starts_with("forgotten: 1 call before "), "{}", ran.report());
+    assert_eq!((mux(&world, &["egress"]).1.as_str(), fs::read(&file).unwrap().len()), ("nothing was sent\n", 0));
+}
