@@ -227,7 +227,7 @@ fn look_at<'a>(
                 Now::There(_, mode) if mode & 0o222 == 0 && by == By::Reply => {
                     return Err(Cause::refused(path, Found::ReadOnly));
                 }
-                now => now.in_style(after.as_deref()),
+                now @ (Now::There(..) | Now::Absent | Now::Other) => now.in_style(after.as_deref()),
             }
         } else {
             None
@@ -434,7 +434,7 @@ impl Unfinished {
 
 /// A journal that was left open.
 pub enum Leftover {
-    Unfinished(Unfinished),
+    Unfinished(Box<Unfinished>),
     /// Its name; written by another version of mux, or damaged.
     Unreadable(String),
 }
@@ -447,7 +447,7 @@ pub enum Leftover {
 pub fn leftovers(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Leftover)) -> Result<(), Cause> {
     journal::orphans(runs, purpose, &mut |orphan| {
         each(match orphan {
-            Orphan::Planned(journal, plan) => Leftover::Unfinished(Unfinished { journal, plan }),
+            Orphan::Planned(journal, plan) => Leftover::Unfinished(Box::new(Unfinished { journal, plan: *plan })),
             Orphan::Unreadable(name) => Leftover::Unreadable(name),
         });
     })
