@@ -579,6 +579,39 @@ fn a_killed_run_is_kept_and_can_be_undone() {
 }
 
 #[test]
+fn a_run_that_is_killed_once_it_has_journaled_is_rolled_back() {
+    let bench = Bench::new();
+    bench.sh("git init -q; printf 'old' > a; mkdir -p dir/sub; git add .");
+    let old = bench.tree();
+    let runs = bench.state.runs();
+    for is_closed in [false, true] {
+        let (dir, run_dir) = (bench.dir(), bench.run_dir());
+        let snapshot = before(&bench.house(), &dir, &run_dir, &never()).unwrap();
+        let (marker, id) = (run_dir.with_extension("snapshot"), run_dir.file_name().unwrap().to_str().unwrap());
+        let says = fs::read(&marker).unwrap();
+        let store = fs::read_dir(bench.state.snapshots()).unwrap().next().unwrap().unwrap().path();
+        let manifest = fs::read(store.join(id)).unwrap();
+        bench.sh("printf 'new' > a; printf 'new' > b; rm -r dir");
+        std::mem::forget(after(snapshot, &dir, &never()).unwrap().applied);
+        // As a kill leaves it: files of the same content, whose locks are lost.
+        let journal = runs.join(format!("{id}.undo-1"));
+        let plan = fs::read(&journal).unwrap();
+        fs::remove_file(&journal).unwrap();
+        fs::write(&journal, plan).unwrap();
+        if !is_closed {
+            fs::write(marker, says).unwrap();
+            fs::write(store.join(id), manifest).unwrap();
+        }
+        let healed: Vec<_> = heal::heal(&runs).unwrap().into_iter().map(|one| one.state).collect();
+        let back = Healed::RolledBack(RollBack { restored: 2, left: vec![] });
+        let want = if is_closed { vec![back] } else { vec![back, Healed::Kept { beyond: vec![] }] };
+        assert_eq!(healed, want);
+        same(&bench.tree(), &old, "rolled back");
+        assert_eq!(heal::heal(&runs).unwrap(), []);
+    }
+}
+
+#[test]
 fn a_snapshot_that_was_never_whole_or_whose_directory_is_away_does_no_harm() {
     let bench = Bench::new();
     let runs = bench.state.runs();
