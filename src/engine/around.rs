@@ -5,6 +5,9 @@
 //! snapshot open, and the next command keeps what it finds, as a run that can be undone: which of the changes are the
 //! user's since, nobody could tell.
 
+#[cfg(test)]
+mod tests;
+
 use crate::engine::run::House;
 use crate::rules::{diff, names};
 use crate::sys::disk::{self, Applied, Folders, Foreign, Gone, Moded, WorkDir};

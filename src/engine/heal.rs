@@ -124,7 +124,7 @@ pub fn report(runs: &Path) -> Result<Vec<Leavings>, Error> {
     Ok(found)
 }
 
-fn collect(runs: &Path, purpose: Purpose, end: fn(Unfinished) -> State) -> Result<Vec<Leavings>, Error> {
+fn collect(runs: &Path, purpose: Purpose, end: fn(Box<Unfinished>) -> State) -> Result<Vec<Leavings>, Error> {
     let mut found = Vec::new();
     disk::leftovers(runs, purpose, &mut |leftover| {
         found.push(match leftover {

@@ -127,12 +127,13 @@ fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Kept), 
             Ok(_) | Err(_) => return Err(error),
         },
     };
-    if n_files == 0 {
+    let kept = disk::kept(&results.run(&run_id)?);
+    let kept = kept.context(ErrorKind::Io, || format!("cannot read what run {run_id} kept for an undo"))?;
+    // A provider may have changed nothing but directories.
+    if n_files == 0 && kept.is_none() {
         let what = format!("run {run_id} wrote no files: there is nothing to undo");
         return Err(Error::new(ErrorKind::Usage, what));
     }
-    let kept = disk::kept(&results.run(&run_id)?);
-    let kept = kept.context(ErrorKind::Io, || format!("cannot read what run {run_id} kept for an undo"))?;
     let pruned = || {
         let what = format!("cannot undo run {run_id}: what it kept for an undo was pruned");
         Error::new(ErrorKind::Usage, what)

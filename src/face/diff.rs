@@ -26,9 +26,16 @@ pub fn run(
     for healed in heal::heal(&house.state.runs())? {
         watcher.event(&Event::Note(&healed.to_string()));
     }
-    let line = look::find(&look::look(house, project)?.ledger, id)?;
-    let run_id = Row::parse(&line).map(|row| row.run_id.into_owned()).unwrap_or_default();
-    let Some(diff) = Results::at(house.state.runs()).read(&run_id, Part::Diff)? else {
+    let results = Results::at(house.state.runs());
+    let run_id = match look::find(&look::look(house, project)?.ledger, id) {
+        Ok(line) => Row::parse(&line).map(|row| row.run_id.into_owned()).unwrap_or_default(),
+        // A run that was killed has no record, and a diff where a provider had written until then.
+        Err(error) => match results.read(&id.to_ascii_uppercase(), Part::Diff) {
+            Ok(Some(_)) => id.to_ascii_uppercase(),
+            Ok(None) | Err(_) => return Err(error),
+        },
+    };
+    let Some(diff) = results.read(&run_id, Part::Diff)? else {
         let error =
             Error::new(Kind::Usage, format!("run {run_id} has no diff: it wrote no files, or its data was pruned"));
         return Err(error.hint("`mux log` shows what each run did"));

@@ -20,8 +20,6 @@ mod keep;
 mod manifest;
 mod objects;
 mod prune;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 pub use prune::{Limits, prune};
@@ -206,11 +204,6 @@ impl Snapshot {
         before.write(&store.join(run_id(&places))).map_err(|error| NoSnapshot::os(&error))?;
         let open = open(&git, &places).map_err(|error| NoSnapshot::os(&error))?;
         Ok(Snapshot { git, places, store, open, before })
-    }
-
-    /// Returns the directory that this is a snapshot of.
-    pub fn work_dir(&self) -> &Path {
-        &self.places.work_dir
     }
 
     /// Returns the directory of the run.

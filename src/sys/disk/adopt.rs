@@ -76,9 +76,9 @@ pub fn adopt(dir: &WorkDir, run_dir: &Path, files: &[Foreign], folders: Folders)
     }
     let mut journal = Journal::create(run_dir)?;
     plan.temp = journal.temp();
-    let placed = images.iter().enumerate().filter_map(|(index, image)| Some((index, image.as_ref()?)));
-    let mut placed = placed.map(|(index, image)| journal.adopt(index, image));
-    let written = placed.try_for_each(|done| done).and_then(|()| journal.sync_images());
+    let mut images = images.iter().enumerate().filter_map(|(index, image)| Some((index, image.as_ref()?)));
+    let brought = images.try_for_each(|(index, image)| journal.adopt(index, image));
+    let written = brought.and_then(|()| journal.sync_images());
     if let Err(cause) = written.and_then(|()| journal.write(&plan)) {
         let _ = journal.remove(plan.steps.len());
         return Err(cause);
@@ -97,7 +97,7 @@ fn look(walk: &mut Walk<'_>, path: &str) -> Result<(Now, u64), Cause> {
     }
     let now = match tree::now(walk.fd(), name, path)? {
         Now::Other => Now::Absent,
-        now => now,
+        now @ (Now::There(..) | Now::Absent) => now,
     };
     let stat = rustix::fs::statat(walk.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
     let size = stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
@@ -110,7 +110,7 @@ fn step(path: &str, before: &Now, now: &Now, size: u64) -> Option<FileOp> {
         (Now::There(old, old_mode), Now::There(new, mode)) if old == new => {
             let (before, after) = (tree::with_mode(old, *old_mode), tree::with_mode(new, *mode));
             let is_changed = old_mode != mode;
-            is_changed.then(|| FileOp { path, op: Op::Change, before: Some(before), after: Some(after), bytes: size })
+            is_changed.then_some(FileOp { path, op: Op::Change, before: Some(before), after: Some(after), bytes: size })
         }
         (Now::There(old, _), Now::There(new, _)) => {
             let (before, after) = (Some(old.clone()), Some(new.clone()));

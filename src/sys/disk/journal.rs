@@ -272,7 +272,7 @@ pub enum Purpose {
 
 /// An open journal that no living run holds.
 pub(super) enum Orphan {
-    Planned(Journal, Plan),
+    Planned(Journal, Box<Plan>),
     /// Complete, but not of a kind that this mux understands.
     Unreadable(String),
 }
@@ -328,7 +328,7 @@ fn orphan(runs: &Path, run_id: String, number: u32, purpose: Purpose) -> Result<
         return Ok(None);
     }
     match plan {
-        Some(plan) => Ok(Some(Orphan::Planned(journal, plan))),
+        Some(plan) => Ok(Some(Orphan::Planned(journal, Box::new(plan)))),
         None if text.ends_with(b"}\n") => Ok(Some(Orphan::Unreadable(journal.name))),
         None => {
             if purpose == Purpose::Heal {

@@ -198,7 +198,7 @@ impl Kept {
         for path in &self.plan.dirs {
             if walk.enter(path)? {
                 let stat = rustix::fs::fstat(walk.fd()).map_err(Cause::os("look at", path))?;
-                gone.push(Gone { path: path.clone(), mode: stat.st_mode & tree::WHOLE.as_raw_mode() });
+                gone.push(Gone { path: path.clone(), mode: stat.st_mode & tree::BITS });
             }
         }
         Ok(gone)
@@ -238,5 +238,5 @@ fn dir_mode(walk: &mut Walk<'_>, path: &str) -> Result<Option<RawMode>, Cause> {
         Err(cause) => return Err(cause),
     }
     let stat = rustix::fs::fstat(walk.fd()).map_err(Cause::os("look at", path))?;
-    Ok(Some(stat.st_mode & tree::WHOLE.as_raw_mode()))
+    Ok(Some(stat.st_mode & tree::BITS))
 }

@@ -328,7 +328,7 @@ fn set_mode(walk: &mut Walk<'_>, path: &str, from: Option<RawMode>, to: RawMode)
         Ok(false) | Err(Cause::Refused { .. }) => return Ok(()),
         Err(cause) => return Err(cause),
     }
-    let is = rustix::fs::fstat(walk.fd()).map_err(&fails)?.st_mode & tree::WHOLE.as_raw_mode();
+    let is = rustix::fs::fstat(walk.fd()).map_err(&fails)?.st_mode & tree::BITS;
     if is == to || from.is_some_and(|from| from != is) {
         return Ok(());
     }

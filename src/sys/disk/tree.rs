@@ -62,6 +62,8 @@ const CREATE: OFlags =
 /// Read, write and execute: the part of a mode that new content inherits. Not set-user-id, for the same reason for which
 /// the kernel drops it on a write.
 pub(super) const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
+/// The permissions in a mode, without the type of the file. Not `Mode::all()`, which has every bit.
+pub(super) const BITS: RawMode = 0o7777;
 /// All of a mode: what a file gets back that was taken out of the tree.
 pub(super) const WHOLE: Mode = Mode::all();
 
@@ -216,7 +218,7 @@ pub(super) fn see(dir: BorrowedFd<'_>, name: &str, path: &str) -> Result<Now, Ca
 /// Says what a name stands for, and refuses all but a regular file.
 pub(super) fn strict(dir: BorrowedFd<'_>, name: &str, path: &str) -> Result<Now, Cause> {
     match look(dir, name, path)? {
-        Some((file, stat)) => Ok(Now::There(hash(&file, path)?, stat.st_mode & WHOLE.as_raw_mode())),
+        Some((file, stat)) => Ok(Now::There(hash(&file, path)?, stat.st_mode & BITS)),
         None => Ok(Now::Absent),
     }
 }

@@ -85,9 +85,18 @@ fn is_same(old: Option<&Entry>, new: Option<&Entry>) -> bool {
         (Kind::Unkept, Kind::Unkept) => old.stamp == new.stamp,
         (Kind::Special, Kind::Special) => old.stamp.inode == new.stamp.inode,
         (Kind::Repository, Kind::Repository) => true,
-        // Files were compared by their contents.
-        (Kind::Own | Kind::Lent, _) => false,
-        (Kind::Dir | Kind::Link | Kind::Bulk | Kind::Unkept | Kind::Special | Kind::Repository, _) => false,
+        // Files were compared by their contents; others are of another kind now.
+        (
+            Kind::Own
+            | Kind::Lent
+            | Kind::Dir
+            | Kind::Link
+            | Kind::Bulk
+            | Kind::Unkept
+            | Kind::Special
+            | Kind::Repository,
+            _,
+        ) => false,
     }
 }
 

@@ -232,7 +232,7 @@ mod tests {
             kind: *kind,
             stamp,
             region: u32::try_from(region % 2).unwrap(),
-            text: vec![region as u8; region * 40],
+            text: vec![7; region * 40],
         };
         let manifest = Manifest {
             taken: -5,

@@ -49,7 +49,7 @@ impl Objects<'_> {
         // Not `check-ignore` with the index: it would say nothing of a directory that holds one file of the index.
         let args = ["check-ignore", "--no-index", "-z", "--stdin"];
         let asked = self.git.ask(&self.at(region), &args, Some(stdin), stop, &mut |bytes| out.extend_from_slice(bytes));
-        if !answered(asked)? {
+        if !answered(&asked)? {
             return Ok(HashSet::new());
         }
         Ok(out.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(|path| above(region, path)).collect())
@@ -63,7 +63,8 @@ impl Objects<'_> {
         let mut args = [&PLAIN[..], &["ls-files", "-s", "-z", "--"]].concat();
         args.extend(named.unwrap_or_default());
         let mut out = Vec::new();
-        if !answered(self.git.ask(&self.at(region), &args, None, stop, &mut |bytes| out.extend_from_slice(bytes)))? {
+        let asked = self.git.ask(&self.at(region), &args, None, stop, &mut |bytes| out.extend_from_slice(bytes));
+        if !answered(&asked)? {
             return Ok(Index::new());
         }
         let lines = out.split(|byte| *byte == 0).filter_map(|line| {
@@ -82,7 +83,7 @@ impl Objects<'_> {
         let mut out = Vec::new();
         let args = ["rev-parse", "--show-object-format"];
         let asked = self.git.ask(&self.at(region), &args, None, stop, &mut |bytes| out.extend_from_slice(bytes));
-        let is_long = answered(asked)? && out.trim_ascii() == b"sha256";
+        let is_long = answered(&asked)? && out.trim_ascii() == b"sha256";
         Ok(if is_long { "sha256" } else { "sha1" }.to_string())
     }
 
@@ -92,7 +93,7 @@ impl Objects<'_> {
         let mut out = Vec::new();
         let args = [&PLAIN[..], &["cat-file", "--batch-check=%(objectname)"]].concat();
         let asked = self.git.ask(&self.at(region), &args, Some(stdin), stop, &mut |bytes| out.extend_from_slice(bytes));
-        if !answered(asked)? {
+        if !answered(&asked)? {
             return Ok(HashSet::new());
         }
         // An object that is missing is answered with its id and that word.
@@ -160,7 +161,7 @@ impl Objects<'_> {
                 self.git.ask(&self.at(region), &[PLAIN[0], "cat-file", "--batch"], Some(stdin), stop, &mut on)
             }
         };
-        answered(asked)?;
+        answered(&asked)?;
         failed.map_or(Ok(batch.whole), |error| Err(NoSnapshot::os(&error)))
     }
 
@@ -202,7 +203,7 @@ pub(super) enum Source<'a> {
 }
 
 /// Whether git answered; one that was stopped is the end.
-fn answered(asked: Result<(), Unanswered>) -> Result<bool, NoSnapshot> {
+fn answered(asked: &Result<(), Unanswered>) -> Result<bool, NoSnapshot> {
     match asked {
         Ok(()) => Ok(true),
         Err(Unanswered::Failed { .. }) => Ok(false),

@@ -68,3 +68,56 @@ fn weigh(dir: &Path) -> u64 {
     });
     bytes.sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fs_err as fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    const NOW: u64 = 1_795_402_440_000;
+
+    /// Makes a store that was used some hours ago.
+    fn store(stores: &Path, name: &str, hours: u64, bytes: usize) {
+        fs::create_dir_all(stores.join(name).join("sha1")).unwrap();
+        fs::write(stores.join(name).join("sha1/object"), vec![0; bytes]).unwrap();
+        fs::write(stores.join(name).join(PROBE), "").unwrap();
+        age(&stores.join(name).join(PROBE), hours);
+    }
+
+    fn age(path: &Path, hours: u64) {
+        let times = std::fs::FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_millis(NOW - hours * EVERY_MS));
+        fs::File::options().write(true).open(path).unwrap().file().set_times(times).unwrap();
+    }
+
+    #[test]
+    fn old_stores_go_then_the_oldest_until_the_rest_is_few_and_light() {
+        let root = std::env::temp_dir().join(format!("mux-stores-{}", std::process::id()));
+        let (stores, runs) = (root.join("snapshots"), root.join("runs"));
+        fs::create_dir_all(&runs).unwrap();
+        let limits = Limits { days: 30, bytes: 1000, stores: 3 };
+        let left = || {
+            let names = fs::read_dir(&stores).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            sorted(names.filter(|name| name != ".pruned").collect::<Vec<_>>())
+        };
+        assert_eq!(prune(&stores, &runs, Utc(NOW), limits), 0, "no stores at all");
+        for (name, hours, bytes) in [("old", 31 * 24, 1), ("open", 40 * 24, 1), ("heavy", 20, 900), ("a", 10, 200)] {
+            store(&stores, name, hours, bytes);
+        }
+        store(&stores, "busy", 0, 5000);
+        fs::write(stores.join("open/01RUN"), "a manifest").unwrap();
+        fs::write(runs.join("01RUN.snapshot"), "").unwrap();
+        assert_eq!(prune(&stores, &runs, Utc(NOW), limits), 3);
+        assert_eq!(left(), ["busy", "open"], "what is used now and what is to be healed stay, whatever they weigh");
+        for (name, hours) in [("b", 5), ("c", 4), ("d", 3)] {
+            store(&stores, name, hours, 1);
+        }
+        fs::remove_dir_all(stores.join("busy")).unwrap();
+        age(&stores.join(".pruned"), 0);
+        assert_eq!(prune(&stores, &runs, Utc(NOW), limits), 0, "not twice within the hour");
+        age(&stores.join(".pruned"), 1);
+        assert_eq!(prune(&stores, &runs, Utc(NOW), limits), 1);
+        assert_eq!(left(), ["c", "d", "open"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -176,8 +176,8 @@ impl Walk<'_> {
             if bulk.contains(&path) {
                 self.fingerprint(&path, region, objects)?;
             } else {
-                let depth = u32::try_from(path.iter().filter(|byte| **byte == b'/').count()).unwrap_or(DEEPEST);
-                self.dir(&mut path, region, depth + 1)?;
+                let depth = u32::try_from(path.split(|byte| *byte == b'/').count()).unwrap_or(DEEPEST);
+                self.dir(&mut path, region, depth)?;
             }
         }
         Ok(())
