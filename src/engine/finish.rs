@@ -5,7 +5,7 @@ use crate::engine::attempt::local_change::Changed;
 use crate::engine::connect::Connected;
 use crate::engine::heal;
 use crate::engine::judge::take_back;
-use crate::engine::outcome::{Outcome, exit_code};
+use crate::engine::outcome::{Outcome, exit_code, is_unwritable};
 use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
@@ -71,7 +71,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     });
     let exit = match signal {
         Some(signal) if !accepted => 128 + signal,
-        Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, course.attempts.len()),
+        Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, &course.attempts),
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
     prune(&course.house, &course.prepared.settings.config);
@@ -238,6 +238,11 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     hints.extend(connected.hint.clone().filter(|_| *reason == Reason::LocalDown));
     if matches!(reason, Reason::VerifyFailed) {
         hints.push(format!("the last try is kept: `mux diff {}` shows it", course.run_id));
+    }
+    if is_unwritable(&course.attempts) {
+        hints.push(
+            "look at free space, quota and permissions of the work directory and the state directory".to_string(),
+        );
     }
     let overflow =
         course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));

@@ -4,7 +4,7 @@ use crate::rules::context::Why;
 use crate::words::changes::{FileOp, Op};
 use crate::words::error::Error;
 use crate::words::record::RunRecord;
-use crate::words::task::{Asked, Kind, Proof, Reason, Refusal};
+use crate::words::task::{Asked, Attempt, Failure, Kind, Proof, Reason, Refusal};
 use std::path::PathBuf;
 
 /// A finished run, success or not.
@@ -59,10 +59,14 @@ impl Outcome {
     }
 }
 
-/// Returns the exit code of a run that ended by a decision: 0 done, 1 not done, 4 when policy allowed no attempt at all.
-pub fn exit_code(accepted: bool, reason: &Reason, refused: Option<Refusal>, asked: Asked, attempts: usize) -> u8 {
+/// Returns the exit code of a run that ended by a decision: 0 done, 1 not done, 3 when the files could not be written,
+/// which no other try and no other model mends, 4 when policy allowed no attempt at all.
+pub fn exit_code(accepted: bool, reason: &Reason, refused: Option<Refusal>, asked: Asked, attempts: &[Attempt]) -> u8 {
     if accepted {
         return u8::from(*reason == Reason::LowConfidence);
+    }
+    if is_unwritable(attempts) {
+        return 3;
     }
     let by_policy = match refused {
         Some(
@@ -76,5 +80,47 @@ pub fn exit_code(accepted: bool, reason: &Reason, refused: Option<Refusal>, aske
         Some(Refusal::NoProvider | Refusal::Deadline | Refusal::Canceled) | None => false,
     };
     let cloud_only = !matches!(asked, Asked::Auto | Asked::Local);
-    if by_policy && cloud_only && attempts == 0 { 4 } else { 1 }
+    if by_policy && cloud_only && attempts.is_empty() { 4 } else { 1 }
+}
+
+/// Whether the last try failed because files could not be written: a full disk, a read-only directory.
+pub fn is_unwritable(attempts: &[Attempt]) -> bool {
+    attempts.last().is_some_and(|attempt| matches!(attempt.failure, Some(Failure::Disk { .. })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::task::{FailureClass, Route};
+    use std::collections::BTreeMap;
+
+    #[track_caller]
+    fn check(failure: Failure, exit: u8) {
+        let reason = Reason::LocalFailed(failure.class());
+        let attempt = Attempt {
+            route: Route::Local,
+            model: "m".into(),
+            argv: Vec::new(),
+            duration_ms: 1,
+            ttft_ms: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+            tokens_per_sec: None,
+            failure: Some(failure),
+            verdict: None,
+            confidence: None,
+            signals: BTreeMap::new(),
+            cost_usd: None,
+        };
+        assert_eq!(exit_code(false, &reason, Some(Refusal::NoProvider), Asked::Auto, &[attempt]), exit);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_an_io_error_and_what_the_model_did_is_a_result() {
+        check(Failure::Disk { why: "No space left on device".into() }, 3);
+        check(Failure::Empty, 1);
+        check(Failure::Server { message: "out of memory".into() }, 1);
+        let reason = Reason::LocalFailed(FailureClass::Server);
+        assert_eq!(exit_code(false, &reason, Some(Refusal::LocalOnly), Asked::Cloud, &[]), 4);
+    }
 }

@@ -8,8 +8,11 @@
 
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Failure, Phase, Refusal};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use fs_err::{self as fs, File, OpenOptions};
+use std::fs::DirBuilder;
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -80,7 +83,7 @@ impl Drop for Ticket {
 /// directory that cannot be used permits nothing, since then nothing would bound the restarts.
 pub fn claim_restart(dir: &Path, now_ms: u64) -> bool {
     let claim = || -> io::Result<bool> {
-        fs::create_dir_all(dir)?;
+        make_dir(dir)?;
         let mut stamp = open(&dir.join("restart"))?;
         if !lock(&stamp, &Stop::at(Instant::now() + LOCK_WAIT))? {
             return Ok(false);
@@ -104,7 +107,7 @@ fn take(lane: &Path, stop: &Stop) -> io::Result<Option<(u64, Vec<u64>, Ticket)>>
     let guard = match open(&lane.join("lock")) {
         Ok(guard) => guard,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(lane)?;
+            make_dir(lane)?;
             open(&lane.join("lock"))?
         }
         Err(error) => return Err(error),
@@ -126,7 +129,7 @@ fn take(lane: &Path, stop: &Stop) -> io::Result<Option<(u64, Vec<u64>, Ticket)>>
         }
     });
     let path = lane.join(name(number));
-    let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.try_lock().map_err(io::Error::from)?;
     Ok(Some((number, numbers, Ticket { held: Some((path, file)) })))
 }
@@ -151,7 +154,12 @@ fn lock(file: &File, stop: &Stop) -> io::Result<bool> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Makes a directory that is the user's alone, whatever the umask.
+fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn waited(since: Instant) -> u64 {
@@ -165,6 +173,7 @@ fn name(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
 
@@ -233,6 +242,14 @@ mod tests {
         order.retain(|event| *event != (2, 1));
         assert_eq!(order, [(1, 0), (2, 0)]);
         assert_eq!(dir.tickets(), 0);
+    }
+
+    #[test]
+    fn a_lane_and_its_files_are_the_users_alone() {
+        let dir = Dir::new("private");
+        let _ticket = free(&dir, 1);
+        let mode = |path: &str| fs::metadata(dir.0.join(path)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!([mode("a"), mode("a/lock"), mode("a/ticket-0")], [0o700, 0o600, 0o600]);
     }
 
     #[test]
