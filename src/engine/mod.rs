@@ -6,6 +6,7 @@ pub mod connect;
 pub mod doctor;
 pub mod finish;
 pub mod gather;
+pub mod gathered;
 pub mod heal;
 pub mod judge;
 pub mod listing;

@@ -50,6 +50,8 @@ pub struct PlannedFile {
     pub path: String,
     pub bytes: usize,
     pub why: Why,
+    /// Which lines, where not all of them.
+    pub lines: Option<String>,
 }
 
 impl Outcome {

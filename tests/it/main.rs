@@ -10,6 +10,7 @@
 
 mod bench;
 mod evil;
+mod fixes;
 mod kill;
 mod mask;
 mod record;

@@ -66,4 +66,5 @@ scenarios! {
     _051_a_test_that_was_green_before_makes_it_failed,
     _060_a_class_is_found_with_its_tests,
     _061_what_mux_found_is_left_out_before_giving_up,
+    _062_a_file_larger_than_the_window_is_not_rewritten,
 }
