@@ -310,7 +310,7 @@ impl Known<'_> {
 }
 
 /// Ranks files by what the task says; `defines` goes with `paths`, and what it lacks defines nothing. The best first:
-/// sources before tests, by points, beside a shown file, by depth, by path; then the tests of what is shown, to be
+/// sources before tests, by points, beside a shown file, by what the task says first, by depth, by path; then the tests of what is shown, to be
 /// created or found. Files that nothing speaks for, and those that are shown already, are not in the list.
 pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
     let all_defines = defines.iter().copied().chain(std::iter::repeat(Defines::default()));
@@ -333,11 +333,11 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
         .collect();
     let mut ranked = Vec::new();
     for file in files.iter().filter(|file| !known.shows(file.path)) {
-        let (points, best) = speak(file, &signs);
+        let (points, first, best) = speak(file, &signs);
         if points > 0 {
             let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(file.path));
             let depth = file.path.matches('/').count();
-            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, depth, file.path, best));
+            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, first, depth, file.path, best));
         }
     }
     // Where one file is surely meant, those that merely have a `parse` too are not.
@@ -366,9 +366,10 @@ struct Sign<'a> {
     by_name: bool,
 }
 
-/// Returns the points of a file, and its best reason with what that is worth.
-fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, Option<(u32, Why)>) {
-    let mut points = 0;
+/// Returns the points of a file, the first name of the task that speaks for it, and its best reason with what that is
+/// worth.
+fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, usize, Option<(u32, Why)>) {
+    let (mut points, mut first) = (0, usize::MAX);
     let mut best: Option<(u32, Why)> = None;
     for Sign { name, index, by_definition, by_name } in signs {
         let (defining, called) = if name.is_telling { (60, 50) } else { (30, 20) };
@@ -378,12 +379,13 @@ fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, Option<(u32, Why)>) {
         ];
         for (_, worth, why) in reasons.into_iter().filter(|(holds, ..)| *holds) {
             points += worth;
+            first = first.min(*index);
             if best.as_ref().is_none_or(|(most, _)| worth > *most) {
                 best = Some((worth, why(name.text.clone())));
             }
         }
     }
-    (points, best)
+    (points, first, best)
 }
 
 fn add_tests<'a>(list: &mut Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) {
@@ -579,6 +581,13 @@ mod tests {
         check_rank("fix load_all", &files, &[], false, &paths(["z.rs", "a/x.rs", "b/x.rs", "a/c/x.rs"]));
         check_rank("fix load_all", &files, &["b/y.rs"], false, &paths(["b/x.rs", "z.rs", "a/x.rs", "a/c/x.rs"]));
         check_rank("fix load_all", &files, &["z.rs"], false, &paths(["z.rs", "a/x.rs", "b/x.rs", "a/c/x.rs"])[1..]);
+    }
+
+    #[test]
+    fn what_the_task_says_first_comes_first() {
+        let files = [("a/errors.py", "BadName"), ("b/text.py", "valid_name")];
+        let want = [("b/text.py", "defines `valid_name`"), ("a/errors.py", "defines `BadName`")];
+        check_rank("Let valid_name raise BadName", &files, &[], true, &want);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod bench;
 mod evil;
 mod fixes;
 mod kill;
+mod many;
 mod mask;
 mod record;
 mod replay;
