@@ -11,7 +11,7 @@ use crate::engine::outcome::{Outcome, Plan};
 use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
 use crate::engine::{finish, heal};
-use crate::rules::form::History;
+use crate::rules::form::{Histories, History};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
@@ -153,7 +153,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local);
     let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
     let history = match (prepared.kind, &connected.model) {
-        (Kind::Change, Some(model)) => history(house, &prepared, &model.server.model),
+        (Kind::Change, Some(model)) => history(house, &prepared, model, stop),
         (Kind::Change | Kind::Answer | Kind::Undo, _) => History::default(),
     };
     let mut course = Course {
@@ -196,14 +196,19 @@ fn fit(model: &LocalModel, prepared: &mut Prepared, task: &str, stop: &Stop) -> 
 
 /// Counts what the ledger says of the model. One that cannot be read says nothing: the run is recorded at its end or
 /// says why it is not.
-fn history(house: &House<'_>, prepared: &Prepared, model: &str) -> History {
+fn history(house: &House<'_>, prepared: &Prepared, model: &LocalModel, stop: &Stop) -> History {
     let config = &prepared.settings.config;
-    let mut history = History::default();
+    let mut histories = Histories::default();
     let _ = finish::ledger(house.state, config).recent(config.ledger.summary_window as usize, &mut |row| {
-        history.add_line(row.line, model);
-        !history.is_full()
+        histories.add_line(row.line);
+        true
     });
-    history
+    // A server with one model answers whatever name it is asked by, and the ledger has the name that it answers by.
+    let answering = |asked: &str| match histories.of(asked) {
+        None if !histories.is_empty() => model.only(stop).and_then(|only| histories.of(&only)),
+        known => known,
+    };
+    answering(&model.server.model).unwrap_or_default()
 }
 
 impl Course<'_> {

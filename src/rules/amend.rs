@@ -82,6 +82,14 @@ fn resolve(edit: &Edit<'_>, expect: &Expect<'_>, set: &mut ChangeSet) -> Result<
         (Some((shown, _)), None) => *shown,
         (_, _) => match target {
             Some(target) => target,
+            // `FILE: Ledger.largest` is what the edit is about, and no file: its lines say which one is meant.
+            None if language(path).is_none() => match by_content(&edit.what, expect) {
+                Ok(meant) => {
+                    note(set, format!("the reply says `{}`; taken as `{meant}`, which holds its lines", quote(path)));
+                    return Ok(meant);
+                }
+                Err(_) => return Ok(path.to_owned()),
+            },
             None => return Ok(path.to_owned()),
         },
     };

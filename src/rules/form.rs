@@ -7,6 +7,7 @@
 use crate::rules::prompt::estimate_tokens;
 use crate::words::task::{Attempt, Failure, Form};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Files up to here are cheap to repeat.
 const SHORT_LINES: usize = 60;
@@ -41,6 +42,10 @@ pub struct History {
     pub whole: Tally,
     pub edits: Tally,
 }
+
+/// Histories by the name that a model answers by.
+#[derive(Debug, Default)]
+pub struct Histories(BTreeMap<String, History>);
 
 /// Returns the form to ask for.
 pub fn choose(size: Size, history: &History) -> Form {
@@ -79,9 +84,9 @@ impl Tally {
     }
 }
 
-impl History {
-    /// Counts the tries of a model in a ledger line. Lines come newest first; one of another version counts nothing.
-    pub fn add_line(&mut self, line: &str, model: &str) {
+impl Histories {
+    /// Counts the tries in a ledger line. Lines come newest first; one of another version counts nothing.
+    pub fn add_line(&mut self, line: &str) {
         #[derive(Deserialize)]
         struct Tries {
             attempts: Vec<Attempt>,
@@ -91,11 +96,23 @@ impl History {
             return;
         }
         let Ok(Tries { attempts }) = serde_json::from_str(line) else { return };
-        for attempt in attempts.iter().filter(|attempt| attempt.model == model) {
-            self.add(attempt);
+        for attempt in &attempts {
+            self.0.entry(attempt.model.clone()).or_default().add(attempt);
         }
     }
 
+    /// Returns whether there is any history at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the history of a model; `None` for one that has none.
+    pub fn of(&self, model: &str) -> Option<History> {
+        self.0.get(model).copied()
+    }
+}
+
+impl History {
     /// Counts one try.
     pub fn add(&mut self, attempt: &Attempt) {
         let came = match &attempt.failure {
@@ -112,11 +129,6 @@ impl History {
             tally.tries += 1;
             tally.right += u32::from(is_right);
         }
-    }
-
-    /// Returns whether nothing more could count.
-    pub fn is_full(&self) -> bool {
-        self.whole.tries >= MOST && self.edits.tries >= MOST
     }
 }
 
@@ -180,13 +192,12 @@ mod tests {
         let (whole, edits) = (r#""form":"whole","#, r#""form":"edits","#);
         let some = r#""edits":{"exact":2},"#;
         let check = |line: &str, want: [(u32, u32); 2]| {
-            let mut history = History::default();
-            history.add_line(line, "m");
+            let mut histories = Histories::default();
+            histories.add_line(line);
+            let history = histories.of("m").unwrap_or_default();
             let said = [history.whole, history.edits].map(|tally| (tally.right, tally.tries));
             assert_eq!(said, want, "{line}");
-            let mut other = History::default();
-            other.add_line(line, "another");
-            assert_eq!(other, History::default());
+            assert_eq!(histories.of("another"), None);
         };
         check(&line(whole, "null", ""), [(1, 1), (0, 0)]);
         check(&line(edits, "null", some), [(0, 0), (1, 1)]);
@@ -209,12 +220,11 @@ mod tests {
         for _ in 0..MOST {
             history.add(&attempt);
         }
-        assert!(!history.is_full());
         attempt.failure = Some(Failure::Cut);
         history.add(&attempt);
         assert_eq!(history.whole, Tally { tries: MOST, right: MOST });
         attempt.form = Some(Edits);
         (0..MOST).for_each(|_| history.add(&attempt));
-        assert!(history.is_full() && history.edits == Tally { tries: MOST, right: 0 });
+        assert_eq!(history.edits, Tally { tries: MOST, right: 0 });
     }
 }

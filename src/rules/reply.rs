@@ -644,7 +644,9 @@ mod tests {
         let shown: Vec<_> = input.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
         let target = fs_err::read_to_string(folder.join("target")).ok();
         let reply = fs_err::read_to_string(folder.join("reply.txt")).unwrap();
-        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown, ..Expect::default() };
+        let parted = fs_err::read_to_string(folder.join("parted")).unwrap_or_default();
+        let parted: Vec<&str> = parted.lines().collect();
+        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown, parted: &parted };
         let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
         veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
         let mut files = input.clone();

@@ -63,6 +63,12 @@ impl LocalModel {
         counted.map_or(Scale::SAME, |counted| Scale { counted, estimated })
     }
 
+    /// Returns the name of the server's model, where it has only one.
+    pub fn only(&self, stop: &Stop) -> Option<String> {
+        let models = servers::models(&self.http, &self.server, WINDOW_TIMEOUT, stop)?;
+        <[String; 1]>::try_from(models).ok().map(|[only]| only)
+    }
+
     /// Returns how many tokens fit, prompt and reply together. The server is asked at most once a run.
     pub fn window(&self, stop: &Stop) -> Option<u64> {
         let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
