@@ -513,6 +513,8 @@ fn attempt(open: &Open<'_>, argv: Vec<String>, took: Duration, reply: &Result<Cl
         verdict: None,
         confidence: None,
         signals: BTreeMap::new(),
+        form: None,
+        edits: BTreeMap::new(),
         cost_usd,
     }
 }

@@ -1,28 +1,21 @@
-//! What a model is shown of the work directory, whole files only: those that the task or `--file` name, and those that
-//! mux finds by the identifiers of the task ([`search`]).
+//! Which files of the work directory a model is shown: those that the task or `--file` name, and those that mux finds by
+//! the identifiers of the task ([`search`]). How they are made to fit is `gathered.rs`.
 //!
-//! **Invariants:** nothing is cut silently. A file that cannot be shown is a note, or an error when the user demanded it.
-//! What is named is never left out to make room; what was found is, the least useful first ([`Gathered::cut`]).
+//! **Invariant:** a file that cannot be shown is a note, or an error when the user demanded it.
 
+use crate::engine::gathered::{Gathered, read, read_within};
 use crate::engine::listing;
 use crate::engine::place::Place;
 use crate::rules::context::{self, Defines, Known, Name, Why};
 use crate::rules::intent::Intent;
 use crate::rules::names::{self, RelPath};
-use crate::rules::prompt::{Shown, estimate_tokens};
 use crate::sys::disk::WorkDir;
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::stop::Stop;
 use crate::words::task::Kind;
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// Largest file that is shown, in bytes; no local window holds more.
-const LARGEST_SHOWN: u64 = 512 * 1024;
-
-/// Largest file that mux shows unasked, in bytes.
-const LARGEST_FOUND: u64 = 64 * 1024;
 /// Most files that mux shows unasked.
 const MOST_FOUND: usize = 12;
 /// Files that are looked into for definitions, and bytes of them. A bound on work, not on time: the same files give the
@@ -31,113 +24,6 @@ const MOST_SCANNED: usize = 10_000;
 const MOST_SCANNED_BYTES: usize = 64 << 20;
 /// Larger files are built rather than written; they are not looked into.
 const LARGEST_SCANNED: u64 = 128 * 1024;
-/// The fence and the `FILE:` line of a file, in tokens.
-const AROUND_FILE: u64 = 12;
-/// What is assumed of a server that does not tell its window, in tokens.
-pub const USUAL_WINDOW: u64 = 8192;
-
-/// A file in the context.
-#[derive(Clone, Debug)]
-pub struct ContextFile {
-    /// Relative to the work directory.
-    pub path: String,
-    pub content: String,
-    /// SHA-256 of its bytes as they were shown.
-    pub sha256: String,
-    pub why: Why,
-}
-
-/// The context of a task.
-#[derive(Debug, Default)]
-pub struct Gathered {
-    pub files: Vec<ContextFile>,
-    /// Files that the task names and that do not exist yet: what a change is to create.
-    pub to_create: Vec<String>,
-    /// Paths that the user named with `--file`.
-    pub allowed: Vec<String>,
-    /// Said to the user: what could not be shown, and why.
-    pub notes: Vec<String>,
-}
-
-impl ContextFile {
-    fn tokens(&self) -> u64 {
-        estimate_tokens(&self.content) + estimate_tokens(&self.path) + AROUND_FILE
-    }
-}
-
-impl Gathered {
-    /// Returns the tokens that the shown files need, roughly.
-    pub fn tokens(&self) -> u64 {
-        self.files.iter().map(|file| estimate_tokens(&file.content)).sum()
-    }
-
-    /// Returns the hash of each shown file: what a reply was based on.
-    pub fn seen(&self) -> BTreeMap<String, Option<String>> {
-        let seen = self.files.iter().map(|file| (file.path.clone(), Some(file.sha256.clone())));
-        let mut all = BTreeMap::new();
-        all.extend(seen.chain(self.to_create.iter().map(|path| (path.clone(), None))));
-        all
-    }
-
-    /// Returns the files as a prompt takes them.
-    pub fn shown(&self) -> Vec<Shown<'_>> {
-        self.files.iter().map(|file| Shown { path: &file.path, content: &file.content }).collect()
-    }
-
-    /// Returns the files that the task, the user or a reply named: all but what mux found.
-    pub fn named(&self) -> impl Iterator<Item = &ContextFile> {
-        self.files.iter().filter(|file| !file.why.is_found())
-    }
-
-    pub fn has_found(&self) -> bool {
-        self.files.iter().any(|file| file.why.is_found())
-    }
-
-    /// Leaves out what was found and does not fit beside the named files, the task and the reply (in tokens). Returns a
-    /// note for each file that went.
-    pub fn cut(&mut self, window: u64, reply: u32, task: &str) -> Vec<String> {
-        let needed = estimate_tokens(task) + self.named().map(ContextFile::tokens).sum::<u64>();
-        let found = self.files.iter().filter(|file| file.why.is_found()).map(ContextFile::tokens);
-        let fits = context::fit(found, context::room(window, u64::from(reply), needed));
-        self.leave_out(&fits, &format!("it does not fit a window of {window} tokens"))
-    }
-
-    /// Leaves out all that was found. Returns as [`Gathered::cut`].
-    pub fn cut_all_found(&mut self) -> Vec<String> {
-        self.leave_out(&[], "the prompt was too long with it")
-    }
-
-    fn leave_out(&mut self, fits: &[bool], because: &str) -> Vec<String> {
-        let (mut fits, mut notes) = (fits.iter(), Vec::new());
-        self.files.retain(|file| {
-            let stays = !file.why.is_found() || fits.next().is_some_and(|fits| *fits);
-            if !stays {
-                let (path, bytes, why) = (&file.path, file.content.len(), file.why.text());
-                notes.push(format!("`{path}` ({bytes} bytes, {why}) is not shown to the model: {because}"));
-            }
-            stays
-        });
-        notes
-    }
-
-    pub fn shows(&self, path: &str) -> bool {
-        self.files.iter().any(|file| file.path == path)
-    }
-
-    /// Adds a file that a reply rewrote without having seen it. Returns whether it is shown now and was not before.
-    pub fn add_rewritten(&mut self, dir: &WorkDir, path: &RelPath) -> bool {
-        if self.shows(path.as_str()) {
-            return false;
-        }
-        match read(dir, path, Why::Rewritten) {
-            Ok(Some(file)) => {
-                self.files.push(file);
-                true
-            }
-            Ok(None) | Err(_) => false,
-        }
-    }
-}
 
 /// Collects the context of a task.
 ///
@@ -147,11 +33,11 @@ pub fn gather(
     env: &Env,
     place: &Place,
     dir: &WorkDir,
-    intent: &Intent,
+    (task, intent): (&str, &Intent),
     kind: Kind,
     demanded: &[String],
 ) -> Result<Gathered, Error> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { sought: context::sought(task, intent), ..Gathered::default() };
     for name in demanded {
         let path = demanded_path(env, place, name)?;
         gathered.allowed.push(path.as_str().to_string());
@@ -219,7 +105,7 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     for (path, why) in ranked {
         // What cannot be read was not asked for either: no note.
         let Ok(path) = names::readable(path) else { continue };
-        if let Ok(Some(file)) = read_within(search.dir, &path, LARGEST_FOUND, why) {
+        if let Ok(Some(file)) = read_within(search.dir, &path, LARGEST_SCANNED, why) {
             gathered.files.push(file);
             left -= 1;
         }
@@ -293,21 +179,6 @@ fn cannot_show(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::Usage, format!("cannot show `{name}` to the model: {why}"))
 }
 
-/// Reads one file as text. `Ok(None)`: there is none.
-fn read(dir: &WorkDir, path: &RelPath, why: Why) -> Result<Option<ContextFile>, String> {
-    read_within(dir, path, LARGEST_SHOWN, why)
-}
-
-fn read_within(dir: &WorkDir, path: &RelPath, limit: u64, why: Why) -> Result<Option<ContextFile>, String> {
-    let found = dir.read(path, limit).map_err(|error| error.to_string())?;
-    let Some(file) = found else { return Ok(None) };
-    let content = String::from_utf8(file.bytes).map_err(|_| "it is not UTF-8 text".to_string())?;
-    if content.contains('\0') {
-        return Err("it is a binary file".to_string());
-    }
-    Ok(Some(ContextFile { path: path.as_str().to_string(), content, sha256: file.sha256, why }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,7 +223,7 @@ mod tests {
         let dir = WorkDir::open(&tree.0).unwrap();
         let intent = intent::read(task, &[]);
         let place = Place { dir: dir.path().to_path_buf(), named: Vec::new(), here: String::new() };
-        let mut gathered = gather(&env, &place, &dir, &intent, kind, &[]).unwrap();
+        let mut gathered = gather(&env, &place, &dir, (task, &intent), kind, &[]).unwrap();
         let search_for = Search { env: &env, dir: &dir, task, intent: &intent, kind, may_walk, marker: "gather-test" };
         search(&mut gathered, &search_for, &Stop::at(Instant::now() + Duration::from_mins(1)));
         gathered
@@ -418,23 +289,5 @@ mod tests {
         assert_eq!(list(&more), list(&named));
         assert_eq!(gathered(&tree, "Explain the pager", Kind::Answer, "", true).notes, Vec::<String>::new());
         assert_eq!(more.notes, ["only files named in the task are shown to the model: there is no git"]);
-    }
-
-    #[test]
-    fn what_was_found_makes_room_and_what_was_named_does_not() {
-        let long = "# long\n".repeat(1000);
-        let big = format!("{long}class UserService: pass");
-        let tree = tree("cut", &[("big.py", &big), ("named.py", &long), ("user_service.py", "x = 1")]);
-        let mut found = gathered(&tree, "Fix UserService in named.py", Kind::Change, "", true);
-        assert_eq!(found.files.len(), 3);
-        assert_eq!(found.cut(32_768, 6000, "task"), Vec::<String>::new());
-        let notes = found.cut(8192, 6000, "task");
-        assert_eq!(list(&found), ["named.py: named in the task", "user_service.py: called `UserService`"]);
-        let because =
-            "(7023 bytes, defines `UserService`) is not shown to the model: it does not fit a window of 8192 tokens";
-        assert_eq!(notes, [format!("`big.py` {because}")]);
-        assert_eq!(found.cut(16, 6000, "task").len(), 1);
-        assert_eq!((list(&found).len(), found.has_found()), (1, false));
-        assert!(found.cut_all_found().is_empty());
     }
 }

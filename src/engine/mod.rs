@@ -9,6 +9,7 @@ pub mod escalate;
 pub mod finish;
 pub mod gate;
 pub mod gather;
+pub mod gathered;
 pub mod heal;
 pub mod installed;
 pub mod judge;

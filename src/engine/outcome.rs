@@ -50,6 +50,8 @@ pub struct PlannedFile {
     pub path: String,
     pub bytes: usize,
     pub why: Why,
+    /// Which lines, where not all of them.
+    pub lines: Option<String>,
 }
 
 impl Outcome {
@@ -110,6 +112,8 @@ mod tests {
             verdict: None,
             confidence: None,
             signals: BTreeMap::new(),
+            form: None,
+            edits: BTreeMap::new(),
             cost_usd: None,
         };
         assert_eq!(exit_code(false, &reason, Some(Refusal::NoProvider), Asked::Auto, &[attempt]), exit);

@@ -1,7 +1,8 @@
 //! Understanding a task before anything is called: settings, kind, place, context, proof, and the first facts. Starts no
 //! child for a task that names what it is about.
 
-use crate::engine::gather::{self, Gathered, Search, USUAL_WINDOW};
+use crate::engine::gather::{self, Search};
+use crate::engine::gathered::{Gathered, Room, Scale, Window};
 use crate::engine::outcome::{Plan, PlannedFile};
 use crate::engine::place::{self, Place, Said};
 use crate::engine::run::{House, Job};
@@ -64,7 +65,7 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     // The project's own file is read once its directory is known.
     let settings =
         if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
-    let mut context = gather::gather(house.env, &place, &dir, &intent, kind, job.files)?;
+    let mut context = gather::gather(house.env, &place, &dir, (job.task, &intent), kind, job.files)?;
     let verification = &settings.config.verification;
     let wanted = verify::Wanted {
         flags: job.verify,
@@ -162,7 +163,8 @@ pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts 
 /// What `--dry-run` shows. `cloud`: who would take the first step, if it went to the cloud.
 pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
     // No server is asked, so the usual window is assumed.
-    let left_out = prepared.context.cut(USUAL_WINDOW, longest_reply(&prepared), job.task);
+    let room = Room { window: Window::Assumed, reply: longest_reply(&prepared), task: job.task };
+    let left_out = prepared.context.cut(&room, Scale::SAME);
     prepared.context.notes.extend(left_out);
     let config = &prepared.settings.config;
     let policy = policy(config, prepared.kind, job.prefer_local, false);
@@ -195,7 +197,12 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
         workdir: prepared.place.dir.clone(),
         missing: prepared.dir.was_missing(),
         context: files
-            .map(|file| PlannedFile { path: file.path.clone(), bytes: file.content.len(), why: file.why.clone() })
+            .map(|file| PlannedFile {
+                path: file.path.clone(),
+                bytes: file.content.len(),
+                why: file.why.clone(),
+                lines: file.lines(),
+            })
             .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),

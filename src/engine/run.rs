@@ -1,16 +1,17 @@
 //! One task, from its text to its outcome. The only loop of mux stands here, in [`Course::follow`]: facts → decision →
 //! attempt → verdict. `decide` bounds it: a counted number of local tries, and each tier once.
 
-use crate::engine::attempt::ask::{LocalModel, is_stop};
+use crate::engine::attempt::ask::{LocalModel, is_stop, surely_fits};
 use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
-use crate::engine::gather::USUAL_WINDOW;
+use crate::engine::gathered::{Room, Window};
 use crate::engine::outcome::{Outcome, Plan};
 use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
 use crate::engine::{escalate, finish, heal};
+use crate::rules::form::{Histories, History};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
@@ -92,6 +93,8 @@ pub struct Course<'a> {
     pub changed: Option<Changed>,
     pub stop: &'a Stop,
     pub effort: Effort,
+    /// In which form the model has got changes right before.
+    history: History,
     pub baseline: Baseline,
     /// Providers that were called, with the tier that they were called for.
     pub tried: Vec<(Tier, Provider)>,
@@ -160,14 +163,17 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     }
     watcher.event(&Event::Finding);
     let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
-    if let Some(model) = connected.model.as_ref().filter(|_| prepared.context.has_found()) {
-        let window = model.window(stop).unwrap_or(USUAL_WINDOW);
-        for note in prepared.context.cut(window, prepare::longest_reply(&prepared), job.task) {
+    if let Some(model) = connected.model.as_ref().filter(|_| !prepared.context.is_empty()) {
+        for note in fit(model, &mut prepared, job.task, stop) {
             watcher.event(&Event::Note(&note));
         }
     }
     let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local, watcher.can_ask());
     let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
+    let history = match (prepared.kind, &connected.model) {
+        (Kind::Change, Some(model)) => history(house, &prepared, model, stop),
+        (Kind::Change | Kind::Answer | Kind::Undo, _) => History::default(),
+    };
     let mut course = Course {
         house: *house,
         job,
@@ -182,6 +188,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         changed: None,
         stop,
         effort: Effort::default(),
+        history,
         baseline: Baseline::default(),
         tried: Vec::new(),
         served: None,
@@ -198,6 +205,36 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     let outcome = finish::finish(course, decision, &connected, watcher);
     watcher.event(&Event::Done);
     Ok(Run::Ended(Box::new(outcome)))
+}
+
+/// Makes the context fit the model's window. The server counts the files where it can, and where they may not fit.
+fn fit(model: &LocalModel, prepared: &mut Prepared, task: &str, stop: &Stop) -> Vec<String> {
+    let reply = prepare::longest_reply(prepared);
+    let context = &mut prepared.context;
+    if surely_fits(context.tokens() + u64::from(reply)) {
+        return Vec::new();
+    }
+    let window = model.window(stop).map_or(Window::Assumed, Window::Known);
+    let text: String = context.files.iter().map(|file| file.content.as_str()).collect();
+    let scale = model.scale(&text, u64::from(reply), stop);
+    context.cut(&Room { window, reply, task }, scale)
+}
+
+/// Counts what the ledger says of the model. One that cannot be read says nothing: the run is recorded at its end or
+/// says why it is not.
+fn history(house: &House<'_>, prepared: &Prepared, model: &LocalModel, stop: &Stop) -> History {
+    let config = &prepared.settings.config;
+    let mut histories = Histories::default();
+    let _ = finish::ledger(house.state, config).recent(config.ledger.summary_window as usize, &mut |row| {
+        histories.add_line(row.line);
+        true
+    });
+    // A server with one model answers whatever name it is asked by, and the ledger has the name that it answers by.
+    let answering = |asked: &str| match histories.of(asked) {
+        None if !histories.is_empty() => model.only(stop).and_then(|only| histories.of(&only)),
+        known => known,
+    };
+    answering(&model.server.model).unwrap_or_default()
 }
 
 impl Course<'_> {
@@ -291,6 +328,8 @@ impl Course<'_> {
             results: &self.results,
             run_id: &self.run_id,
             context: &mut self.prepared.context,
+            history: &self.history,
+            edit_format: config.local_executor.edit_format,
             prefix: self.prepared.intent.prefix.as_deref(),
             proof: &self.prepared.proof,
             ground: verify::Ground {
@@ -336,9 +375,11 @@ impl Course<'_> {
         if let Some(stopped) = is_stop(failure) {
             self.facts.stopped = Some(stopped);
         }
-        if matches!(failure, Failure::ContextOverflow { .. }) {
-            // What mux added by itself is no reason to give up.
-            let left_out = self.prepared.context.cut_all_found();
+        if let Failure::ContextOverflow { window, .. } = failure {
+            // What mux added by itself is no reason to give up, nor is a long file of which some parts may do.
+            let window = if *window > 0 { Window::Known(*window) } else { Window::Assumed };
+            let room = Room { window, reply: prepare::longest_reply(&self.prepared), task: self.job.task };
+            let left_out = self.prepared.context.cut_further(&room);
             for note in &left_out {
                 watcher.event(&Event::Note(note));
             }

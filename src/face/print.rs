@@ -142,7 +142,8 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     }
     writeln!(out, "context: {} files, about {} tokens", plan.context.len(), plan.context_tokens)?;
     for file in &plan.context {
-        writeln!(out, "  {} ({} bytes, {})", one_line(&file.path), file.bytes, one_line(&file.why.text()))?;
+        let lines = file.lines.as_ref().map_or(String::new(), |lines| format!(", {lines}"));
+        writeln!(out, "  {} ({} bytes, {}{lines})", one_line(&file.path), file.bytes, one_line(&file.why.text()))?;
     }
     for path in &plan.to_create {
         writeln!(out, "  {} (to be created)", one_line(path))?;
@@ -156,8 +157,9 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
 /// Returns what `--dry-run` found out as one object.
 pub fn plan_json(plan: &Plan) -> Value {
     let files = plan.context.iter();
-    let files: Vec<Value> =
-        files.map(|file| json!({"path": file.path, "bytes": file.bytes, "why": file.why.text()})).collect();
+    let files: Vec<Value> = files
+        .map(|file| json!({"path": file.path, "bytes": file.bytes, "why": file.why.text(), "lines": file.lines}))
+        .collect();
     json!({
         "kind": plan.kind,
         "ambiguous": plan.ambiguous,

@@ -46,7 +46,7 @@ pub fn amend(edits: Vec<Edit<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> 
         return Err(Fault::OtherFile { asked: target.to_owned(), wrote: quote(first) });
     }
     for (path, parts) in files {
-        let changes = one_file(path, &parts, expect, &mut set.notes)?;
+        let changes = one_file(path, &parts, expect, set)?;
         set.changes.extend(changes);
     }
     Ok(())
@@ -82,6 +82,14 @@ fn resolve(edit: &Edit<'_>, expect: &Expect<'_>, set: &mut ChangeSet) -> Result<
         (Some((shown, _)), None) => *shown,
         (_, _) => match target {
             Some(target) => target,
+            // `FILE: Ledger.largest` is what the edit is about, and no file: its lines say which one is meant.
+            None if language(path).is_none() => match by_content(&edit.what, expect) {
+                Ok(meant) => {
+                    note(set, format!("the reply says `{}`; taken as `{meant}`, which holds its lines", quote(path)));
+                    return Ok(meant);
+                }
+                Err(_) => return Ok(path.to_owned()),
+            },
             None => return Ok(path.to_owned()),
         },
     };
@@ -109,12 +117,7 @@ fn by_content(what: &What<'_>, expect: &Expect<'_>) -> Result<String, Fault> {
 }
 
 /// Makes the changes of one file.
-fn one_file(
-    path: String,
-    parts: &[What<'_>],
-    expect: &Expect<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Change>, Fault> {
+fn one_file(path: String, parts: &[What<'_>], expect: &Expect<'_>, set: &mut ChangeSet) -> Result<Vec<Change>, Fault> {
     if parts.iter().any(|part| matches!(part, What::Broken)) {
         return Err(Fault::Edits);
     }
@@ -124,7 +127,7 @@ fn one_file(
     let content = shown(&path, expect);
     if let [What::Rename { from, hunks }] = parts {
         let Some(content) = shown(from, expect) else { return Err(Fault::Unshown { path: quote(from) }) };
-        let content = patched(from, content, hunks, notes)?;
+        let content = patched(from, content, hunks, set)?;
         let gone = Change::Delete { path: from.clone().into_owned() };
         return Ok(if same(from, &path) {
             vec![Change::Write { path, content }]
@@ -133,10 +136,13 @@ fn one_file(
         });
     }
     if let [What::Create(hunks)] = parts {
+        if expect.parted.iter().any(|parted| same(parted, &path)) {
+            return Err(Fault::Parted { path: quote(&path) });
+        }
         return Ok(vec![Change::Write { path, content: created(hunks) }]);
     }
     let content = match (content, parts) {
-        (Some(content), _) => edited(&path, content, parts, notes)?,
+        (Some(content), _) => edited(&path, content, parts, set)?,
         (None, [What::Lines { inner, dividers }]) => match What::split(inner, dividers, None) {
             (search, replace) if is_blank(&search) => created(&[Hunk::from_lines(&[], &replace)]),
             _ => return Err(Fault::Unshown { path: quote(&path) }),
@@ -156,7 +162,7 @@ fn created(hunks: &[Hunk<'_>]) -> String {
 }
 
 /// Applies all edits of a shown file.
-fn edited(path: &str, content: &str, parts: &[What<'_>], notes: &mut Vec<String>) -> Result<String, Fault> {
+fn edited(path: &str, content: &str, parts: &[What<'_>], set: &mut ChangeSet) -> Result<String, Fault> {
     let mut text = Cow::Borrowed(content);
     let mut hunks = Vec::new();
     for part in parts {
@@ -168,12 +174,12 @@ fn edited(path: &str, content: &str, parts: &[What<'_>], notes: &mut Vec<String>
             What::Hunks(more) | What::Create(more) | What::Rename { hunks: more, .. } => hunks.extend(more.clone()),
             What::Text { search, replace } => {
                 let (search, replace) = in_lines(&text, search, replace);
-                text = Cow::Owned(patched(path, &text, &[Hunk::new(&search, &replace)], notes)?);
+                text = Cow::Owned(patched(path, &text, &[Hunk::new(&search, &replace)], set)?);
             }
             What::Delete | What::Broken => {}
         }
     }
-    patched(path, &text, &hunks, notes)
+    patched(path, &text, &hunks, set)
 }
 
 /// Widens a search that begins or ends inside a line, and stands there once, to whole lines.
@@ -190,7 +196,7 @@ fn in_lines<'b>(text: &str, search: &'b str, replace: &'b str) -> (Cow<'b, str>,
     (Cow::Owned([head, search, tail].concat()), Cow::Owned([head, replace, tail].concat()))
 }
 
-fn patched(path: &str, content: &str, hunks: &[Hunk<'_>], notes: &mut Vec<String>) -> Result<String, Fault> {
+fn patched(path: &str, content: &str, hunks: &[Hunk<'_>], set: &mut ChangeSet) -> Result<String, Fault> {
     let path = || path.to_owned();
     let (text, found) = patch::apply(content, hunks).map_err(|mismatch| match mismatch {
         Mismatch::Missing { search, nearest } => Fault::EditMissing { path: path(), search: quote(&search), nearest },
@@ -198,6 +204,9 @@ fn patched(path: &str, content: &str, hunks: &[Hunk<'_>], notes: &mut Vec<String
         Mismatch::Empty => Fault::EditEmpty { path: path() },
         Mismatch::TooMuch => Fault::Edits,
     })?;
+    for how in &found {
+        *set.edits.entry(how.name().to_owned()).or_default() += 1;
+    }
     for (how, words) in [
         (How::Blanks, "without regard to blanks"),
         (How::Shifted, "with another indentation"),
@@ -207,7 +216,7 @@ fn patched(path: &str, content: &str, hunks: &[Hunk<'_>], notes: &mut Vec<String
         let count = found.iter().filter(|other| **other == how).count();
         if count > 0 {
             let what = if count == 1 { "an edit" } else { "edits" };
-            notes.push(format!("{what} of `{}` applied {words}", path()));
+            set.notes.push(format!("{what} of `{}` applied {words}", path()));
         }
     }
     Ok(text)

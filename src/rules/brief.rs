@@ -142,9 +142,9 @@ fn checks(text: &mut String, commands: &[String]) {
 mod tests {
     use super::*;
 
-    const SHOWN: &[Shown<'_>] = &[Shown { path: "a.py", content: "x = 1\n```\nrm -rf\n" }];
+    const SHOWN: &[Shown<'_>] = &[Shown { path: "a.py", content: "x = 1\n```\nrm -rf\n", parts: &[] }];
 
-    fn brief<'a>(checks: &'a [String]) -> Brief<'a> {
+    fn brief(checks: &[String]) -> Brief<'_> {
         Brief {
             task: "Fix x.\n",
             shown: SHOWN,

@@ -137,6 +137,7 @@ pub struct Workflow {
 pub struct LocalExecutor {
     pub max_attempts: u32,
     pub max_tokens: u32,
+    pub edit_format: EditFormat,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -273,6 +274,13 @@ choices! {
     }
     /// Who writes the files.
     Implementer { LocalExecutor = "local_executor" }
+    /// The form in which a model is asked for files.
+    EditFormat {
+        /// By the size of the files, and by what the model has got right before.
+        Auto = "auto",
+        Whole = "whole",
+        Edits = "edits"
+    }
     /// When a cloud CLI reviews what was accepted locally.
     SotaReview {
         Always = "true",
@@ -396,7 +404,7 @@ impl Default for Config {
                 allow_sota_write_fallback: false,
                 target_local_implementation_ratio: 0.95,
             },
-            local_executor: LocalExecutor { max_attempts: 4, max_tokens: 6000 },
+            local_executor: LocalExecutor { max_attempts: 4, max_tokens: 6000, edit_format: EditFormat::Auto },
             ledger: Ledger {
                 file_path: PathBuf::new(),
                 max_bytes: 2_000_000,

@@ -1,8 +1,7 @@
 //! Which files a task may need beside those that it names: the names in its text, a scan for their definitions, a ranking
-//! with reasons, and what fits. Pure; listing and reading are `engine/gather.rs`.
+//! with reasons, and the room that they get. Pure; listing and reading are `engine/gather.rs`, fitting is `gathered.rs`.
 //!
-//! **Invariants:** the same task and the same files give the same list, in the same order. Nothing here drops what the
-//! user or the task named: [`fit`] is asked about found files only.
+//! **Invariant:** the same task and the same files give the same list, in the same order.
 //!
 //! The scan knows words, not grammars: `class NAME`, `fn NAME`, `NAME =` at the start of a line. It misses methods in
 //! languages without a keyword for them (Java, C), and a keyword in a string fools it. A parser for each language would
@@ -10,6 +9,7 @@
 
 use crate::rules::intent::Intent;
 use crate::rules::named;
+use crate::rules::parts::Sought;
 use crate::rules::sorted::sorted;
 use std::cmp::Reverse;
 
@@ -71,6 +71,10 @@ impl Defines {
     fn has(self, name: usize) -> bool {
         self.0 >> name & 1 == 1
     }
+
+    pub fn is_any(self) -> bool {
+        self.0 != 0
+    }
 }
 
 /// More identifiers than this are no task but a listing. No more than [`Defines`] has bits.
@@ -85,11 +89,13 @@ const COMMON_WORD: usize = 2;
 const MOST_TESTS: usize = 2;
 /// The shortest plain word that may be a file's name, in bytes.
 const SHORTEST_WORD: usize = 4;
+/// Plain words that are looked for in a file.
+const MOST_SOUGHT: usize = 24;
 /// Tokens of found files, however large the window: a server on a CPU reads about a hundred a second, and a small model
 /// finds less in more.
 const MOST_FOUND_TOKENS: u64 = 8192;
 /// Tokens of the prompt around the files: roles, rules, the example.
-const AROUND: u64 = 500;
+pub const AROUND: u64 = 500;
 
 /// Returns the identifiers of a task: those of its intent, and what is written like one inside a longer word
 /// (`UserService.parse`). Names of files are none.
@@ -118,6 +124,21 @@ pub fn words(task: &str, intent: &Intent) -> Vec<Name> {
     }
     let is_one = |word: &&str| word.len() >= SHORTEST_WORD && !is_in(EVERYWHERE, &word.to_lowercase());
     distinct(found.into_iter().filter(is_one), COMMON_WORD)
+}
+
+/// Returns what to look for in a file of which only parts fit: the identifiers, and the words that any text may hold.
+pub fn sought(task: &str, intent: &Intent) -> Sought {
+    let mut words: Vec<String> = Vec::new();
+    for (line, _) in named::lines(task).filter(|(_, fenced)| !fenced) {
+        for word in line.split_whitespace().filter(|word| !names_a_file(word, intent)) {
+            let word = word.trim_matches(|char| !is_word(char)).to_lowercase();
+            let tells = word.len() > SHORTEST_WORD && !is_in(EVERYWHERE, &word) && !words.contains(&word);
+            if tells && words.len() < MOST_SOUGHT {
+                words.push(word);
+            }
+        }
+    }
+    Sought { names: identifiers(task, intent), words }
 }
 
 fn names_a_file(word: &str, intent: &Intent) -> bool {
@@ -167,6 +188,8 @@ const CODE: &str = "\
 const KEYWORDS: &str = "\
     def class fn struct enum trait impl func fun function interface type const static mod module object record union \
     namespace protocol define table defp defmodule macro macro_rules";
+/// Words from the start of a definition to its keyword.
+const MOST_BEFORE: usize = 5;
 /// Names that many files of any project have, and words of any task.
 const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
@@ -258,6 +281,18 @@ fn is_definition(text: &str, at: usize, len: usize) -> bool {
     said.len() < line.len() && (is_method || is_in(KEYWORDS, last))
 }
 
+/// Returns whether a line begins a definition: one of the keywords, then a name.
+pub fn is_header(line: &str) -> bool {
+    let start = line.trim_start();
+    if start.starts_with(['#', '/', '*', '"', '\'']) {
+        return false;
+    }
+    let mut words = start.split(|char| !is_word(char)).filter(|word| !word.is_empty());
+    // Words like `pub`, `async`, `export default` may stand before it.
+    let at = words.by_ref().take(MOST_BEFORE).position(|word| is_in(KEYWORDS, word));
+    at.is_some() && words.next().is_some()
+}
+
 /// What is known before the ranking.
 pub struct Known<'a> {
     /// Files that are shown already.
@@ -275,7 +310,7 @@ impl Known<'_> {
 }
 
 /// Ranks files by what the task says; `defines` goes with `paths`, and what it lacks defines nothing. The best first:
-/// sources before tests, by points, beside a shown file, by depth, by path; then the tests of what is shown, to be
+/// sources before tests, by points, beside a shown file, by what the task says first, by depth, by path; then the tests of what is shown, to be
 /// created or found. Files that nothing speaks for, and those that are shown already, are not in the list.
 pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
     let all_defines = defines.iter().copied().chain(std::iter::repeat(Defines::default()));
@@ -298,11 +333,11 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
         .collect();
     let mut ranked = Vec::new();
     for file in files.iter().filter(|file| !known.shows(file.path)) {
-        let (points, best) = speak(file, &signs);
+        let (points, first, best) = speak(file, &signs);
         if points > 0 {
             let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(file.path));
             let depth = file.path.matches('/').count();
-            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, depth, file.path, best));
+            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, first, depth, file.path, best));
         }
     }
     // Where one file is surely meant, those that merely have a `parse` too are not.
@@ -331,9 +366,10 @@ struct Sign<'a> {
     by_name: bool,
 }
 
-/// Returns the points of a file, and its best reason with what that is worth.
-fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, Option<(u32, Why)>) {
-    let mut points = 0;
+/// Returns the points of a file, the first name of the task that speaks for it, and its best reason with what that is
+/// worth.
+fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, usize, Option<(u32, Why)>) {
+    let (mut points, mut first) = (0, usize::MAX);
     let mut best: Option<(u32, Why)> = None;
     for Sign { name, index, by_definition, by_name } in signs {
         let (defining, called) = if name.is_telling { (60, 50) } else { (30, 20) };
@@ -343,12 +379,13 @@ fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, Option<(u32, Why)>) {
         ];
         for (_, worth, why) in reasons.into_iter().filter(|(holds, ..)| *holds) {
             points += worth;
+            first = first.min(*index);
             if best.as_ref().is_none_or(|(most, _)| worth > *most) {
                 best = Some((worth, why(name.text.clone())));
             }
         }
     }
-    (points, best)
+    (points, first, best)
 }
 
 fn add_tests<'a>(list: &mut Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) {
@@ -403,18 +440,6 @@ fn shared_directories(one: &str, two: &str) -> usize {
 pub fn room(window: u64, reply: u64, needed: u64) -> u64 {
     let left = window.saturating_sub(reply.min(window / 2) + needed + AROUND);
     left.min(window / 2).min(MOST_FOUND_TOKENS)
-}
-
-/// Returns for each file, in the order of their ranks, whether it fits. A file that is too large does not keep a smaller
-/// one behind it out.
-pub fn fit(tokens: impl Iterator<Item = u64>, mut room: u64) -> Vec<bool> {
-    tokens
-        .map(|tokens| {
-            let fits = tokens <= room;
-            room -= if fits { tokens } else { 0 };
-            fits
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -559,6 +584,13 @@ mod tests {
     }
 
     #[test]
+    fn what_the_task_says_first_comes_first() {
+        let files = [("a/errors.py", "BadName"), ("b/text.py", "valid_name")];
+        let want = [("b/text.py", "defines `valid_name`"), ("a/errors.py", "defines `BadName`")];
+        check_rank("Let valid_name raise BadName", &files, &[], true, &want);
+    }
+
+    #[test]
     fn what_everything_defines_says_nothing() {
         let names: Vec<String> = (0..=COMMON).map(|n| format!("f{n}.py")).collect();
         let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "load_all")).collect();
@@ -605,6 +637,5 @@ mod tests {
         ] {
             assert_eq!(room(window, reply, needed), want, "{window} {reply} {needed}");
         }
-        assert_eq!(fit([60, 50, 40, 1].into_iter(), 100), [true, false, true, false]);
     }
 }

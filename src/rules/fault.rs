@@ -27,6 +27,10 @@ pub enum Fault {
     Unshown {
         path: String,
     },
+    /// A whole file where the model saw only parts of it.
+    Parted {
+        path: String,
+    },
     /// Lines that an edit looks for and that are not there; the nearest that are.
     EditMissing {
         path: String,
@@ -95,6 +99,11 @@ impl fmt::Display for Fault {
             Fault::Unshown { path } => write!(
                 f,
                 "It edits `{path}`, which was not shown to you. Send the complete file in a fenced block instead.",
+            ),
+            Fault::Parted { path } => write!(
+                f,
+                "It writes `{path}` whole, but only parts of that file were shown to you. Send each change of it as an \
+                 edit of lines that were shown.",
             ),
             Fault::EditMissing { path, search, nearest } if nearest.is_empty() => write!(
                 f,

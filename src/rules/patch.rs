@@ -66,6 +66,19 @@ pub enum Mismatch {
     TooMuch,
 }
 
+impl How {
+    /// Returns the word of the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            How::Exact => "exact",
+            How::Blanks => "blanks",
+            How::Shifted => "shifted",
+            How::Alike => "alike",
+            How::Again => "again",
+        }
+    }
+}
+
 struct Patch {
     text: String,
     /// What edits before have written.
@@ -432,7 +445,8 @@ mod tests {
 
     /// Reads a diff as the reply of a model that was shown the old text.
     fn applied(old: &str, diff: &str) -> Result<String, String> {
-        let set = parse(diff, &Expect { target: None, shown: &[("f.py", old)] }).map_err(|fault| fault.to_string())?;
+        let set = parse(diff, &Expect { target: None, shown: &[("f.py", old)], ..Expect::default() })
+            .map_err(|fault| fault.to_string())?;
         match set.changes.into_iter().next() {
             Some(Change::Write { content, .. }) => Ok(content),
             Some(Change::Delete { .. }) | None => Err("no text".to_owned()),
@@ -523,8 +537,16 @@ mod tests {
             "=======\n".repeat(1 << 17),
         ] {
             let shown = [("f.py", same.as_str()), ("g.py", "1\n")];
-            assert!(parse(&text, &Expect { target: None, shown: &shown }).is_err(), "{}", &text[..40]);
-            assert!(parse(&text, &Expect { target: Some("f.py"), shown: &shown }).is_err(), "{}", &text[..40]);
+            assert!(
+                parse(&text, &Expect { target: None, shown: &shown, ..Expect::default() }).is_err(),
+                "{}",
+                &text[..40]
+            );
+            assert!(
+                parse(&text, &Expect { target: Some("f.py"), shown: &shown, ..Expect::default() }).is_err(),
+                "{}",
+                &text[..40]
+            );
         }
     }
 }

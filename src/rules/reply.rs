@@ -42,6 +42,8 @@ pub struct Expect<'a> {
     pub target: Option<&'a str>,
     /// Path and content of the files that the model was shown.
     pub shown: &'a [(&'a str, &'a str)],
+    /// Those of them of which it saw only parts: they cannot be rewritten, only edited.
+    pub parted: &'a [&'a str],
 }
 
 /// Reads a complete reply. A reply that was cut must not come here: an open last block counts as finished.
@@ -175,6 +177,9 @@ fn choose(drafts: Vec<Draft<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> R
         let last = same.iter().rposition(|draft| draft.content.len() * 2 >= longest && is_complete(draft));
         let Some(draft) = last.map(|last| same.swap_remove(last)) else { return Err(Fault::Tangled) };
         let path = draft.path.unwrap_or_default().into_owned();
+        if expect.parted.iter().any(|parted| self::same(parted, &path)) {
+            return Err(Fault::Parted { path: quote(&path) });
+        }
         if count > 1 {
             set.notes.push(format!("took the last complete one of {count} blocks for `{}`", quote(&path)));
         }
@@ -262,7 +267,7 @@ mod tests {
 
     /// Runs a reply and writes the result as lines: `path=content`, `-path`, `note: …`, `$ command`, `says: …`.
     fn read(target: Option<&str>, shown: &[(&str, &str)], text: &str) -> String {
-        let set = match parse(text, &Expect { target, shown }) {
+        let set = match parse(text, &Expect { target, shown, ..Expect::default() }) {
             Ok(set) => set,
             Err(fault) => return format!("fault: {fault}"),
         };
@@ -284,7 +289,7 @@ mod tests {
     #[track_caller]
     fn faults(target: &str, text: &str, expected: &Fault) {
         let target = Some(target).filter(|target| !target.is_empty());
-        assert_eq!(parse(text, &Expect { target, shown: &[] }), Err(expected.clone()), "{text}");
+        assert_eq!(parse(text, &Expect { target, shown: &[], ..Expect::default() }), Err(expected.clone()), "{text}");
     }
 
     #[test]
@@ -562,8 +567,8 @@ mod tests {
             "[".repeat(1 << 20),
             "**".repeat(1 << 20),
         ] {
-            assert!(parse(&text, &Expect { target: None, shown: &shown }).is_err());
-            let _ = parse(&text, &Expect { target: Some("a.md"), shown: &shown });
+            assert!(parse(&text, &Expect { target: None, shown: &shown, ..Expect::default() }).is_err());
+            let _ = parse(&text, &Expect { target: Some("a.md"), shown: &shown, ..Expect::default() });
         }
         let blocks: Vec<_> = (0..20_000).map(|number| format!("FILE: f{number}.py\n```python\nx\n```\n")).collect();
         assert_eq!(parse(&blocks.concat(), &Expect::default()).map(|set| set.changes.len()), Ok(20_000));
@@ -594,7 +599,10 @@ mod tests {
             assert!(text("meta").lines().any(|line| line.starts_with(field)), "{} lacks `{field}`", folder.display());
         }
         let shown: Vec<_> = expected.shown.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
-        let read = parse(&text("reply.txt"), &Expect { target: expected.target.as_deref(), shown: &shown });
+        let read = parse(
+            &text("reply.txt"),
+            &Expect { target: expected.target.as_deref(), shown: &shown, ..Expect::default() },
+        );
         let fault = read.as_ref().err().map(ToString::to_string);
         let set = read.unwrap_or_default();
         let before = |path: &str| expected.shown.get(path).cloned();
@@ -636,7 +644,9 @@ mod tests {
         let shown: Vec<_> = input.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
         let target = fs_err::read_to_string(folder.join("target")).ok();
         let reply = fs_err::read_to_string(folder.join("reply.txt")).unwrap();
-        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown };
+        let parted = fs_err::read_to_string(folder.join("parted")).unwrap_or_default();
+        let parted: Vec<&str> = parted.lines().collect();
+        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown, parted: &parted };
         let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
         veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
         let mut files = input.clone();

@@ -1,6 +1,7 @@
 //! What a reply wants to change on disk.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One file to write or delete. The path is as the model wrote it: nothing has been checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct ChangeSet {
     pub changes: Vec<Change>,
     /// What the reader had to repair or choose, said to the user ("took the last of 2 blocks for `a.py`").
     pub notes: Vec<String>,
+    /// How many edits were applied in which way; empty when only whole files came.
+    pub edits: BTreeMap<String, u64>,
     /// Commands that the model proposed: shown, never run.
     pub commands: Vec<String>,
     /// What the model said around the files; shown to people after escaping.

@@ -275,6 +275,17 @@ pub struct Score {
     pub weak: bool,
 }
 
+/// The form in which a model is asked for files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Each new or changed file, complete.
+    #[default]
+    Whole,
+    /// Search and replacement blocks.
+    Edits,
+}
+
 /// One try on one route, as it is recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -294,6 +305,12 @@ pub struct Attempt {
     /// Named terms of the score.
     #[serde(default)]
     pub signals: BTreeMap<String, f64>,
+    /// The form that files were asked for in; absent for an answer, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Form>,
+    /// How many edits of the reply were applied in which way: `exact`, `blanks`, `shifted`, `alike`, `again`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub edits: BTreeMap<String, u64>,
     pub cost_usd: Option<f64>,
 }
 

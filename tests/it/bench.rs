@@ -136,7 +136,7 @@ pub fn run(mut command: Command, stdin: &[u8]) -> Ran {
 
 /// Waits for a child; returns its exit code and whether it ended by itself.
 pub fn wait(child: &mut Child) -> (i32, bool) {
-    let end = Instant::now() + if record::upstream().is_some() { LONGEST_RECORDING } else { LONGEST_RUN };
+    let end = Instant::now() + if record::is_real() { LONGEST_RECORDING } else { LONGEST_RUN };
     let mut in_time = true;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -429,7 +429,7 @@ fn walk(directory: &Path, prefix: &str, files: &mut Files) {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -11,7 +11,9 @@
 mod bench;
 mod cloud_look;
 mod evil;
+mod fixes;
 mod kill;
+mod many;
 mod mask;
 mod record;
 mod replay;

@@ -17,6 +17,11 @@ pub fn upstream() -> Option<String> {
     std::env::var("RECORD").ok().filter(|url| !url.is_empty())
 }
 
+/// Returns whether a real model answers somewhere in these tests: then runs may take their time.
+pub fn is_real() -> bool {
+    upstream().is_some() || std::env::var_os("BENCH").is_some()
+}
+
 /// Asks `upstream` the `n`th question of a scenario; writes `N.response.sse` or `.json`, for an error `N.play` too, and
 /// in `about` where it comes from.
 pub fn record(upstream: &str, http: &Path, n: usize, request: &[u8]) {

@@ -66,6 +66,7 @@ scenarios! {
     _051_a_test_that_was_green_before_makes_it_failed,
     _060_a_class_is_found_with_its_tests,
     _061_what_mux_found_is_left_out_before_giving_up,
+    _062_a_file_larger_than_the_window_is_not_rewritten,
     _100_a_red_change_is_finished_with_advice,
     _101_a_risk_word_sends_an_answer_to_the_cloud,
     _102_a_provider_out_of_quota_hands_over_and_is_left_alone,

@@ -3,6 +3,7 @@
 use crate::bench::{Files, Ran, World, manifest, run, tree};
 use crate::replay::Server;
 use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,6 +69,19 @@ impl Scene {
 
     fn runs(&self) -> PathBuf {
         self.world.root.join("state/mux/runs")
+    }
+
+    /// Counts the journals that are open.
+    fn journals(&self) -> usize {
+        let names = fs::read_dir(self.runs()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().contains(".undo-")).count()
+    }
+
+    /// The newest run that changed something: of a killed undo nobody has read the id.
+    fn last_run(&self) -> String {
+        let names = fs::read_dir(self.runs()).unwrap().map(|entry| entry.unwrap());
+        let kept = names.filter(|entry| entry.path().is_dir());
+        kept.map(|entry| entry.file_name().into_string().unwrap()).max().unwrap()
     }
 }
 
@@ -262,4 +276,88 @@ fn a_killed_undo_is_healed_by_the_next_command() {
             scene.write(name, bytes);
         }
     }
+}
+
+/// Files that a run changes, and as many that it makes, for [`an_undo_that_is_killed_anywhere_is_whole_or_not_at_all`].
+const MANY: usize = 60;
+const KILLS: usize = 200;
+const LEAST_INSIDE: usize = 50;
+
+#[test]
+#[ignore = "200 kills take a minute"]
+fn an_undo_that_is_killed_anywhere_is_whole_or_not_at_all() {
+    let world = World::new("undo-kills");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    fs::write(http.join("every.response.raw"), crate::kill::reply(MANY)).unwrap();
+    let mut scene = Scene { server: Some(Server::start(&http)), world };
+    let url = scene.server.as_ref().map(Server::url).unwrap();
+    let local = format!("providers:\n  local:\n    base_url: \"{url}/v1\"\n    model: m\n");
+    scene.world.configure(&format!("{local}local_executor:\n  max_tokens: 4000\n"));
+    for n in 0..MANY {
+        scene.write(&format!("old/{n}.txt"), format!("old {n}\n").as_bytes());
+    }
+    let before = scene.tree();
+    let files = (0..MANY).map(|n| format!("--file=old/{n}.txt"));
+    let args: Vec<String> = ["run", "--change", "--no-verify"].map(String::from).into_iter().chain(files).collect();
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    args.push("Rewrite all files and add the new ones");
+    let ran = scene.mux(&args);
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    drop(scene.server.take().map(Server::end));
+    let after = scene.tree();
+    assert_eq!(after.len(), 2 * MANY);
+    // An undo can be undone: the target of each round is the run, or the undo, that can be taken back now.
+    let mut target = id(&ran);
+    let (mut from, mut to) = (&after, &before);
+    let begun = std::time::Instant::now();
+    let undone = scene.mux(&["undo", &target]);
+    let whole = begun.elapsed();
+    assert_eq!((undone.exit, scene.tree() == *to), (0, true), "{}", undone.report());
+    target = id(&undone);
+    std::mem::swap(&mut from, &mut to);
+
+    let (mut inside, mut early, mut late) = (0, 0, 0);
+    let mut random = 20_261_127_u64;
+    for kill in 0..KILLS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let share = (random >> 33) as f64 / (1_u64 << 31) as f64;
+        let mut command = scene.world.mux();
+        command.args(["undo", &target]);
+        let quiet = std::process::Stdio::null;
+        let mut child = command.stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        // Half of the kills may land anywhere, half are aimed at the time in which the journal is open.
+        if kill % 2 == 1 {
+            while scene.journals() == 0 && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            std::thread::sleep(whole.mul_f64(share / 3.0));
+        } else {
+            std::thread::sleep(whole.mul_f64(share * 1.6));
+        }
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        crate::bench::wait(&mut child);
+        let was_open = scene.journals() > 0;
+        let found = scene.tree();
+        assert!(was_open || found == *from || found == *to, "kill {kill}: mixed, and no journal is left to heal it");
+        // The next command heals and says so.
+        let healed = scene.mux(&["undo", "7ZZ"]);
+        let is_told = text(&healed.stderr).contains(" was killed");
+        // A journal without its plan is that of an undo that has touched nothing: there is nothing to tell.
+        assert!(is_told == was_open || (was_open && found == *from), "kill {kill}\n{}", healed.report());
+        assert_eq!(scene.journals(), 0, "kill {kill}");
+        let found = scene.tree();
+        match (is_told, found == *from, found == *to) {
+            (true, true, _) => inside += 1,
+            (false, true, _) => early += 1,
+            (false, _, true) => {
+                late += 1;
+                target = scene.last_run();
+                std::mem::swap(&mut from, &mut to);
+            }
+            (_, _, _) => panic!("kill {kill}: neither before nor after\n{}", healed.report()),
+        }
+    }
+    eprintln!("{KILLS} kills of undo: {early} before, {inside} inside, {late} after");
+    assert!(inside >= LEAST_INSIDE, "only {inside} kills landed inside");
 }

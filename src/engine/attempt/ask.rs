@@ -1,5 +1,7 @@
 //! One call of the local model, from the place in the queue to the record of the try.
 
+use crate::engine::gathered::Scale;
+use crate::rules::context::AROUND;
 use crate::rules::prompt::estimate_tokens;
 use crate::sys::chat::{self, Progress, Waits};
 use crate::sys::http::Http;
@@ -50,11 +52,33 @@ impl LocalModel {
         LocalModel { http, server, waits, lanes, parallel, window: OnceCell::new() }
     }
 
+    /// Returns the server's count of a text against the estimate of it. Not asked where the estimate, which is from
+    /// above, fits with a reply.
+    pub fn scale(&self, text: &str, reply: u64, stop: &Stop) -> Scale {
+        let estimated = estimate_tokens(text);
+        if estimated == 0 || self.window(stop).is_none_or(|window| estimated + reply + AROUND <= window) {
+            return Scale::SAME;
+        }
+        let counted = servers::count_tokens(&self.http, &self.server, text, WINDOW_TIMEOUT, stop);
+        counted.map_or(Scale::SAME, |counted| Scale { counted, estimated })
+    }
+
+    /// Returns the name of the server's model, where it has only one.
+    pub fn only(&self, stop: &Stop) -> Option<String> {
+        let models = servers::models(&self.http, &self.server, WINDOW_TIMEOUT, stop)?;
+        <[String; 1]>::try_from(models).ok().map(|[only]| only)
+    }
+
     /// Returns how many tokens fit, prompt and reply together. The server is asked at most once a run.
     pub fn window(&self, stop: &Stop) -> Option<u64> {
         let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
         *self.window.get_or_init(known)
     }
+}
+
+/// Returns whether so many tokens of files and reply fit every server that is worth asking.
+pub fn surely_fits(tokens: u64) -> bool {
+    tokens + AROUND <= SURELY_FITS
 }
 
 /// Asks once. The attempt holds what is known of the call, also when it failed.
@@ -151,6 +175,8 @@ fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -
         verdict: None,
         confidence: None,
         signals: BTreeMap::new(),
+        form: None,
+        edits: BTreeMap::new(),
         cost_usd: None,
     };
     match reply {

@@ -1,7 +1,7 @@
 //! A try of an `answer` on the local model: ask, judge, no files.
 
 use crate::engine::attempt::ask::{LocalModel, ask};
-use crate::engine::gather::Gathered;
+use crate::engine::gathered::Gathered;
 use crate::rules::{confidence, prompt, reply};
 use crate::words::chat::Ask;
 use crate::words::event::Watcher;

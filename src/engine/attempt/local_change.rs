@@ -3,9 +3,11 @@
 
 use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::baseline::Baseline;
-use crate::engine::gather::Gathered;
+use crate::engine::gathered::Gathered;
 use crate::engine::judge::{self, Judged, Trial};
 use crate::engine::verify::{self, Ground};
+use crate::rules::config::EditFormat;
+use crate::rules::form::{self, History, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited, Weakened};
@@ -16,7 +18,7 @@ use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::chat::Ask;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
-use crate::words::task::{Attempt, Failure, Kind, Proof, Score, Verdict};
+use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
 
 /// Small models hold on to their first idea; said so, some let go of it.
 const SAME_AGAIN: &str = "it is the same change as in the try before, and the check still fails. Keep what is right in \
@@ -54,6 +56,9 @@ pub struct Site<'a> {
     pub results: &'a Results,
     pub run_id: &'a str,
     pub context: &'a mut Gathered,
+    /// What the model has got right before.
+    pub history: &'a History,
+    pub edit_format: EditFormat,
     /// A directory below which new files must lie.
     pub prefix: Option<&'a str>,
     pub proof: &'a verify::Plan,
@@ -86,9 +91,11 @@ pub fn attempt(
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> (Attempt, Result<Changed, Failure>) {
-    let messages = messages(site, effort, how.max_tokens);
+    let form = form(site, how.max_tokens);
+    let messages = messages(site, effort, form);
     let before = std::mem::take(effort);
     let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
+    attempt.form = Some(form);
     let end = reply.and_then(|reply| {
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
         attempt.confidence = Some(score.value);
@@ -107,6 +114,7 @@ pub fn attempt(
     match &end {
         Ok(changed) => {
             attempt.verdict = Some(changed.proof.verdict);
+            attempt.edits.clone_from(&changed.changes.edits);
             if changed.proof.verdict == Verdict::Failed {
                 effort.evidence.clone_from(&changed.proof.evidence);
                 effort.previous = Some(changed.diff.clone());
@@ -120,7 +128,26 @@ pub fn attempt(
     (attempt, end)
 }
 
-fn messages(site: &Site<'_>, effort: &Effort, reply_tokens: u32) -> Vec<crate::words::chat::Message> {
+/// The form to ask for: by the largest file that may have to change. A file of which the model sees parts is never asked
+/// for whole, whatever the configuration says.
+fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
+    let (target, files) = (target(site.context), &site.context.files);
+    let may_change = files.iter().filter(|file| target.is_none_or(|target| target == file.path));
+    let sizes = may_change.map(|file| match file.parts.as_slice() {
+        [] => form::size(&file.content, Some(u64::from(reply_tokens))),
+        [_, ..] => Size::Endless,
+    });
+    let longest = sizes.max().unwrap_or_default();
+    let is_parted = files.iter().any(|file| !file.parts.is_empty());
+    match site.edit_format {
+        EditFormat::Auto => form::choose(longest, site.history),
+        EditFormat::Whole if is_parted => Form::Edits,
+        EditFormat::Whole => Form::Whole,
+        EditFormat::Edits => Form::Edits,
+    }
+}
+
+fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::chat::Message> {
     prompt::change(&ChangePrompt {
         task: site.task,
         shown: &site.context.shown(),
@@ -131,7 +158,7 @@ fn messages(site: &Site<'_>, effort: &Effort, reply_tokens: u32) -> Vec<crate::w
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),
         advice: effort.advice.as_deref(),
-        reply_tokens: Some(u64::from(reply_tokens)),
+        form,
     })
 }
 
@@ -170,7 +197,9 @@ pub fn materialise(
 ) -> Result<Changed, Failure> {
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
-    let expect = Expect { target: target(site.context), shown: &shown };
+    let parted: Vec<&str> =
+        site.context.files.iter().filter(|file| !file.parts.is_empty()).map(|file| file.path.as_str()).collect();
+    let expect = Expect { target: target(site.context), shown: &shown, parted: &parted };
     let changes = match reply::parse(text, &expect) {
         Ok(changes) => changes,
         Err(fault) => {

@@ -3,7 +3,7 @@
 
 use crate::engine::attempt::local_change::Changed;
 use crate::engine::gate::{Gate, Open, Parcel, Refused, Sent};
-use crate::engine::gather::{ContextFile, Gathered};
+use crate::engine::gathered::{ContextFile, Gathered};
 use crate::rules::brief::{self, Brief};
 use crate::rules::config::Scope;
 use crate::rules::prompt::Shown;
@@ -59,9 +59,10 @@ pub fn send(
     });
     // Where the provider may read, names do; where it may not, what it has to know is in the text.
     let (shown, readable): (Vec<Shown<'_>>, Vec<&str>) = match open.scope {
-        Scope::Prompt => {
-            (files.iter().map(|file| Shown { path: &file.path, content: &file.content }).collect(), Vec::new())
-        }
+        Scope::Prompt => (
+            files.iter().map(|file| Shown { path: &file.path, content: &file.content, parts: &[] }).collect(),
+            Vec::new(),
+        ),
         Scope::Workdir | Scope::Machine => (Vec::new(), files.iter().map(|file| file.path.as_str()).collect()),
     };
     for note in &notes {
