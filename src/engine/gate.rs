@@ -58,6 +58,8 @@ pub struct Open<'a> {
     step: Step,
     tool: &'a Tool,
     program: PathBuf,
+    /// Why those before it were passed over.
+    passed_over: Vec<String>,
 }
 
 /// What is sent.
@@ -124,7 +126,7 @@ impl<'a> Gate<'a> {
             }
             let allowed = self.allowed(step);
             if let Some(scope) = scope(provider, tool, step, allowed) {
-                return Ok(Open { provider, scope, step, tool, program });
+                return Ok(Open { provider, scope, step, tool, program, passed_over: notes });
             }
             by_scope = true;
             notes.push(format!("{} cannot be held to the scope `{}`", provider.name(), allowed.word()));
@@ -195,6 +197,9 @@ impl<'a> Gate<'a> {
             Ok(sign) => sign,
             Err(error) => return Err(Self::give_back(reservation, &error, stop)),
         };
+        for note in &open.passed_over {
+            watcher.event(&Event::Note(note));
+        }
         if open.scope != Scope::Prompt && open.provider != Provider::Claude && !call.never_send.is_empty() {
             let name = open.provider.name();
             watcher.event(&Event::Note(&format!("{name} cannot be kept from reading what `privacy.never_send` names")));
