@@ -29,7 +29,7 @@ fn mux(world: &World, args: &[&str]) -> (Ran, String) {
 
 /// What the fake was called with, a call a line.
 fn calls(world: &World) -> Vec<String> {
-    let files = tree(&world.root.join("calls")).into_iter().filter(|(name, _)| name.ends_with(".argv"));
+    let files = tree(&world.root.join("calls")).into_iter().filter(|(name, _)| name.strip_suffix(".argv").is_some());
     files.map(|(name, argv)| format!("{name} {}", String::from_utf8(argv).unwrap().replace('\n', " "))).collect()
 }
 
