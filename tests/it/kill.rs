@@ -19,17 +19,17 @@ const FILES: usize = 50;
 
 #[test]
 fn a_killed_run_leaves_all_or_nothing() {
-    kill_runs("kill", 24, 1);
+    eprintln!("{}", kill_runs("kill", 24, 1));
 }
 
 #[test]
 #[ignore = "some minutes: cargo test -- --ignored kill"]
 fn killed_200_times_a_run_leaves_all_or_nothing() {
-    kill_runs("kill-200", 200, 50);
+    eprintln!("{}", kill_runs("kill-200", 200, 50));
 }
 
-/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open.
-fn kill_runs(name: &str, kills: usize, wanted: usize) {
+/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open. Returns where they landed.
+fn kill_runs(name: &str, kills: usize, wanted: usize) -> String {
     let world = World::new(name);
     let http = world.root.join("http");
     fs::create_dir(&http).unwrap();
@@ -91,8 +91,9 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) {
     let lines: Vec<serde_json::Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > kills, "{} lines", lines.len());
     server.end();
-    eprintln!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after");
-    assert!(inside >= wanted, "{inside} kills landed inside apply, {wanted} are wanted: too little was tested");
+    let landed = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after");
+    assert!(inside >= wanted, "{landed}; {wanted} inside are wanted: too little was tested");
+    landed
 }
 
 #[track_caller]
