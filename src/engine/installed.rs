@@ -305,7 +305,9 @@ mod tests {
     #[test]
     fn each_is_asked_once_for_its_version_and_status_takes_what_is_known() {
         let home = Home::new();
-        home.program("claude", "[ -z \"$CLAUDECODE$GIT_DIR\" ] || exit 9\ncase $1 in --version) echo '2.1.330 (Claude Code)';; auth) echo '{\"loggedIn\": true}';; esac");
+        let claude = "[ -z \"$CLAUDECODE$GIT_DIR\" ] || exit 9
+            case $1 in --version) echo '2.1.330 (Claude Code)';; auth) echo '{\"loggedIn\": true}';; esac";
+        home.program("claude", claude);
         home.program(
             "codex",
             "case $1 in --version) echo 'codex-cli 0.169.0';; login) echo 'Not logged in' >&2; exit 1;; esac",

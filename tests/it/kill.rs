@@ -9,7 +9,6 @@ use crate::replay::Server;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
@@ -20,21 +19,21 @@ const FILES: usize = 50;
 
 #[test]
 fn a_killed_run_leaves_all_or_nothing() {
-    kill_runs("kill", 24, 1);
+    eprintln!("{}", kill_runs("kill", 24, 1));
 }
 
 #[test]
 #[ignore = "some minutes: cargo test -- --ignored kill"]
 fn killed_200_times_a_run_leaves_all_or_nothing() {
-    kill_runs("kill-200", 200, 50);
+    eprintln!("{}", kill_runs("kill-200", 200, 50));
 }
 
-/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open.
-fn kill_runs(name: &str, kills: usize, wanted: usize) {
+/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open. Returns where they landed.
+fn kill_runs(name: &str, kills: usize, wanted: usize) -> String {
     let world = World::new(name);
     let http = world.root.join("http");
     fs::create_dir(&http).unwrap();
-    fs::write(http.join("every.response.raw"), reply(FILES)).unwrap();
+    fs::write(http.join("every.response.raw"), reply()).unwrap();
     let server = Server::start(&http);
     world.configure(&format!(
         "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n",
@@ -92,9 +91,9 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) {
     let lines: Vec<serde_json::Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > kills, "{} lines", lines.len());
     server.end();
-    let line = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    assert!(inside >= wanted, "{inside} kills landed inside apply, {wanted} are wanted: too little was tested");
+    let landed = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after");
+    assert!(inside >= wanted, "{landed}; {wanted} inside are wanted: too little was tested");
+    landed
 }
 
 #[track_caller]
@@ -130,9 +129,9 @@ fn lay_out(work: &Path) {
 }
 
 /// A load and no model's words: half of the files exist, half are in new directories.
-pub fn reply(n_files: usize) -> String {
+fn reply() -> String {
     let mut text = String::new();
-    for n in 0..n_files {
+    for n in 0..FILES {
         let _ =
             write!(text, "FILE: old/{n}.txt\n```\nnew {n}\n```\n\nFILE: new/{}/{n}.txt\n```\nmade {n}\n```\n\n", n % 7);
     }
