@@ -8,6 +8,7 @@ use crate::rules::context::{self, Why};
 use crate::rules::names::RelPath;
 use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
+use crate::rules::stray;
 use crate::sys::disk::WorkDir;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct ContextFile {
     pub why: Why,
     /// The lines that are shown, counted from 0; empty: all.
     pub parts: Vec<Range<usize>>,
+    /// Whether bytes of it are no UTF-8: such a file is edited and never written whole.
+    pub is_stray: bool,
 }
 
 /// The context of a task.
@@ -235,6 +238,16 @@ impl Gathered {
         notes
     }
 
+    /// Returns the files that the model cannot repeat: it sees parts of them, or bytes are no text.
+    pub fn only_edited(&self) -> impl Iterator<Item = &ContextFile> {
+        self.files.iter().filter(|file| !file.parts.is_empty() || file.is_stray)
+    }
+
+    /// Returns whether a shown file has bytes that are no UTF-8.
+    pub fn is_stray(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path && file.is_stray)
+    }
+
     pub fn shows(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path)
     }
@@ -262,11 +275,18 @@ pub fn read(dir: &WorkDir, path: &RelPath, why: Why) -> Result<Option<ContextFil
 pub fn read_within(dir: &WorkDir, path: &RelPath, limit: u64, why: Why) -> Result<Option<ContextFile>, String> {
     let found = dir.read(path, limit).map_err(|error| error.to_string())?;
     let Some(file) = found else { return Ok(None) };
-    let content = String::from_utf8(file.bytes).map_err(|_| "it is not UTF-8 text".to_string())?;
+    let (content, is_stray) = stray::to_text(&file.bytes).ok_or_else(|| "it is not UTF-8 text".to_string())?;
     if content.contains('\0') {
         return Err("it is a binary file".to_string());
     }
-    Ok(Some(ContextFile { path: path.as_str().to_string(), content, sha256: file.sha256, why, parts: Vec::new() }))
+    Ok(Some(ContextFile {
+        path: path.as_str().to_string(),
+        content,
+        sha256: file.sha256,
+        why,
+        parts: Vec::new(),
+        is_stray,
+    }))
 }
 
 #[cfg(test)]
@@ -276,7 +296,7 @@ mod tests {
 
     fn file(path: &str, why: Why, content: &str) -> ContextFile {
         let (path, content) = (path.to_string(), content.to_string());
-        ContextFile { path, content, sha256: String::new(), why, parts: Vec::new() }
+        ContextFile { path, content, sha256: String::new(), why, parts: Vec::new(), is_stray: false }
     }
 
     fn gathered(task: &str, files: Vec<ContextFile>) -> Gathered {

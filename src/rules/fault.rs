@@ -31,6 +31,10 @@ pub enum Fault {
     Parted {
         path: String,
     },
+    /// A whole file where bytes of the old one are no text.
+    Stray {
+        path: String,
+    },
     /// Lines that an edit looks for and that are not there; the nearest that are.
     EditMissing {
         path: String,
@@ -104,6 +108,11 @@ impl fmt::Display for Fault {
                 f,
                 "It writes `{path}` whole, but only parts of that file were shown to you. Send each change of it as an \
                  edit of lines that were shown.",
+            ),
+            Fault::Stray { path } => write!(
+                f,
+                "It writes `{path}` whole, but that file holds bytes that are no UTF-8 and would be lost. Send each change \
+                 of it as an edit of the lines around them.",
             ),
             Fault::EditMissing { path, search, nearest } if nearest.is_empty() => write!(
                 f,

@@ -48,6 +48,7 @@ pub mod run_id;
 pub mod secrets;
 pub mod sorted;
 pub mod stats;
+pub mod stray;
 pub mod stream;
 pub mod veto;
 pub mod vocabulary;

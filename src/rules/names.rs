@@ -106,6 +106,8 @@ pub struct Planned<'a> {
     pub path: RelPath,
     /// All of the new content; `None` deletes the file.
     pub content: Option<&'a str>,
+    /// The bytes to write, where they are not those of the text (`stray.rs`).
+    pub raw: Option<Vec<u8>>,
     /// Whether the path is one that a tool runs unasked ([`Rule::AutoRun`]) and that the user has named: said in the result.
     pub auto_run: bool,
 }
@@ -153,7 +155,7 @@ pub fn check_all<'a>(changes: &'a [Change], allowed_by_user: &[String]) -> Resul
         if let Some(other) = keys.insert(collision_key(&path.0), path.clone()) {
             return Err(refuse(if other == path { Rule::Duplicate } else { Rule::Collision }));
         }
-        all.push(Planned { path, content, auto_run });
+        all.push(Planned { path, content, raw: None, auto_run });
     }
     for (key, path) in &keys {
         let mut parent = key.as_str();

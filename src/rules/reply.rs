@@ -30,6 +30,7 @@ pub use crate::rules::fault::Fault;
 use crate::rules::fault::quote;
 use crate::rules::payload;
 use crate::rules::sorted::sorted;
+use crate::rules::stray;
 pub use crate::rules::veto::{declined, veto};
 use crate::words::changes::{Change, ChangeSet};
 use std::borrow::Cow;
@@ -42,7 +43,7 @@ pub struct Expect<'a> {
     pub target: Option<&'a str>,
     /// Path and content of the files that the model was shown.
     pub shown: &'a [(&'a str, &'a str)],
-    /// Those of them of which it saw only parts: they cannot be rewritten, only edited.
+    /// Those of them that it cannot repeat, only edit: it saw parts of them, or bytes of them are no text.
     pub parted: &'a [&'a str],
 }
 
@@ -178,7 +179,9 @@ fn choose(drafts: Vec<Draft<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> R
         let Some(draft) = last.map(|last| same.swap_remove(last)) else { return Err(Fault::Tangled) };
         let path = draft.path.unwrap_or_default().into_owned();
         if expect.parted.iter().any(|parted| self::same(parted, &path)) {
-            return Err(Fault::Parted { path: quote(&path) });
+            let is_stray = expect.shown.iter().any(|(shown, text)| self::same(shown, &path) && stray::is_in(text));
+            let path = quote(&path);
+            return Err(if is_stray { Fault::Stray { path } } else { Fault::Parted { path } });
         }
         if count > 1 {
             set.notes.push(format!("took the last complete one of {count} blocks for `{}`", quote(&path)));
@@ -679,6 +682,19 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    }
+
+    #[test]
+    fn a_file_with_stray_bytes_is_edited_and_not_written_whole() {
+        let (old, _) = stray::to_text(b"# caf\xe9 and more of it\nx = 1\n").unwrap();
+        let shown = [("a.py", old.as_str())];
+        let expect = Expect { target: Some("a.py"), shown: &shown, parted: &["a.py"] };
+        let edit = "```\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\n```\n";
+        let set = parse(edit, &expect).unwrap();
+        let Some(Change::Write { content, .. }) = set.changes.first() else { panic!("{set:?}") };
+        assert_eq!(stray::to_bytes(content), b"# caf\xe9 and more of it\nx = 2\n");
+        let whole = parse("```python\n# caf? and more of it\nx = 2\n```\n", &expect);
+        assert_eq!(whole, Err(Fault::Stray { path: "a.py".to_owned() }));
     }
 
     #[test]

@@ -109,8 +109,8 @@ pub fn would_apply(
 }
 
 fn wanted<'a>(planned: &'a [Planned<'a>]) -> Vec<Wanted<'a>> {
-    let wanted = planned.iter().map(|Planned { path, content, .. }| {
-        let content = content.map(|content| Content::Bytes(content.as_bytes()));
+    let wanted = planned.iter().map(|Planned { path, content, raw, .. }| {
+        let content = content.map(|content| Content::Bytes(raw.as_deref().unwrap_or(content.as_bytes())));
         Wanted { path: path.as_str(), content }
     });
     wanted.collect()

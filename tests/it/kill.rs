@@ -135,6 +135,11 @@ fn reply() -> String {
         let _ =
             write!(text, "FILE: old/{n}.txt\n```\nnew {n}\n```\n\nFILE: new/{}/{n}.txt\n```\nmade {n}\n```\n\n", n % 7);
     }
+    response(&text)
+}
+
+/// A chat response with this text, head included.
+pub fn response(text: &str) -> String {
     let choice =
         serde_json::json!({"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"});
     let body = serde_json::json!({"model": "m", "choices": [choice]}).to_string();

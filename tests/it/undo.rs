@@ -278,6 +278,36 @@ fn a_killed_undo_is_healed_by_the_next_command() {
     }
 }
 
+#[test]
+fn bytes_that_are_no_text_survive_an_edit_and_its_undo() {
+    let world = World::new("undo-bytes");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    let edit = "FILE: old.py\n```python\n<<<<<<< SEARCH\nlimit = 1\n=======\nlimit = 2\n>>>>>>> REPLACE\n```\n";
+    fs::write(http.join("every.response.raw"), crate::kill::response(edit)).unwrap();
+    let server = Server::start(&http);
+    world.configure(&format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\n", server.url()));
+    let mut scene = Scene { world, server: Some(server) };
+    let old = b"\xef\xbb\xbf# Andr\xe9 and others wrote this\r\nlimit = 1\r\nname = '\xff\xfe'";
+    scene.write("old.py", old);
+    let path = scene.world.work.join("old.py");
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let before = scene.tree();
+    let args = ["run", "--change", "--no-verify", "Set limit in old.py to 2"];
+    let preview = scene.mux(&[&args[..], &["--preview"]].concat());
+    let said = text(&preview.stdout);
+    assert!(preview.exit == 0 && said.contains("-limit = 1") && !said.contains("-# Andr"), "{}", preview.report());
+    assert_eq!(scene.tree(), before, "a preview writes nothing");
+    let ran = scene.mux(&args);
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    drop(scene.server.take().map(Server::end));
+    let new = b"\xef\xbb\xbf# Andr\xe9 and others wrote this\r\nlimit = 2\r\nname = '\xff\xfe'";
+    assert_eq!(scene.tree()["old.py"], new);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+    scene.undo(&[&id(&ran)], 0, &["undone: 1 files\n"]);
+    assert_eq!(scene.tree(), before);
+}
+
 /// Files that a run changes, and as many that it makes, for [`an_undo_that_is_killed_anywhere_is_whole_or_not_at_all`].
 const MANY: usize = 60;
 const KILLS: usize = 200;

@@ -11,7 +11,7 @@ use crate::rules::form::{self, History, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited, Weakened};
-use crate::rules::{confidence, diff, names};
+use crate::rules::{confidence, diff, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
@@ -128,17 +128,17 @@ pub fn attempt(
     (attempt, end)
 }
 
-/// The form to ask for: by the largest file that may have to change. A file of which the model sees parts is never asked
-/// for whole, whatever the configuration says.
+/// The form to ask for: by the largest file that may have to change. A file of which the model sees parts, or that it
+/// cannot write, is never asked for whole, whatever the configuration says.
 fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
     let (target, files) = (target(site.context), &site.context.files);
     let may_change = files.iter().filter(|file| target.is_none_or(|target| target == file.path));
-    let sizes = may_change.map(|file| match file.parts.as_slice() {
-        [] => form::size(&file.content, Some(u64::from(reply_tokens))),
-        [_, ..] => Size::Endless,
+    let sizes = may_change.map(|file| {
+        let is_endless = !file.parts.is_empty() || file.is_stray;
+        if is_endless { Size::Endless } else { form::size(&file.content, Some(u64::from(reply_tokens))) }
     });
     let longest = sizes.max().unwrap_or_default();
-    let is_parted = files.iter().any(|file| !file.parts.is_empty());
+    let is_parted = site.context.only_edited().next().is_some();
     match site.edit_format {
         EditFormat::Auto => form::choose(longest, site.history),
         EditFormat::Whole if is_parted => Form::Edits,
@@ -197,8 +197,7 @@ pub fn materialise(
 ) -> Result<Changed, Failure> {
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
-    let parted: Vec<&str> =
-        site.context.files.iter().filter(|file| !file.parts.is_empty()).map(|file| file.path.as_str()).collect();
+    let parted: Vec<&str> = site.context.only_edited().map(|file| file.path.as_str()).collect();
     let expect = Expect { target: target(site.context), shown: &shown, parted: &parted };
     let changes = match reply::parse(text, &expect) {
         Ok(changes) => changes,
@@ -215,8 +214,11 @@ pub fn materialise(
             });
         }
     };
-    let planned = names::check_all(&changes.changes, &site.context.allowed)
+    let mut planned = names::check_all(&changes.changes, &site.context.allowed)
         .map_err(|(path, rule)| Failure::RefusedPath { path, rule: rule.to_string() })?;
+    for plan in &mut planned {
+        plan.raw = plan.content.filter(|_| site.context.is_stray(plan.path.as_str())).map(stray::to_bytes);
+    }
     inside_prefix(site.prefix, &changes)?;
     seen_before(site, &planned)?;
     let before = |path: &str| before(site.dir, path);
@@ -295,7 +297,8 @@ fn seen_before(site: &mut Site<'_>, planned: &[names::Planned<'_>]) -> Result<()
 fn before(dir: &WorkDir, path: &str) -> Option<String> {
     let path = names::readable(path).ok()?;
     let file = dir.read(&path, names::MAX_FILE_BYTES as u64).ok()??;
-    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+    let text = stray::to_text(&file.bytes).map(|(text, _)| text);
+    Some(text.unwrap_or_else(|| String::from_utf8_lossy(&file.bytes).into_owned()))
 }
 
 fn whole_diff(changes: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> String {
@@ -308,7 +311,7 @@ fn whole_diff(changes: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> S
         };
         out.push_str(&diff::unified(change.path(), old.as_deref(), new));
     }
-    out
+    stray::shown(&out)
 }
 
 #[cfg(test)]
