@@ -310,7 +310,8 @@ impl Known<'_> {
 }
 
 /// Ranks files by what the task says; `defines` goes with `paths`, and what it lacks defines nothing. The best first:
-/// sources before tests, by points, beside a shown file, by what the task says first, by depth, by path; then the tests of what is shown, to be
+/// sources before tests, by points, beside a shown file, by what the task says first, by depth, by path; then the
+/// tests of what is shown, to be
 /// created or found. Files that nothing speaks for, and those that are shown already, are not in the list.
 pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
     let all_defines = defines.iter().copied().chain(std::iter::repeat(Defines::default()));

@@ -9,6 +9,7 @@ use crate::replay::Server;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
@@ -19,21 +20,21 @@ const FILES: usize = 50;
 
 #[test]
 fn a_killed_run_leaves_all_or_nothing() {
-    eprintln!("{}", kill_runs("kill", 24, 1));
+    kill_runs("kill", 24, 1);
 }
 
 #[test]
 #[ignore = "some minutes: cargo test -- --ignored kill"]
 fn killed_200_times_a_run_leaves_all_or_nothing() {
-    eprintln!("{}", kill_runs("kill-200", 200, 50));
+    kill_runs("kill-200", 200, 50);
 }
 
-/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open. Returns where they landed.
-fn kill_runs(name: &str, kills: usize, wanted: usize) -> String {
+/// Kills `kills` runs; at least `wanted` of the kills have to land while the journal is open.
+fn kill_runs(name: &str, kills: usize, wanted: usize) {
     let world = World::new(name);
     let http = world.root.join("http");
     fs::create_dir(&http).unwrap();
-    fs::write(http.join("every.response.raw"), reply()).unwrap();
+    fs::write(http.join("every.response.raw"), reply(FILES)).unwrap();
     let server = Server::start(&http);
     world.configure(&format!(
         "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n",
@@ -91,9 +92,9 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) -> String {
     let lines: Vec<serde_json::Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > kills, "{} lines", lines.len());
     server.end();
-    let landed = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after");
-    assert!(inside >= wanted, "{landed}; {wanted} inside are wanted: too little was tested");
-    landed
+    let line = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    assert!(inside >= wanted, "{inside} kills landed inside apply, {wanted} are wanted: too little was tested");
 }
 
 #[track_caller]
@@ -129,9 +130,9 @@ fn lay_out(work: &Path) {
 }
 
 /// A load and no model's words: half of the files exist, half are in new directories.
-fn reply() -> String {
+pub fn reply(n_files: usize) -> String {
     let mut text = String::new();
-    for n in 0..FILES {
+    for n in 0..n_files {
         let _ =
             write!(text, "FILE: old/{n}.txt\n```\nnew {n}\n```\n\nFILE: new/{}/{n}.txt\n```\nmade {n}\n```\n\n", n % 7);
     }
