@@ -33,7 +33,7 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) -> String {
     let world = World::new(name);
     let http = world.root.join("http");
     fs::create_dir(&http).unwrap();
-    fs::write(http.join("every.response.raw"), reply()).unwrap();
+    fs::write(http.join("every.response.raw"), reply(FILES)).unwrap();
     let server = Server::start(&http);
     world.configure(&format!(
         "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n",
@@ -129,9 +129,9 @@ fn lay_out(work: &Path) {
 }
 
 /// A load and no model's words: half of the files exist, half are in new directories.
-fn reply() -> String {
+pub fn reply(n_files: usize) -> String {
     let mut text = String::new();
-    for n in 0..FILES {
+    for n in 0..n_files {
         let _ =
             write!(text, "FILE: old/{n}.txt\n```\nnew {n}\n```\n\nFILE: new/{}/{n}.txt\n```\nmade {n}\n```\n\n", n % 7);
     }
