@@ -6,7 +6,7 @@
 /// The character of the byte 0.
 const FIRST: u32 = 0x10_FF00;
 /// Above this share of stray bytes, one in so many, it is no text.
-const MOST: usize = 8;
+const MOST: usize = 4;
 
 /// Returns the text of a file, and whether there are stray bytes in it. `None` for what is no text, and for what holds
 /// such characters of its own beside stray bytes.
