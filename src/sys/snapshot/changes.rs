@@ -1,9 +1,8 @@
 //! Two looks at a work directory → what changed between them.
 
-use super::manifest::{Entry, Kind, Manifest};
+use super::manifest::{Entry, Following, Kind, Manifest};
 use super::objects::Objects;
 use super::{Beyond, Changed, NoSnapshot, Taken, Unkept, is_racy};
-use crate::rules::sorted::sorted;
 use crate::words::stop::Stop;
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,19 +13,17 @@ pub(super) fn compare(
     objects: &Objects<'_>,
     stop: &Stop,
 ) -> Result<Taken, NoSnapshot> {
-    let (old, new) = (before.by_path(), now.by_path());
-    let same = untouched(before, now, objects, stop)?;
-    let mut paths: Vec<&[u8]> = old.keys().copied().collect();
-    paths.extend(new.keys().filter(|path| !old.contains_key(*path)));
-    paths.retain(|path| !same.contains(path) && !is_same(old.get(path).copied(), new.get(path).copied()));
+    let mut pairs = differing(before, now);
+    let same = untouched(&pairs, objects, stop)?;
+    pairs.retain(|(path, ..)| !same.contains(path));
     let mut taken = Taken::default();
     // Sorted, so that parents come first.
-    for path in sorted(paths) {
+    pairs.sort_unstable_by_key(|(path, ..)| *path);
+    for (path, old, new) in pairs {
         let Ok(text) = str::from_utf8(path) else {
             taken.beyond.push(Beyond { path: String::from_utf8_lossy(path).into_owned(), why: Unkept::Name });
             continue;
         };
-        let (old, new) = (old.get(path).copied(), new.get(path).copied());
         if let (Some(old), Some(new)) = (old, new)
             && (old.kind, new.kind) == (Kind::Dir, Kind::Dir)
         {
@@ -77,7 +74,7 @@ fn part(entry: &Entry) -> Result<Part, Unkept> {
 }
 
 /// Whether two entries are so much alike that nothing has to be looked at.
-fn is_same(old: Option<&Entry>, new: Option<&Entry>) -> bool {
+fn is_same(old: Option<&Entry>, new: Option<&Entry>, taken: i64) -> bool {
     let (Some(old), Some(new)) = (old, new) else { return false };
     match (old.kind, new.kind) {
         (Kind::Dir, Kind::Dir) => old.stamp.permissions() == new.stamp.permissions(),
@@ -85,7 +82,8 @@ fn is_same(old: Option<&Entry>, new: Option<&Entry>) -> bool {
         (Kind::Unkept, Kind::Unkept) => old.stamp == new.stamp,
         (Kind::Special, Kind::Special) => old.stamp.inode == new.stamp.inode,
         (Kind::Repository, Kind::Repository) => true,
-        // Files were compared by their contents; others are of another kind now.
+        (Kind::Own | Kind::Lent, Kind::Own | Kind::Lent) => old.stamp == new.stamp && !is_racy(&old.stamp, taken),
+        // Of another kind now.
         (
             Kind::Own
             | Kind::Lent
@@ -100,21 +98,35 @@ fn is_same(old: Option<&Entry>, new: Option<&Entry>) -> bool {
     }
 }
 
-/// Returns the files that are what they were, permissions included.
-fn untouched<'a>(
-    before: &'a Manifest,
-    now: &Manifest,
-    objects: &Objects<'_>,
-    stop: &Stop,
-) -> Result<HashSet<&'a [u8]>, NoSnapshot> {
-    let new = now.by_path();
+/// A path, and what was and is there.
+type Pair<'a> = (&'a [u8], Option<&'a Entry>, Option<&'a Entry>);
+
+/// Returns the paths at which something may have changed.
+fn differing<'a>(before: &'a Manifest, now: &'a Manifest) -> Vec<Pair<'a>> {
+    let (mut following, mut is_seen) = (Following::new(before), vec![false; before.entries.len()]);
+    let mut pairs = Vec::new();
+    for new in &now.entries {
+        let old = following.find(&new.path).map(|(number, old)| {
+            is_seen.get_mut(number).into_iter().for_each(|seen| *seen = true);
+            old
+        });
+        if !is_same(old, Some(new), before.taken) {
+            pairs.push((new.path.as_slice(), old, Some(new)));
+        }
+    }
+    let gone = before.entries.iter().zip(is_seen).filter(|(_, is_seen)| !is_seen);
+    pairs.extend(gone.map(|(old, _)| (old.path.as_slice(), Some(old), None)));
+    pairs
+}
+
+/// Returns the files that are what they were, permissions included: their contents are compared.
+fn untouched<'a>(pairs: &[Pair<'a>], objects: &Objects<'_>, stop: &Stop) -> Result<HashSet<&'a [u8]>, NoSnapshot> {
     let mut same = HashSet::new();
-    let mut open: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for old in before.entries.iter().filter(|entry| entry.kind.is_file()) {
-        let Some(new) = new.get(old.path.as_slice()).filter(|new| new.kind.is_file()) else { continue };
-        if old.stamp == new.stamp && !is_racy(&old.stamp, before.taken) {
-            same.insert(old.path.as_slice());
-        } else if (old.stamp.size, old.stamp.permissions()) == (new.stamp.size, new.stamp.permissions()) {
+    let mut open: BTreeMap<&str, Vec<&'a Entry>> = BTreeMap::new();
+    for (_, old, new) in pairs {
+        let (Some(old), Some(new)) = (old, new) else { continue };
+        let is_alike = (old.stamp.size, old.stamp.permissions()) == (new.stamp.size, new.stamp.permissions());
+        if is_alike && old.kind.is_file() && new.kind.is_file() {
             open.entry(format_of(&old.text)).or_default().push(old);
         }
     }

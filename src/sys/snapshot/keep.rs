@@ -1,7 +1,7 @@
 //! Keeping the contents of a work directory before children run: in the user's repository, where its index holds them
 //! anyway, else in mux's own store. What the last snapshot knows is not read again.
 
-use super::manifest::{Entry, Kind, Manifest, Region, Stamp};
+use super::manifest::{Entry, Following, Kind, Manifest, Region, Stamp};
 use super::objects::{Index, Objects};
 use super::{NoSnapshot, is_racy};
 use crate::sys::git;
@@ -54,7 +54,7 @@ pub(super) fn keep(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, s
 /// Takes over what the last snapshot knows of files that have not changed since. What the user's repository holds is
 /// known only as long as its index holds it: objects that nothing names may be collected at any time.
 fn reuse(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, stop: &Stop) -> Result<(), NoSnapshot> {
-    let old = last.by_path();
+    let mut old = Following::new(last);
     let old_regions: HashMap<&[u8], &Region> = last.regions.iter().map(|old| (old.path.as_slice(), old)).collect();
     let mut changed: HashMap<u32, Index> = HashMap::new();
     for (number, region) in (0..).zip(&mut now.regions) {
@@ -69,11 +69,10 @@ fn reuse(objects: &Objects<'_>, last: &Manifest, now: &mut Manifest, stop: &Stop
             }
         }
     }
-    for entry in now.entries.iter_mut().filter(|entry| entry.kind == Kind::Own) {
-        let Some(old) = old.get(entry.path.as_slice()).filter(|old| old.kind.is_file() && old.stamp == entry.stamp)
-        else {
-            continue;
-        };
+    for entry in &mut now.entries {
+        let found = old.find(&entry.path).map(|(_, old)| old);
+        let is_known = |old: &&Entry| entry.kind == Kind::Own && old.kind.is_file() && old.stamp == entry.stamp;
+        let Some(old) = found.filter(is_known) else { continue };
         let (here, there) = (now.regions.get(entry.region as usize), last.regions.get(old.region as usize));
         let is_lent = here.is_some_and(|here| here.lends && there.is_some_and(|there| there.path == here.path))
             && changed.get(&entry.region).is_none_or(|index| index.get(&entry.path) == Some(&old.text));

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::Metadata;
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -117,8 +117,8 @@ impl Manifest {
 
     /// Reads a manifest back; `None` for anything that is not a whole one.
     pub(super) fn read(path: &Path) -> Option<Manifest> {
-        let mut bytes = Vec::new();
-        fs_err::File::open(path).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+        fs_err::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= MOST)?;
+        let bytes = fs_err::read(path).ok()?;
         let mut rest = Rest(bytes.strip_prefix(MAGIC.as_slice())?);
         let mut manifest = Manifest { taken: rest.signed()?, ..Manifest::default() };
         for _ in 0..rest.long()? {
@@ -175,6 +175,34 @@ fn stamp(out: &mut impl io::Write, stamp: &Stamp) -> io::Result<()> {
     out.write_all(&stamp.modified.to_le_bytes())?;
     out.write_all(&stamp.changed.to_le_bytes())?;
     out.write_all(&stamp.inode.to_le_bytes())
+}
+
+/// Looks entries up in about the order in which they stand: two walks of one tree find most names in the same order, and
+/// then no table of them is made.
+pub(super) struct Following<'a> {
+    entries: &'a [Entry],
+    next: usize,
+    table: Option<HashMap<&'a [u8], usize>>,
+}
+
+impl<'a> Following<'a> {
+    pub(super) fn new(manifest: &'a Manifest) -> Following<'a> {
+        Following { entries: &manifest.entries, next: 0, table: None }
+    }
+
+    /// Returns the entry of a path, and its number.
+    pub(super) fn find(&mut self, path: &[u8]) -> Option<(usize, &'a Entry)> {
+        let entries = self.entries;
+        let number = match entries.get(self.next) {
+            Some(entry) if entry.path == path => self.next,
+            Some(_) | None => {
+                let numbered = || entries.iter().enumerate().map(|(number, entry)| (entry.path.as_slice(), number));
+                *self.table.get_or_insert_with(|| numbered().collect()).get(path)?
+            }
+        };
+        self.next = number + 1;
+        entries.get(number).map(|entry| (number, entry))
+    }
 }
 
 /// What is still to be read.

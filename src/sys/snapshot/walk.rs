@@ -9,6 +9,7 @@ use super::manifest::{Entry, Kind, Manifest, Region, Stamp};
 use super::objects::{Index, Objects};
 use crate::sys::git;
 use crate::words::stop::Stop;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -58,7 +59,8 @@ pub(super) struct Walk<'a> {
     /// Devices and inodes of directories of mux's own.
     own: &'a [(u64, u64)],
     /// What an earlier look has decided about a path, so that an ignore rule that was written in between changes nothing.
-    known: HashMap<&'a [u8], Kind>,
+    earlier: Option<&'a Manifest>,
+    known: OnceCell<HashMap<&'a [u8], Kind>>,
     found: Manifest,
     /// Directories with the name of a bulk one, not looked into yet.
     undecided: Vec<(Vec<u8>, u32)>,
@@ -76,13 +78,10 @@ pub(super) fn walk(
     objects: &Objects<'_>,
     stop: &Stop,
 ) -> Result<Manifest, NoSnapshot> {
-    let known =
-        earlier.map(|earlier| earlier.entries.iter().map(|entry| (entry.path.as_slice(), entry.kind)).collect());
     let is_repo = git::root(root).is_some();
     let region = Region { is_repo, lends: is_repo, ..Region::default() };
     let found = Manifest { regions: vec![region], ..Manifest::default() };
-    let known = known.unwrap_or_default();
-    let mut walk = Walk { root, own, known, found, undecided: Vec::new(), stop };
+    let mut walk = Walk { root, own, earlier, known: OnceCell::new(), found, undecided: Vec::new(), stop };
     fs_err::read_dir(root).map_err(|error| NoSnapshot::os(&error))?;
     walk.dir(&mut Vec::new(), 0, 0)?;
     while !walk.undecided.is_empty() {
@@ -159,7 +158,7 @@ impl Walk<'_> {
         let mut bulk: HashSet<Vec<u8>> = HashSet::new();
         for (path, region) in &undecided {
             let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            match self.known.get(path.as_slice()) {
+            match self.known(path) {
                 Some(Kind::Bulk) => drop(bulk.insert(path.clone())),
                 // What was walked through before is walked through again.
                 Some(_) => {}
@@ -229,7 +228,7 @@ impl Walk<'_> {
                 .filter(|entry| entry.region == number && entry.kind == Kind::Own && entry.stamp.size > LARGE);
             let mut open = Vec::new();
             for entry in large {
-                match self.known.get(entry.path.as_slice()) {
+                match self.known(&entry.path) {
                     Some(Kind::Unkept) => drop(unkept.insert(entry.path.clone())),
                     Some(_) => {}
                     None if region.is_repo => open.push(entry.path.clone()),
@@ -251,6 +250,13 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What an earlier look has decided about a path. Most looks never ask.
+    fn known(&self, path: &[u8]) -> Option<Kind> {
+        let entries = || self.earlier.iter().flat_map(|earlier| &earlier.entries);
+        let known = self.known.get_or_init(|| entries().map(|entry| (entry.path.as_slice(), entry.kind)).collect());
+        known.get(path).copied()
     }
 
     fn is_repo(&self, region: u32) -> bool {
