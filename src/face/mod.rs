@@ -6,6 +6,7 @@ pub mod diff;
 pub mod doctor;
 pub mod egress;
 pub mod log;
+pub mod mcp;
 pub mod print;
 pub mod run;
 pub mod start;

@@ -2,6 +2,7 @@
 
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
+use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
 use crate::face::{config, diff, doctor, egress, log, run, status, trust, undo};
 use crate::sys::git;
@@ -10,8 +11,10 @@ use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
+use crate::words::time::Utc;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The streams of the process.
 pub struct Streams<'a> {
@@ -23,6 +26,8 @@ pub struct Streams<'a> {
     pub is_terminal: bool,
     /// Whether standard output is one.
     pub is_page: bool,
+    /// Wall time, for what begins more than one run.
+    pub clock: fn() -> Utc,
 }
 
 /// Does what the command says and returns the exit code.
@@ -30,7 +35,7 @@ pub struct Streams<'a> {
 /// # Errors
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
-    let Streams { input, out, err, is_terminal, is_page } = streams;
+    let Streams { input, out, err, is_terminal, is_page, clock } = streams;
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
@@ -48,6 +53,10 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
                 (false, false) => Box::new(Lines::new(err)),
             };
             run::run(args, &house, input, watcher.as_mut(), out, stop)
+        }
+        Command::Mcp { budget_sec, config } => {
+            let budget = budget_sec.map(Duration::from_secs);
+            serve::serve(&Start { env, config_file: config.as_deref(), budget, clock }, stop)
         }
         Command::Config { action, config } => {
             config::run(*action, env, config.as_deref(), project().as_deref(), State::locate(env)?.dir(), out)

@@ -255,7 +255,10 @@ mod tests {
     fn every_line_is_a_message_or_a_fault_with_its_code() {
         check(r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#, "request \"a\" ping");
         check(" {\"jsonrpc\" : \"2.0\", \"x\":[{}], \"id\":-5, \"method\":\"ping\"} \r\n", "request -5 ping");
-        check("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":18446744073709551615,\"method\":\"m\"}", "request 18446744073709551615 m");
+        check(
+            "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":18446744073709551615,\"method\":\"m\"}",
+            "request 18446744073709551615 m",
+        );
         check(r#"{"jsonrpc":"2.0","method":"notifications/x","params":[1]}"#, "note notifications/x");
         check(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, "response 1 true");
         check(r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, "response 1 false");
@@ -280,7 +283,11 @@ mod tests {
 
     #[test]
     fn depth_costs_no_stack() {
-        let deep = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"ping","params":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":5,"method":"ping","params":{}{}}}"#,
+            "[".repeat(200_000),
+            "]".repeat(200_000)
+        );
         check(&deep, "-32602 5");
         let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
         check(&deep, "-32600 null");
