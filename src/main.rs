@@ -13,7 +13,6 @@ use face::start::Streams;
 use rules::escape::plain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,9 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
-    let mut vars = BTreeMap::new();
-    vars.extend(std::env::vars_os());
-    let env = Env { vars, cwd: std::env::current_dir().ok(), now: now() };
+    let env = Env { vars: std::env::vars_os().collect(), cwd: std::env::current_dir().ok(), now: now() };
     let deadline = if let Command::Run(run) = command { run.deadline_sec } else { None };
     let limit = deadline.map_or(LONGEST_RUN, Duration::from_secs);
     let stop = Stop::at(Instant::now() + limit);
@@ -56,7 +53,9 @@ fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());
     let input: Option<&mut dyn Read> = if stdin.is_terminal() { None } else { Some(&mut stdin) };
     let (is_terminal, is_page) = (err.is_terminal(), std::io::stdout().is_terminal());
-    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal, is_page, clock: now }, &stop)
+    let exe = std::env::current_exe;
+    let streams = Streams { input, out, err: &mut err, is_terminal, is_page, clock: now, exe };
+    face::start::start(command, &env, streams, &stop)
 }
 
 fn now() -> Utc {

@@ -3,6 +3,7 @@
 mod server;
 
 use crate::face::config::Action;
+use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
@@ -28,6 +29,7 @@ commands:
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
   mcp                 serve the Model Context Protocol on standard input and output
+  setup               register that with claude, codex and gemini, where installed
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -65,6 +67,8 @@ options of the others:
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
       with a run id, and mux_json gives its result later
+  setup [--client claude,codex,gemini] [--trust] [--remove] [--dry-run] |
+      --print-skill; --trust lets gemini use the tools unasked
   config show [--json]
   trust [DIR] [--remove]
 
@@ -90,6 +94,7 @@ pub enum Command {
     Config { action: Action, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
+    Setup(SetupArgs),
     Mcp { budget_sec: Option<u64>, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
     Egress(EgressArgs),
@@ -161,7 +166,8 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 10] = ["run", "doctor", "status", "log", "diff", "undo", "egress", "mcp", "config", "trust"];
+const COMMANDS: [&str; 11] =
+    ["run", "doctor", "status", "log", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -184,6 +190,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "doctor" | "status" | "log" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress(parser),
         "mcp" => server::mcp(parser),
+        "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),

@@ -9,6 +9,7 @@ pub mod log;
 pub mod mcp;
 pub mod print;
 pub mod run;
+pub mod setup;
 pub mod start;
 pub mod status;
 pub mod trust;

@@ -4,7 +4,7 @@ use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, egress, log, run, status, trust, undo};
+use crate::face::{config, diff, doctor, egress, log, run, setup, status, trust, undo};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -12,11 +12,11 @@ use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use crate::words::time::Utc;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The streams of the process.
+/// The streams of the process, and what only the process can tell.
 pub struct Streams<'a> {
     /// `None` when standard input is a terminal.
     pub input: Option<&'a mut dyn Read>,
@@ -28,6 +28,8 @@ pub struct Streams<'a> {
     pub is_page: bool,
     /// Wall time, for what begins more than one run.
     pub clock: fn() -> Utc,
+    /// Where this program is.
+    pub exe: fn() -> io::Result<PathBuf>,
 }
 
 /// Does what the command says and returns the exit code.
@@ -35,7 +37,7 @@ pub struct Streams<'a> {
 /// # Errors
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
-    let Streams { input, out, err, is_terminal, is_page, clock } = streams;
+    let Streams { input, out, err, is_terminal, is_page, clock, exe } = streams;
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
@@ -54,6 +56,7 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             };
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
+        Command::Setup(args) => setup::run(args, env, exe(), out, stop),
         Command::Mcp { budget_sec, config } => {
             let budget = budget_sec.map(Duration::from_secs);
             serve::serve(&Start { env, config_file: config.as_deref(), budget, clock }, stop)

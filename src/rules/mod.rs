@@ -42,6 +42,7 @@ pub mod places;
 pub mod policy;
 pub mod prompt;
 pub mod provider;
+pub mod registration;
 pub mod reply;
 pub mod rpc;
 pub mod run_id;

@@ -9,10 +9,12 @@
 )]
 
 mod bench;
+mod client;
 mod cloud_look;
 mod evil;
 mod kill;
 mod mask;
+mod mcp;
 mod record;
 mod replay;
 mod scenarios;

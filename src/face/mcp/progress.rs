@@ -9,6 +9,7 @@ use std::time::Instant;
 /// The longest message, in characters; more is cut.
 const LONGEST: usize = 200;
 
+const GENERATING: &str = "generating";
 /// Notes that are kept.
 const MOST_NOTES: usize = 20;
 
@@ -38,15 +39,15 @@ impl Phase {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, text: &str, is_new: bool) {
-        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        phase.0 += u64::from(is_new);
-        phase.1 = text.chars().take(LONGEST).collect();
-    }
-
     /// Goes on to another phase.
     pub fn begin(&self, text: &str) {
-        self.set(&one_line(text), true);
+        self.set(&one_line(text), |_| true);
+    }
+
+    fn set(&self, text: &str, is_new: impl Fn(&str) -> bool) {
+        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        phase.0 += u64::from(is_new(&phase.1));
+        phase.1 = text.chars().take(LONGEST).collect();
     }
 }
 
@@ -60,7 +61,8 @@ impl Watcher for Reporter {
             Event::Asking { model, attempt, .. } => format!("asking {model}, try {attempt}"),
             Event::Generating { tokens, elapsed, .. } => {
                 let rate = *tokens as f64 / elapsed.as_secs_f64().max(0.001);
-                return self.phase.set(&format!("generating · {tokens} tokens · {rate:.1} tokens/s"), false);
+                let text = format!("{GENERATING} · {tokens} tokens · {rate:.1} tokens/s");
+                return self.phase.set(&text, |before| !before.starts_with(GENERATING));
             }
             Event::Writing { files } => format!("writing {files} files"),
             Event::Verifying { command } => format!("verifying: {command}"),

@@ -66,7 +66,12 @@ impl Report {
         if fields.get("status").is_some_and(|status| status == "done") {
             return Report::of(&Value::Object(fields));
         }
-        let mut text = "ERROR: the task is not done; the files are as they were before.\n".to_string();
+        let is_answer = fields.get("kind").is_some_and(|kind| kind == "answer");
+        let mut text = if is_answer {
+            "ERROR: no answer was good enough to be accepted; this is what there is.\n".to_string()
+        } else {
+            "ERROR: the task is not done; the files are as they were before.\n".to_string()
+        };
         for name in ORDER {
             match fields.get(name) {
                 None => {}
