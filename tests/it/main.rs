@@ -18,6 +18,7 @@ mod mcp;
 mod record;
 mod replay;
 mod scenarios;
+mod setup;
 mod signals;
 mod tidy;
 mod two;
