@@ -5,7 +5,7 @@
 //! its time limits; it is replaced whole, and put back if codex cannot read it afterwards.
 
 use crate::rules::argv;
-use crate::rules::registration::{Client, Entry, Wanted, codex_limits, entry, with_limits};
+use crate::rules::registration::{Client, Entry, Wanted, codex_lines, entry, with_lines};
 use crate::sys::proc::{self, Exit, Spawn};
 use crate::words::env::Env;
 use crate::words::stop::Stop;
@@ -104,10 +104,13 @@ impl Work<'_> {
             self.command(&self.client.remove())?;
             return self.ended(End::Removed, &[Entry::Absent]);
         }
-        if self.client == Client::Gemini && !self.plan.trust {
-            let note = "gemini asks before each call, and offers the tools to nobody when it runs headless; \
-                `mux setup --client gemini --trust` allows them";
-            self.report.notes.push(note.to_string());
+        if self.client != Client::Claude && !self.plan.trust {
+            let name = self.client.name();
+            let note = format!(
+                "{name} asks before it hands over a task, and does not do it where nobody can be asked; \
+                 `mux setup --client {name} --trust` allows it"
+            );
+            self.report.notes.push(note);
         }
         if found == Entry::Same {
             return Ok(End::Already);
@@ -190,13 +193,13 @@ impl Work<'_> {
 
     /// Adds what codex has no option for.
     fn limits(&mut self) -> Result<(), String> {
-        let lines = codex_limits().trim_end().replace('\n', ", ");
+        let lines = codex_lines(&self.wanted()).trim_end().replace('\n', ", ");
         self.report.steps.push(format!("write to {}: {lines}", self.file.display()));
         if self.plan.dry_run {
             return Ok(());
         }
         let before = self.text()?;
-        let Some(after) = with_limits(&before) else { return Ok(()) };
+        let Some(after) = with_lines(&before, &self.wanted()) else { return Ok(()) };
         self.replace(&after)?;
         if let Err(why) = self.run(&self.client.show()) {
             self.replace(&before)?;
@@ -223,7 +226,12 @@ impl Work<'_> {
     /// Asks the client whether it can talk to the server.
     fn verify(&mut self) -> Result<(), String> {
         let said = self.command(&self.client.show())?;
-        let line = said.lines().find(|line| line.contains("onnected") || line.contains("isabled"));
+        let line = match self.client {
+            // It does not start servers to show them.
+            Client::Codex => None,
+            Client::Claude => said.lines().find(|line| line.contains("Status:")),
+            Client::Gemini => said.lines().find(|line| line.contains("mux:")),
+        };
         self.report.notes.extend(line.map(|line| format!("{} says: {}", self.client.name(), line.trim())));
         Ok(())
     }

@@ -68,7 +68,7 @@ options of the others:
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
       with a run id, and mux_json gives its result later
   setup [--client claude,codex,gemini] [--trust] [--remove] [--dry-run] |
-      --print-skill; --trust lets gemini use the tools unasked
+      --print-skill; --trust lets codex and gemini hand over tasks unasked
   config show [--json]
   trust [DIR] [--remove]
 

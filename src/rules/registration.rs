@@ -9,6 +9,8 @@ pub const NAME: &str = "mux";
 const CODEX_CALL_SEC: u32 = 1800;
 /// Seconds that codex gives a server to start; its default is 10.
 const CODEX_START_SEC: u32 = 20;
+/// Codex asks before a tool that may reach the network, and refuses it where nobody can be asked.
+const APPROVAL: &str = "default_tools_approval_mode";
 /// Milliseconds that gemini gives a call; its default is 600 000.
 const GEMINI_CALL_MS: u32 = 900_000;
 
@@ -39,7 +41,7 @@ pub enum Entry {
 pub struct Wanted<'a> {
     /// Absolute path of the program.
     pub program: &'a str,
-    /// Whether gemini may use the tools without asking.
+    /// Whether codex and gemini may use the tools without asking.
     pub trust: bool,
 }
 
@@ -137,7 +139,9 @@ fn in_toml(text: &str, wanted: &Wanted<'_>) -> Entry {
         return Entry::Foreign;
     }
     let has_limits = value("tool_timeout_sec").is_some();
-    if program == wanted.program && args == ["mcp"] && has_limits { Entry::Same } else { Entry::Older }
+    let is_trusted = !wanted.trust || value(APPROVAL) == Some("\"approve\"");
+    let is_same = program == wanted.program && args == ["mcp"] && has_limits && is_trusted;
+    if is_same { Entry::Same } else { Entry::Older }
 }
 
 fn is_mux(program: &str, first: Option<&str>) -> bool {
@@ -163,17 +167,19 @@ fn table(text: &str) -> Option<Table<'_>> {
 }
 
 /// The lines that codex has no option for.
-pub fn codex_limits() -> String {
-    format!("startup_timeout_sec = {CODEX_START_SEC}\ntool_timeout_sec = {CODEX_CALL_SEC}\n")
+pub fn codex_lines(wanted: &Wanted<'_>) -> String {
+    let approval = if wanted.trust { format!("{APPROVAL} = \"approve\"\n") } else { String::new() };
+    format!("startup_timeout_sec = {CODEX_START_SEC}\ntool_timeout_sec = {CODEX_CALL_SEC}\n{approval}")
 }
 
-/// Returns codex's file with the limits that long calls need; `None` where mux has no table, or has them already.
-pub fn with_limits(text: &str) -> Option<String> {
+/// Returns codex's file with the limits that long calls need, and the leave if it is wanted; `None` where mux has no
+/// table, or has them already.
+pub fn with_lines(text: &str, wanted: &Wanted<'_>) -> Option<String> {
     let table = table(text)?;
     let has = |key: &str| table.lines.iter().any(|line| line.trim_start().starts_with(key));
-    let limits = codex_limits();
+    let lines = codex_lines(wanted);
     let missing: Vec<&str> =
-        limits.split_inclusive('\n').filter(|line| !line.split(' ').next().is_some_and(&has)).collect();
+        lines.split_inclusive('\n').filter(|line| !line.split(' ').next().is_some_and(&has)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -218,18 +224,24 @@ mod tests {
         let before = "model = \"m\"\n\n[mcp_servers.mux]\ncommand = \"/home/u/.local/bin/mux\"\nargs = [\"mcp\"]\n\n\
             [mcp_servers.mux.env]\nA = \"1\"\n[other]\ntool_timeout_sec = 1\n";
         check(Client::Codex, before, &Entry::Older);
-        let after = with_limits(before).unwrap();
+        let after = with_lines(before, &WANTED).unwrap();
         let expected = before
             .replace("[mcp_servers.mux]\n", "[mcp_servers.mux]\nstartup_timeout_sec = 20\ntool_timeout_sec = 1800\n");
         assert_eq!(after, expected);
         check(Client::Codex, &after, &Entry::Same);
-        assert_eq!(with_limits(&after), None);
+        assert_eq!(with_lines(&after, &WANTED), None);
         let own = "[mcp_servers.mux]\ntool_timeout_sec = 60\nstartup_timeout_sec = 5";
-        assert_eq!(with_limits(own), None, "a limit of the user's own stays");
-        assert_eq!(with_limits("[mcp_servers.mux]").unwrap(), format!("[mcp_servers.mux]\n{}", codex_limits()));
+        assert_eq!(with_lines(own, &WANTED), None, "a limit of the user's own stays");
+        let trusted = Wanted { trust: true, ..WANTED };
+        assert_eq!(entry(Client::Codex, &after, &trusted), Entry::Older);
+        let leave = with_lines(&after, &trusted).unwrap();
+        assert!(leave.contains("[mcp_servers.mux]\ndefault_tools_approval_mode = \"approve\"\n"), "{leave}");
+        assert_eq!(entry(Client::Codex, &leave, &trusted), Entry::Same);
+        let lines = format!("[mcp_servers.mux]\n{}", codex_lines(&WANTED));
+        assert_eq!(with_lines("[mcp_servers.mux]", &WANTED), Some(lines));
         check(Client::Codex, "[mcp_servers.muxer]\n", &Entry::Absent);
         check(Client::Codex, "[mcp_servers.mux]\ncommand = \"x\"\n", &Entry::Foreign);
-        assert_eq!(with_limits("model = \"m\"\n"), None);
+        assert_eq!(with_lines("model = \"m\"\n", &WANTED), None);
     }
 
     #[test]

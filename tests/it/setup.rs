@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const CLAUDE: &str = r#"printf '{"x":1,"mcpServers":{"mux":{"type":"stdio","command":"%s","args":["mcp"],"env":{}}}}' "$7" >"$HOME/.claude.json""#;
 const CODEX: &str = r#"printf '[mcp_servers.mux]\ncommand = "%s"\nargs = ["mcp"]\n' "$5" >>"$HOME/.codex/config.toml""#;
 const GEMINI: &str = r#"printf '{"mcpServers":{"mux":{"command":"%s","args":["mcp"],"timeout":900000}}}' "$8" >"$HOME/.gemini/settings.json""#;
-const CONNECTED: &str = "mux:\n  Status: ✔ Connected\n";
+const CONNECTED: &str = "✓ mux: mux mcp (stdio) - Connected\n  Status: ✔ Connected\n";
 
 /// A world with CLIs; `plays` are the scripts and outputs of their calls.
 fn world(plays: &[(&str, &[(&str, &str)])]) -> World {
@@ -95,7 +95,7 @@ fn a_dry_run_shows_every_command_and_file_and_touches_none() {
     let shown = [
         "claude mcp add -s user mux -- ",
         "codex mcp add mux -- ",
-        "write to ~/.codex/config.toml: startup_timeout_sec = 20, tool_timeout_sec = 1800",
+        "write to ~/.codex/config.toml: startup_timeout_sec = 20, tool_timeout_sec = 1800, default_tools_approval_mode",
         "gemini mcp add -s user --trust --timeout 900000 mux ",
     ];
     check(&ran, 0, &shown);
