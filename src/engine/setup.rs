@@ -146,7 +146,7 @@ impl Work<'_> {
             Entry::Unreadable(why) => {
                 Err(format!("cannot read {}, so nothing was changed: {why}", self.file.display()))
             }
-            entry => Ok(entry),
+            entry @ (Entry::Absent | Entry::Same | Entry::Older | Entry::Foreign) => Ok(entry),
         }
     }
 

@@ -20,7 +20,7 @@ const UNKNOWN: Duration = Duration::from_secs(50);
 /// Codex ends a call after 300 s (`tool_timeout_sec`); progress does not extend it.
 const CODEX: Duration = Duration::from_secs(270);
 /// Gemini CLI ends it after 600 s (`timeout`), in the same way.
-const GEMINI: Duration = Duration::from_secs(540);
+const GEMINI: Duration = Duration::from_mins(9);
 /// Claude Code waits 28 h while progress comes; a run is over long before.
 const CLAUDE_CODE: Duration = Duration::from_hours(2);
 

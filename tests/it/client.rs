@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** every line that comes is a JSON-RPC message; the first one that is not fails the test.
 
+#![expect(clippy::needless_pass_by_value, reason = "a test writes its parameters where they go")]
+
 use crate::bench::{World, wait};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};

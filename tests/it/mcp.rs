@@ -444,3 +444,43 @@ fn a_result_that_is_too_long_names_the_file_with_the_rest() {
     client.close();
     server.end();
 }
+
+/// Two runs that may not go on at a time: the second says that it waits, and is done after the first.
+#[test]
+fn more_runs_than_are_allowed_wait_and_say_so() {
+    let (world, server) = world("queue", &["", ""]);
+    let yaml = fs::read_to_string(world.root.join("config/mux/mux.yaml")).unwrap();
+    world.configure(&format!("{yaml}mcp:\n  parallel: 1\n"));
+    let (payload, pids, go) = held(&world);
+    let other = world.root.join("other");
+    fs::create_dir(&other).unwrap();
+    let second = json!({"task": TASK, "workdir": other, "verify": ["true"]}).to_string();
+    let mut client = Client::greeted(&world, &[], "t");
+    client.begin(1, "mux_json", payload);
+    until("the verification runs", || pids.exists());
+    client.begin(2, "mux_json", json!({"payload_json": second}));
+    let waits = client.until("progress of the second", |message| message["params"]["progressToken"] == 2);
+    assert!(waits["params"]["message"].as_str().unwrap().starts_with("waiting for other calls"), "{waits}");
+    done(&client.call(3, "mux_health", json!({})));
+    assert!(!other.join("hello.py").exists());
+    fs::write(go, "").unwrap();
+    done(&client.answer(1)["result"].take());
+    assert_eq!(done(&client.answer(2)["result"].take())["workdir"], other.to_str().unwrap());
+    client.close();
+    server.end();
+}
+
+/// What people copy has to be what their programs read.
+#[test]
+fn the_examples_for_clients_are_json_and_start_the_server() {
+    let read = |name: &str| fs::read_to_string(manifest().join(name)).unwrap();
+    let readme = read("README.md");
+    let blocks = readme.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let blocks: Vec<String> = blocks.map(String::from).chain([read("config/mcp-config.example.json")]).collect();
+    assert_eq!(blocks.len(), 4);
+    for (block, key) in blocks.iter().zip(["mcpServers", "servers", "context_servers", "mcpServers"]) {
+        let example: Value = serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"));
+        let server = &example[key]["mux"];
+        assert_eq!((&server["command"], &server["args"]), (&json!("mux"), &json!(["mcp"])), "{block}");
+    }
+}

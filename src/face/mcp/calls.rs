@@ -1,19 +1,21 @@
 //! The calls that wait for an answer and the work behind them. A run outlives its call: one that is answered early goes
 //! on, and another call may wait for it.
 //!
-//! **Invariants:** at most [`MOST_RUNS`] runs and [`MOST_LOOKS`] looks at a time, and [`MOST_WAITING`] behind them. A run
+//! **Invariants:** at most `mcp.parallel` runs and [`MOST_LOOKS`] looks at a time, and [`MOST_WAITING`] behind them. A run
 //! that nobody waits for ends when its last call is cancelled or the client goes.
 
 use crate::face::mcp::progress::Phase;
-use crate::face::mcp::protocol::{self, Era};
+use crate::face::mcp::protocol::{self, Era, Meta};
 use crate::face::mcp::report::Report;
 use crate::face::mcp::serve::Input;
 use crate::face::mcp::wires::Outbox;
 use crate::face::mcp::wish::Wish;
 use crate::face::mcp::work::{Order, Seat, Work, perform};
+use crate::rules::client::provider;
 use crate::rules::rpc::{self, Id, json};
 use crate::sys::state::new_run_id;
 use crate::words::stop::Stop;
+use crate::words::task::Provider;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use std::time::{Duration, Instant};
 const LONGEST_RUN: Duration = Duration::from_hours(1);
 /// The end of a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
-const MOST_RUNS: usize = 4;
 const MOST_LOOKS: usize = 4;
 /// Work that may wait for its turn.
 const MOST_WAITING: usize = 1000;
@@ -42,6 +43,8 @@ pub struct Call {
     id: Id,
     era: Era,
     token: Option<Id>,
+    /// The provider that asks.
+    caller: Option<Provider>,
     begun: Instant,
     /// When it is answered at the latest.
     due: Instant,
@@ -52,9 +55,10 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(id: Id, era: Era, token: Option<Id>, budget: Duration) -> Call {
-        let begun = Instant::now();
-        Call { id, era, token, begun, due: begun + budget, sent: 0, told: begun, phase: 0 }
+    pub fn new(id: Id, meta: Meta, client: &str, budget: Duration) -> Call {
+        let (begun, caller) = (Instant::now(), provider(client));
+        let (era, token) = (meta.era, meta.token);
+        Call { id, era, token, caller, begun, due: begun + budget, sent: 0, told: begun, phase: 0 }
     }
 
     pub fn answer(&self, report: &Report, outbox: &Outbox) {
@@ -84,6 +88,7 @@ impl Call {
 struct Job {
     /// `None` for a look.
     run_id: Option<String>,
+    caller: Option<Provider>,
     /// Until a worker takes it.
     work: Option<Work>,
     stop: Stop,
@@ -95,7 +100,9 @@ struct Job {
 pub struct Jobs {
     seat: Arc<Seat>,
     inbox: SyncSender<Input>,
-    jobs: BTreeMap<u64, Job>,
+    all: BTreeMap<u64, Job>,
+    /// How many runs may go on at a time; read with the first.
+    most_runs: Option<usize>,
     waiting: VecDeque<u64>,
     /// Reports of runs that nobody waited for any more, by run id: the oldest first.
     kept: BTreeMap<String, Report>,
@@ -104,7 +111,15 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn new(seat: Arc<Seat>, inbox: SyncSender<Input>) -> Jobs {
-        Jobs { seat, inbox, jobs: BTreeMap::new(), waiting: VecDeque::new(), kept: BTreeMap::new(), next: 0 }
+        Jobs {
+            seat,
+            inbox,
+            all: BTreeMap::new(),
+            most_runs: None,
+            waiting: VecDeque::new(),
+            kept: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Names a run.
@@ -113,17 +128,17 @@ impl Jobs {
     }
 
     pub fn has_call(&self, id: &Id) -> bool {
-        self.jobs.values().flat_map(|job| &job.calls).any(|call| call.id == *id)
+        self.all.values().flat_map(|job| &job.calls).any(|call| call.id == *id)
     }
 
     pub fn are_working(&self) -> bool {
-        !self.jobs.is_empty()
+        !self.all.is_empty()
     }
 
     /// Takes a call and the work that it wants: waits for a run that is going on, or queues.
     pub fn take(&mut self, call: Call, work: Work) {
         if let Work::Result(id) = &work
-            && let Some(job) = self.jobs.values_mut().find(|job| job.run_id.as_deref() == Some(id))
+            && let Some(job) = self.all.values_mut().find(|job| job.run_id.as_deref() == Some(id))
         {
             job.calls.push(call);
             return;
@@ -136,12 +151,13 @@ impl Jobs {
         let phase = Phase::new("waiting for other calls");
         self.next += 1;
         self.waiting.push_back(self.next);
-        self.jobs.insert(self.next, Job { run_id, work: Some(work), stop, phase, calls: vec![call] });
+        let caller = call.caller;
+        self.all.insert(self.next, Job { run_id, caller, work: Some(work), stop, phase, calls: vec![call] });
     }
 
     /// Takes back what a request asked for. Nothing is answered to it any more; a run that nobody else waits for ends.
     pub fn cancel(&mut self, id: &Id) {
-        let Some((number, job)) = self.jobs.iter_mut().find(|(_, job)| job.calls.iter().any(|call| call.id == *id))
+        let Some((number, job)) = self.all.iter_mut().find(|(_, job)| job.calls.iter().any(|call| call.id == *id))
         else {
             return;
         };
@@ -150,7 +166,7 @@ impl Jobs {
             job.stop.cancel();
             let (number, is_waiting) = (*number, job.work.is_some());
             if is_waiting {
-                self.jobs.remove(&number);
+                self.all.remove(&number);
             }
         }
     }
@@ -165,16 +181,16 @@ impl Jobs {
     }
 
     fn cancel_where(&mut self, which: impl Fn(&Job) -> bool) {
-        for job in self.jobs.values_mut().filter(|job| which(job)) {
+        for job in self.all.values_mut().filter(|job| which(job)) {
             job.stop.cancel();
             job.calls.clear();
         }
-        self.jobs.retain(|_, job| job.work.is_none() || !which(job));
+        self.all.retain(|_, job| job.work.is_none() || !which(job));
     }
 
     /// A worker has come to its end.
     pub fn ended(&mut self, number: u64, report: Report, outbox: &Outbox) {
-        let Some(job) = self.jobs.remove(&number) else { return };
+        let Some(job) = self.all.remove(&number) else { return };
         for call in &job.calls {
             call.answer(&report, outbox);
         }
@@ -189,12 +205,12 @@ impl Jobs {
     /// Starts what may start, tells progress, and answers what is due. `roots` are `None` while the client is asked for
     /// them.
     pub fn tend(&mut self, outbox: &Outbox, roots: Option<&Vec<PathBuf>>) {
-        if self.jobs.is_empty() {
+        if self.all.is_empty() {
             return;
         }
         self.begin(outbox, roots);
         let now = Instant::now();
-        for job in self.jobs.values_mut() {
+        for job in self.all.values_mut() {
             for call in &mut job.calls {
                 call.progress(&job.phase, outbox);
             }
@@ -212,11 +228,13 @@ impl Jobs {
         let busy = |jobs: &BTreeMap<u64, Job>, is_run: bool| {
             jobs.values().filter(|job| job.work.is_none() && job.run_id.is_some() == is_run).count()
         };
-        let (mut runs, mut looks) = (busy(&self.jobs, true), busy(&self.jobs, false));
+        let (mut runs, mut looks) = (busy(&self.all, true), busy(&self.all, false));
+        let seat = &self.seat;
+        let most_runs = *self.most_runs.get_or_insert_with(|| seat.most_runs());
         for number in std::mem::take(&mut self.waiting) {
-            let Some(job) = self.jobs.get_mut(&number) else { continue };
+            let Some(job) = self.all.get_mut(&number) else { continue };
             let is_run = job.run_id.is_some();
-            let has_room = if is_run { runs < MOST_RUNS && roots.is_some() } else { looks < MOST_LOOKS };
+            let has_room = if is_run { runs < most_runs && roots.is_some() } else { looks < MOST_LOOKS };
             if !has_room {
                 self.waiting.push_back(number);
                 continue;
@@ -230,7 +248,8 @@ impl Jobs {
             }
             job.phase.begin("starting");
             let roots = roots.cloned().unwrap_or_default();
-            let order = Order { work, roots, stop: job.stop.clone(), phase: job.phase.clone() };
+            let (caller, stop, phase) = (job.caller, job.stop.clone(), job.phase.clone());
+            let order = Order { work, roots, caller, stop, phase };
             let (seat, inbox) = (Arc::clone(&self.seat), self.inbox.clone());
             let work = move || drop(inbox.send(Input::Ended(number, Box::new(perform(&seat, &order)))));
             if let Err(error) = thread::Builder::new().name("work".into()).spawn(work) {

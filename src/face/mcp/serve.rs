@@ -95,10 +95,7 @@ struct Session {
 impl Session {
     fn attend(&mut self, inbox: &Receiver<Input>, stop: &Stop) {
         loop {
-            let input = match inbox.recv_timeout(TICK) {
-                Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            };
+            let input = inbox.recv_timeout(TICK).ok();
             if stop.is_called() || self.outbox.is_gone() {
                 return self.end(inbox, Instant::now());
             }
@@ -242,9 +239,9 @@ impl Session {
         if self.jobs.has_call(id) || self.subscriptions.contains(id) {
             return Err(Fault::new(Some(id.clone()), INVALID_REQUEST, "a request with this id is still going on"));
         }
-        let client = meta.client.as_deref().unwrap_or(&self.client);
-        let budget = self.budget.unwrap_or_else(|| client::budget(client));
-        let call = Call::new(id.clone(), meta.era, meta.token, budget);
+        let client = meta.client.clone().unwrap_or_else(|| self.client.clone());
+        let budget = self.budget.unwrap_or_else(|| client::budget(&client));
+        let call = Call::new(id.clone(), meta, &client, budget);
         let work = match tool {
             Tool::Mux => wish::of_mux(&arguments).map(|wish| self.jobs.run(Box::new(wish))),
             Tool::MuxJson => wish::of_json(&arguments).map(|asks| match asks {

@@ -9,13 +9,14 @@ use crate::face::mcp::report::{self, Report};
 use crate::face::mcp::wish::Wish;
 use crate::face::print;
 use crate::rules::run_id::is_run_id;
+use crate::sys::config_files;
 use crate::sys::git;
 use crate::sys::results::{Part, Results};
 use crate::sys::state::{Patience, State};
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
-use crate::words::task::Source;
+use crate::words::task::{Provider, Source};
 use crate::words::time::Utc;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,15 @@ pub struct Seat {
     pub env: Env,
     pub config_file: Option<PathBuf>,
     pub clock: fn() -> Utc,
+}
+
+impl Seat {
+    /// Returns how many runs this server may have at a time. Where the configuration cannot be read, each run says so.
+    pub fn most_runs(&self) -> usize {
+        let settings = State::locate(&self.env)
+            .and_then(|state| config_files::load(&self.env, self.config_file.as_deref(), None, state.dir()));
+        settings.map_or(1, |settings| settings.config.mcp.parallel as usize)
+    }
 }
 
 /// What is to be done.
@@ -44,6 +54,8 @@ pub struct Order {
     pub work: Work,
     /// As the client declared them; empty when it did not.
     pub roots: Vec<PathBuf>,
+    /// The provider that the client is.
+    pub caller: Option<Provider>,
     pub stop: Stop,
     pub phase: Phase,
 }
@@ -86,6 +98,10 @@ fn base(env: &Env, roots: &[PathBuf]) -> Option<PathBuf> {
 }
 
 fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Report, Error> {
+    if let Some(provider) = &wish.verify_with {
+        let what = format!("`verify_with` {}: this version has no route to a cloud provider", provider.name());
+        return Ok(Report::failed(&what));
+    }
     // A server that a desktop program has started in `/`, or in the home directory, was not started in a project.
     let is_project = |dir: &&PathBuf| dir.parent().is_some() && house.env.home() != Some(dir.as_path());
     let fallback: Vec<PathBuf> = house.env.cwd.iter().filter(is_project).cloned().collect();
@@ -111,6 +127,7 @@ fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Re
         source: Source::Mcp,
         run_id: Some(run_id),
         client: Some(client),
+        caller: order.caller,
     };
     let mut watcher = Reporter::new(order.phase.clone());
     let mut outcome = match engine::run(house, &job, &mut watcher, &order.stop)? {
