@@ -67,9 +67,6 @@ pub struct Job<'a> {
     pub run_id: Option<&'a str>,
     /// Over MCP: where the client's project is. Bounds what a text may reach.
     pub client: Option<Client<'a>>,
-    /// The provider that asks, over MCP: work is never escalated to it.
-    #[expect(dead_code, reason = "asked when a provider is chosen")]
-    pub caller: Option<Provider>,
 }
 
 /// What came of it.

@@ -47,7 +47,6 @@ pub fn run(
         source: Source::Cli,
         run_id: None,
         client: None,
-        caller: None,
     };
     match engine::run(house, &job, watcher, stop)? {
         Run::Planned(plan) if args.json => json(out, &print::plan_json(&plan))?,

@@ -423,6 +423,25 @@ fn claude_code_says_where_its_project_is() {
     server.end();
 }
 
+/// Claude Code hands over a task that wants the cloud: it must not come back to claude.
+#[test]
+fn the_provider_that_asks_is_never_asked_back() {
+    let world = World::new("caller");
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n");
+    let recorded = manifest().join("fixtures/run/102_a_provider_out_of_quota_hands_over_and_is_left_alone/cli");
+    for cli in ["claude", "codex"] {
+        world.install_cli(cli, &recorded.join(cli));
+    }
+    let mut client = Client::greeted(&world, &[], "claude-code");
+    let payload = json!({"task": "What is a monad?", "route": "cloud"}).to_string();
+    let result = done(&client.call(1, "mux_json", json!({"payload_json": payload})));
+    assert_eq!((&result["route"], &result["reason"]), (&json!("codex"), &json!("requested")), "{result}");
+    assert!(result["cloud_bytes"].as_u64().unwrap() > 0, "{result}");
+    let calls = tree(&world.root.join("calls"));
+    assert!(!calls.is_empty() && calls.keys().all(|call| call.starts_with("codex.")), "{:?}", calls.keys());
+    client.close();
+}
+
 #[test]
 fn a_result_that_is_too_long_names_the_file_with_the_rest() {
     let world = World::new("cut");

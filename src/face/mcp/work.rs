@@ -98,10 +98,6 @@ fn base(env: &Env, roots: &[PathBuf]) -> Option<PathBuf> {
 }
 
 fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Report, Error> {
-    if let Some(provider) = &wish.verify_with {
-        let what = format!("`verify_with` {}: this version has no route to a cloud provider", provider.name());
-        return Ok(Report::failed(&what));
-    }
     // A server that a desktop program has started in `/`, or in the home directory, was not started in a project.
     let is_project = |dir: &&PathBuf| dir.parent().is_some() && house.env.home() != Some(dir.as_path());
     let fallback: Vec<PathBuf> = house.env.cwd.iter().filter(is_project).cloned().collect();
@@ -118,6 +114,8 @@ fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Re
         asked: wish.route,
         local_only: wish.local_only,
         prefer_local: wish.prefer_local,
+        verify_with: wish.verify_with,
+        caller: order.caller,
         verify: &wish.verify,
         no_verify: false,
         files: &wish.files,
@@ -127,7 +125,6 @@ fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Re
         source: Source::Mcp,
         run_id: Some(run_id),
         client: Some(client),
-        caller: order.caller,
     };
     let mut watcher = Reporter::new(order.phase.clone());
     let mut outcome = match engine::run(house, &job, &mut watcher, &order.stop)? {
