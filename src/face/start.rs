@@ -58,6 +58,11 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
         }
         Command::Setup(args) => setup::run(args, env, exe(), out, stop),
         Command::Mcp { budget_sec, config } => {
+            if input.is_none() {
+                let hint =
+                    "mux: a client starts this server and speaks JSON-RPC to it; `mux setup` tells clients of it";
+                let _ = writeln!(err, "{hint}");
+            }
             let budget = budget_sec.map(Duration::from_secs);
             serve::serve(&Start { env, config_file: config.as_deref(), budget, clock }, stop)
         }

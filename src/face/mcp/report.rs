@@ -4,9 +4,11 @@
 //! A failure is all text: what stands beside `isError` is checked against the output schema by some and dropped by
 //! others.
 
+use crate::face::print::cloud_line;
 use crate::rules::escape::plain;
 use crate::rules::rpc::json;
 use crate::words::error::Error;
+use crate::words::record::CloudUse;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -105,7 +107,7 @@ impl Report {
 }
 
 /// The names of a report in the order of reading.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "status",
     "run_id",
     "kind",
@@ -116,6 +118,7 @@ const ORDER: [&str; 17] = [
     "workdir",
     "verify",
     "files",
+    "cloud",
     "cloud_bytes",
     "output",
     "notes",
@@ -158,8 +161,10 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
         let items = outcome.pointer(&format!("/{name}")).and_then(Value::as_array).cloned().unwrap_or_default();
         list(name, items);
     }
-    let bytes = outcome.pointer("/cloud/bytes").and_then(Value::as_u64).unwrap_or(0);
-    fields.insert("cloud_bytes".into(), bytes.into());
+    let cloud = outcome.get("cloud").cloned().and_then(|cloud| serde_json::from_value::<CloudUse>(cloud).ok());
+    let cloud = cloud.unwrap_or_default();
+    fields.insert("cloud".into(), cloud_line(&cloud).into());
+    fields.insert("cloud_bytes".into(), cloud.bytes.into());
     let mut output = cut(text("/output"), MOST_OUTPUT, &mut is_cut);
     if is_done && !is_logged {
         output = format!("Done, but not recorded in the ledger.\n{output}");
@@ -209,7 +214,7 @@ mod tests {
         json!({
             "run_id": "01X", "route": "local", "model": "m", "reason": "verified", "refused": null, "kind": "change",
             "workdir": "/w", "verify": {"verdict": "passed", "summary": "make test, 1.2 s"}, "exit": exit,
-            "files": {"list": [{"path": "a.py", "op": "create", "bytes": 7}]}, "cloud": {"bytes": 0},
+            "files": {"list": [{"path": "a.py", "op": "create", "bytes": 7}]}, "cloud": {"calls": 0, "bytes": 0, "usd": 0.0},
             "output": output, "diff": null, "hints": ["try\u{1b}[2J"], "notes": [], "logged": true,
         })
     }
@@ -222,7 +227,7 @@ mod tests {
         let expected = json!({
             "status": "done", "run_id": "01X", "kind": "change", "route": "local", "model": "m", "reason": "verified",
             "workdir": "/w", "verify": "passed (make test, 1.2 s)", "files": ["create a.py (7 bytes)"],
-            "hints": ["try\u{1b}[2J"], "cloud_bytes": 0, "output": "ok",
+            "hints": ["try\u{1b}[2J"], "cloud": "0 bytes sent", "cloud_bytes": 0, "output": "ok",
         });
         assert_eq!(structured, expected);
         assert!(structured.as_object().unwrap().keys().all(|key| ORDER.contains(&key.as_str())));

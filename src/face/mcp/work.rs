@@ -174,7 +174,14 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
             return Ok(Report::ended(&outcome, &results.run(id)?.join(Part::Output.file_name())));
         }
     }
-    let line = look::find(&look::look(house, project)?.ledger, id)?;
+    let line = look::find(&look::look(house, project)?.ledger, id).map_err(|error| {
+        let is_begun = is_run_id(id) && results.run(id).is_ok_and(|dir| dir.exists());
+        if is_begun {
+            error.hint("it was begun: another mux does it, or was killed; `mux log` will tell")
+        } else {
+            error
+        }
+    })?;
     let broken = || Error::new(Kind::Io, format!("the record of run {id} cannot be read"));
     let record: Value = serde_json::from_str(&line).map_err(|_| broken())?;
     let of = |name: &str| record.get(name).cloned().unwrap_or_default();
