@@ -1,7 +1,7 @@
 //! The calls that wait for an answer and the work behind them. A run outlives its call: one that is answered early goes
 //! on, and another call may wait for it.
 //!
-//! **Invariants:** at most `mcp.parallel` runs and [`MOST_LOOKS`] looks at a time, and [`MOST_WAITING`] behind them. A run
+//! **Invariants:** at most `mcp.parallel` runs and [`MOST_LOOKS`] looks at a time, and [`MOST_CALLS`] calls in all. A run
 //! that nobody waits for ends when its last call is cancelled or the client goes.
 
 use crate::face::mcp::progress::Phase;
@@ -28,8 +28,8 @@ const LONGEST_RUN: Duration = Duration::from_hours(1);
 /// The end of a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
 const MOST_LOOKS: usize = 4;
-/// Work that may wait for its turn.
-const MOST_WAITING: usize = 1000;
+/// Calls that may wait for an answer.
+const MOST_CALLS: usize = 1000;
 /// Reports that are kept for a call that may come for them.
 const MOST_KEPT: usize = 16;
 /// The first progress comes after this time, so that calls of milliseconds make no noise.
@@ -129,6 +129,11 @@ impl Jobs {
 
     pub fn has_call(&self, id: &Id) -> bool {
         self.all.values().flat_map(|job| &job.calls).any(|call| call.id == *id)
+    }
+
+    /// Returns whether another call would be one too many.
+    pub fn are_full(&self) -> bool {
+        self.all.values().map(|job| job.calls.len()).sum::<usize>() >= MOST_CALLS
     }
 
     pub fn are_working(&self) -> bool {
@@ -255,11 +260,6 @@ impl Jobs {
             if let Err(error) = thread::Builder::new().name("work".into()).spawn(work) {
                 self.ended(number, Report::failed(&format!("no thread is to be had: {error}")), outbox);
             }
-        }
-        // More than this is no use of a queue: the newest are told so.
-        while self.waiting.len() > MOST_WAITING {
-            let Some(number) = self.waiting.pop_back() else { return };
-            self.ended(number, Report::failed("too many calls are waiting; try again later"), outbox);
         }
     }
 }

@@ -33,6 +33,7 @@ const ROOTS_WAIT: Duration = Duration::from_secs(1);
 /// Once the client has gone: how long looks may take to end by themselves, and when all is over.
 const LOOKS_END: Duration = Duration::from_millis(800);
 const ALL_ENDS: Duration = Duration::from_millis(1800);
+const MOST_SUBSCRIPTIONS: usize = 100;
 const ROOTS: &str = "mux-roots";
 
 /// What comes in.
@@ -202,6 +203,9 @@ impl Session {
             }
             ("server/discover", Era::Modern) => protocol::discovered(),
             ("server/discover", Era::Handshake) => return Err(bad("`server/discover` needs `_meta`")),
+            ("subscriptions/listen", Era::Modern) if self.subscriptions.len() >= MOST_SUBSCRIPTIONS => {
+                return Err(bad("there are too many subscriptions"));
+            }
             ("subscriptions/listen", Era::Modern) => {
                 self.subscriptions.insert(id.clone());
                 let method = "notifications/subscriptions/acknowledged";
@@ -252,6 +256,9 @@ impl Session {
             Tool::MuxHealth => wish::nothing(&arguments).map(|()| Work::Health),
         };
         match work {
+            Ok(_) if self.jobs.are_full() => {
+                call.answer(&Report::failed("too many calls are waiting for an answer; wait for some"), &self.outbox);
+            }
             Ok(work) => self.jobs.take(call, work),
             Err(what) => call.answer(&Report::failed(&what), &self.outbox),
         }
