@@ -8,20 +8,22 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-usage: ./setup.sh [--prefix DIR] [--try] [--model NAME] [--port N]
+usage: ./setup.sh [--prefix DIR] [--try] [--model NAME] [--port N] [--no-register]
        ./setup.sh --uninstall [--purge]
 
   --prefix DIR   install to DIR/bin (default: ~/.local)
   --try          when no model server is found, get a small real model running, then do one real task with it
   --model NAME   the model for --try: qwen-coder-1.5b (default, 1.1 GB), qwen-coder-0.5b (0.5 GB), smollm2 (0.1 GB)
   --port N       the port of the model that --try starts (default: 18473)
+  --no-register  do not register mux with claude, codex and gemini (`mux setup` does it later)
   --uninstall    stop the model that --try started and remove everything that setup wrote; a file that you have
                  changed since is kept and named
   --purge        with --uninstall: also the ledger and the saved runs, and setup's configuration even if you edited it
   --help         this text
 
 Writes: DIR/bin/mux, $XDG_CONFIG_HOME/mux/mux.yaml if there is none, $XDG_DATA_HOME/mux (the list of what was written;
-with --try the starter model) and, with --try, one directory below $TMPDIR. Building fills ./target and cargo's cache.
+with --try the starter model) and, with --try, one directory below $TMPDIR. claude, codex and gemini, where they are
+installed, get an MCP server `mux` in their own user configuration (`mux setup --dry-run` shows how). Building fills ./target and cargo's cache.
 TEXT
 }
 
@@ -42,7 +44,7 @@ refuse() {
 
 main() {
     here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-    prefix='' try='' uninstall='' purge='' model=qwen-coder-1.5b port=18473
+    prefix='' try='' uninstall='' purge='' no_register='' model=qwen-coder-1.5b port=18473
     while [ $# -gt 0 ]; do
         case $1 in
             --prefix=* | --model=* | --port=*)
@@ -59,6 +61,7 @@ main() {
                 esac
                 shift ;;
             --try) try=yes ;;
+            --no-register) no_register=yes ;;
             --uninstall) uninstall=yes ;;
             --purge) purge=yes ;;
             -h | --help) usage; exit 0 ;;
@@ -85,6 +88,10 @@ main() {
     if [ -z "$server_url" ] && [ -n "$try" ]; then start_model; fi
     step "configuration"
     write_config
+    if [ -z "$no_register" ]; then
+        step "coding clients"
+        "$mux" setup </dev/null || say "once one is installed, register mux with it:  $mux setup"
+    fi
     step "mux doctor"
     doctor=0
     "$mux" doctor </dev/null || doctor=$?
@@ -485,6 +492,7 @@ uninstall() {
     if [ -f "$manifest" ]; then
         lines=$(sed '1!G;h;$!d' "$manifest") # last made, first removed
         kept=''
+        unregister
         remove_each tree
         remove_each file
         [ -z "$kept" ] || die "not everything is removed; run ./setup.sh --uninstall again"
@@ -497,6 +505,14 @@ uninstall() {
     fi
     if [ -d "$state_home/mux" ]; then
         say "left: $state_home/mux, the ledger and saved runs that mux wrote (--uninstall --purge removes them)"
+    fi
+}
+
+# While the program is still there: a client that cannot start its server says so at every start.
+unregister() {
+    mux=$prefix/bin/mux
+    if [ -x "$mux" ] && [ -n "$(listed "$mux")" ]; then
+        "$mux" setup --remove </dev/null || warn "take the MCP server mux out by hand where it says FAILED"
     fi
 }
 

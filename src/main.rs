@@ -13,7 +13,6 @@ use face::start::Streams;
 use rules::escape::plain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,26 +44,34 @@ fn main() -> ExitCode {
 }
 
 fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut vars = BTreeMap::new();
-    vars.extend(std::env::vars_os());
-    let env = Env { vars, cwd: std::env::current_dir().ok(), now: Utc(u64::try_from(since.as_millis()).unwrap_or(0)) };
+    let env = Env { vars: std::env::vars_os().collect(), cwd: std::env::current_dir().ok(), now: now() };
     let deadline = if let Command::Run(run) = command { run.deadline_sec } else { None };
     let limit = deadline.map_or(LONGEST_RUN, Duration::from_secs);
     let stop = Stop::at(Instant::now() + limit);
-    listen(&stop).context(Kind::Io, || "cannot listen for signals".to_string())?;
+    listen(&stop, matches!(command, Command::Mcp { .. }))
+        .context(Kind::Io, || "cannot listen for signals".to_string())?;
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());
     let input: Option<&mut dyn Read> = if stdin.is_terminal() { None } else { Some(&mut stdin) };
     let (is_terminal, is_page) = (err.is_terminal(), std::io::stdout().is_terminal());
-    face::start::start(command, &env, Streams { input, out, err: &mut err, is_terminal, is_page }, &stop)
+    let exe = std::env::current_exe;
+    let streams = Streams { input, out, err: &mut err, is_terminal, is_page, clock: now, exe };
+    face::start::start(command, &env, streams, &stop)
 }
 
-/// The first signal asks for an orderly end: roll back, record, exit 128 + its number. A second SIGINT ends at once. A
-/// file-size limit (SIGXFSZ) becomes the write error that it is.
-fn listen(stop: &Stop) -> std::io::Result<()> {
-    let asked_before = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&asked_before))?;
-    flag::register(SIGINT, asked_before)?;
+fn now() -> Utc {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Utc(u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+/// The first signal asks for an orderly end: roll back, record, exit 128 + its number. A second SIGINT ends at once,
+/// but for a server, which always ends in two seconds and well. A file-size limit (SIGXFSZ) becomes the write error that
+/// it is.
+fn listen(stop: &Stop, is_server: bool) -> std::io::Result<()> {
+    if !is_server {
+        let asked_before = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&asked_before))?;
+        flag::register(SIGINT, asked_before)?;
+    }
     for (signal, number) in [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1)] {
         flag::register_usize(signal, stop.flag(), number)?;
     }

@@ -20,6 +20,7 @@ pub mod place;
 pub mod prepare;
 pub mod review;
 pub mod run;
+pub mod setup;
 pub mod suites;
 pub mod undo;
 pub mod verify;

@@ -30,6 +30,29 @@ pub struct Said<'a> {
     pub workdir: Option<&'a Path>,
     /// `work_dir` of the configuration, if it is not empty.
     pub configured: Option<&'a Path>,
+    /// Over MCP: the directories below which a path in the text may lie.
+    pub fence: Option<&'a [PathBuf]>,
+}
+
+/// Where the project of an MCP client is.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    pub roots: &'a [PathBuf],
+    /// Whether the client named them; else it is where its server was started.
+    pub is_declared: bool,
+}
+
+impl Client<'_> {
+    /// Returns the directories in which a project's own tests may be run unasked: the roots and `allowed_roots`.
+    pub fn project(&self, allowed: &[PathBuf]) -> Vec<PathBuf> {
+        self.roots.iter().chain(allowed).filter_map(|dir| fs::canonicalize(dir).ok()).collect()
+    }
+
+    /// Returns the directories that a path in a text may lead to: these and the one for temporary files.
+    pub fn fence(&self, allowed: &[PathBuf], env: &Env) -> Vec<PathBuf> {
+        let temp = env.absolute("TMPDIR").unwrap_or(Path::new("/tmp"));
+        self.project(allowed).into_iter().chain(fs::canonicalize(temp).ok()).collect()
+    }
 }
 
 /// Decides the work directory.
@@ -45,7 +68,10 @@ pub fn choose(env: &Env, said: &Said<'_>, intent: &Intent, kind: Kind, task: &st
     let given = said.workdir.or(said.configured);
     let mut place = match given {
         Some(dir) => in_given(env, dir, kind, &targets)?,
-        None if !targets.is_empty() => named(&targets)?,
+        None if !targets.is_empty() => {
+            fenced(&targets, said.fence)?;
+            named(&targets)?
+        }
         None => here(env)?,
     };
     let below = env.cwd.as_deref().and_then(|cwd| cwd.strip_prefix(&place.dir).ok());
@@ -90,6 +116,20 @@ fn named(targets: &[&str]) -> Result<Place, Error> {
         });
     }
     place.ok_or_else(|| Error::new(ErrorKind::Usage, "the task names no path"))
+}
+
+/// A text that comes over MCP is a model's: it may not lead anywhere.
+fn fenced(targets: &[&str], fence: Option<&[PathBuf]>) -> Result<(), Error> {
+    let Some(fence) = fence else { return Ok(()) };
+    for target in targets {
+        let (path, _) = resolve(Path::new(target))?;
+        if !fence.iter().any(|dir| path.starts_with(dir)) {
+            let what = format!("the task names `{target}`, outside the client's project");
+            let hint = "give the directory as `workdir`, or add it to `allowed_roots` in mux.yaml";
+            return Err(Error::new(ErrorKind::Refused, what).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// Two paths of one task: the outer directory, if one holds the other.
@@ -250,7 +290,7 @@ mod tests {
         let env = Env { vars: BTreeMap::new(), cwd: Some(root.join(cwd)), now: Utc(0) };
         let task = at(task);
         let workdir = workdir.map(|dir| PathBuf::from(at(dir)));
-        let said = Said { workdir: workdir.as_deref(), configured: None };
+        let said = Said { workdir: workdir.as_deref(), configured: None, fence: None };
         let place = choose(&env, &said, &intent::read(&task, &[]), Kind::Change, &task);
         let short = |text: String| text.replace(&*root.to_string_lossy(), "$");
         match place {

@@ -49,7 +49,13 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     let intent = intent::read(job.task, &own.config.router.complexity_keywords);
     let kind = job.kind.unwrap_or(intent.kind);
     let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
-    let place = place::choose(house.env, &Said { workdir: job.workdir, configured }, &intent, kind, job.task)?;
+    // A root that the client names is the project that is open: it counts more than a setting.
+    let configured = configured.filter(|_| job.client.is_none_or(|client| !client.is_declared));
+    let allowed = &own.config.allowed_roots;
+    let fence = job.client.map(|client| client.fence(allowed, house.env));
+    let project = job.client.map(|client| client.project(allowed));
+    let said = Said { workdir: job.workdir, configured, fence: fence.as_deref() };
+    let place = place::choose(house.env, &said, &intent, kind, job.task)?;
     let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
     // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
@@ -66,12 +72,19 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     let settings =
         if place.dir.join(config_files::NAME).exists() { settings(house, job, Some(&place.dir))? } else { own };
     let mut context = gather::gather(house.env, &place, &dir, (job.task, &intent), kind, job.files)?;
+    // The tests of a directory that a model named are somebody's code; the client's project is the user's.
+    let may_detect = project.is_none_or(|project| project.iter().any(|root| dir.path().starts_with(root)));
+    if !may_detect && kind == Kind::Change && job.verify.is_empty() {
+        let note =
+            "the work directory is outside the client's project: its own tests are not run unasked; give `verify`";
+        context.notes.push(note.to_string());
+    }
     let verification = &settings.config.verification;
     let wanted = verify::Wanted {
         flags: job.verify,
         enabled: verification.enabled && !job.no_verify,
         commands: &verification.commands,
-        auto_detect: verification.auto_detect,
+        auto_detect: verification.auto_detect && may_detect,
     };
     let proof = verify::plan(&wanted, dir.path(), house.env)?;
     let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };

@@ -8,6 +8,7 @@ use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
 use crate::engine::gathered::{Room, Window};
 use crate::engine::outcome::{Outcome, Plan};
+use crate::engine::place::Client;
 use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
 use crate::engine::{escalate, finish, heal};
@@ -63,6 +64,10 @@ pub struct Job<'a> {
     /// What to do about a work directory that another run holds.
     pub patience: Patience,
     pub source: Source,
+    /// The name of the run, where whoever asks has to know it before the end.
+    pub run_id: Option<&'a str>,
+    /// Over MCP: where the client's project is. Bounds what a text may reach.
+    pub client: Option<Client<'a>>,
 }
 
 /// What came of it.
@@ -120,7 +125,7 @@ pub struct Course<'a> {
 /// exist. From then on everything that goes wrong is data in the [`Outcome`].
 pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &Stop) -> Result<Run, Error> {
     let start = Instant::now();
-    let run_id = new_run_id(house.env.now);
+    let run_id = job.run_id.map_or_else(|| new_run_id(house.env.now), str::to_string);
     let mut prepared = prepare::prepare(house, job, &run_id, stop)?;
     if job.dry_run {
         let cloud = escalate::first(house, job, &prepared, &run_id);

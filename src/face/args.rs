@@ -1,6 +1,9 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+mod server;
+
 use crate::face::config::Action;
+use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
@@ -25,6 +28,8 @@ commands:
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
+  mcp                 serve the Model Context Protocol on standard input and output
+  setup               register that with claude, codex and gemini, where installed
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -60,6 +65,10 @@ options of the others:
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
   undo RUN_ID [--force] [--no-wait] [--json]
   egress [--since 30d] [--json]; --prune 90d forgets what is older
+  mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
+      with a run id, and mux_json gives its result later
+  setup [--client claude,codex,gemini] [--trust] [--remove] [--dry-run] |
+      --print-skill; --trust lets codex and gemini hand over tasks unasked
   config show [--json]
   trust [DIR] [--remove]
 
@@ -85,6 +94,8 @@ pub enum Command {
     Config { action: Action, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
+    Setup(SetupArgs),
+    Mcp { budget_sec: Option<u64>, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
     Egress(EgressArgs),
 }
@@ -155,7 +166,8 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 9] = ["run", "doctor", "status", "log", "diff", "undo", "egress", "config", "trust"];
+const COMMANDS: [&str; 11] =
+    ["run", "doctor", "status", "log", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -177,6 +189,8 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "run" => run(parser),
         "doctor" | "status" | "log" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress(parser),
+        "mcp" => server::mcp(parser),
+        "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
@@ -208,7 +222,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long("dry-run") => args.dry_run = true,
             Arg::Long("preview") => args.preview = true,
             Arg::Long("no-wait") => args.no_wait = true,
-            Arg::Long("deadline") => args.deadline_sec = Some(seconds(&text(&mut parser)?)?),
+            Arg::Long("deadline") => args.deadline_sec = Some(seconds("--deadline", &text(&mut parser)?)?),
             Arg::Long("json") => args.json = true,
             Arg::Long("quiet") | Arg::Short('q') => args.quiet = true,
             Arg::Long("config") => args.config = Some(path(&mut parser)?),
@@ -381,9 +395,9 @@ fn count(value: &str) -> Result<usize, Error> {
 }
 
 /// Seconds of a deadline: a whole number from 1 to a week.
-fn seconds(value: &str) -> Result<u64, Error> {
+fn seconds(option: &str, value: &str) -> Result<u64, Error> {
     let bad =
-        || Error::new(ErrorKind::Usage, format!("`--deadline {value}` is not a number of seconds from 1 to 604800"));
+        || Error::new(ErrorKind::Usage, format!("`{option} {value}` is not a number of seconds from 1 to 604800"));
     value.parse().ok().filter(|seconds| (1..=604_800).contains(seconds)).ok_or_else(bad)
 }
 

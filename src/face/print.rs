@@ -71,8 +71,8 @@ pub fn files(out: &mut dyn Write, files: &[FileOp]) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a provider could read by itself, mux knows only what it sent.
-fn cloud_line(cloud: &CloudUse) -> String {
+/// Returns what left the machine, on one line. Where a provider could read by itself, mux knows only what it sent.
+pub fn cloud_line(cloud: &CloudUse) -> String {
     let least = if cloud.at_least { "≥ " } else { "" };
     let sent = format!("{least}{} bytes sent", cloud.bytes);
     match cloud.calls {

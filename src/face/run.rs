@@ -45,6 +45,8 @@ pub fn run(
         preview: args.preview,
         patience: if args.no_wait { Patience::None } else { Patience::Wait },
         source: Source::Cli,
+        run_id: None,
+        client: None,
     };
     match engine::run(house, &job, watcher, stop)? {
         Run::Planned(plan) if args.json => json(out, &print::plan_json(&plan))?,

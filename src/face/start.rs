@@ -2,18 +2,21 @@
 
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
+use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, egress, log, run, status, trust, undo};
+use crate::face::{config, diff, doctor, egress, log, run, setup, status, trust, undo};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
-use std::io::{Read, Write};
+use crate::words::time::Utc;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// The streams of the process.
+/// The streams of the process, and what only the process can tell.
 pub struct Streams<'a> {
     /// `None` when standard input is a terminal.
     pub input: Option<&'a mut dyn Read>,
@@ -23,6 +26,10 @@ pub struct Streams<'a> {
     pub is_terminal: bool,
     /// Whether standard output is one.
     pub is_page: bool,
+    /// Wall time, for what begins more than one run.
+    pub clock: fn() -> Utc,
+    /// Where this program is.
+    pub exe: fn() -> io::Result<PathBuf>,
 }
 
 /// Does what the command says and returns the exit code.
@@ -30,7 +37,7 @@ pub struct Streams<'a> {
 /// # Errors
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
-    let Streams { input, out, err, is_terminal, is_page } = streams;
+    let Streams { input, out, err, is_terminal, is_page, clock, exe } = streams;
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
@@ -48,6 +55,16 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
                 (false, false) => Box::new(Lines::new(err)),
             };
             run::run(args, &house, input, watcher.as_mut(), out, stop)
+        }
+        Command::Setup(args) => setup::run(args, env, exe(), out, stop),
+        Command::Mcp { budget_sec, config } => {
+            if input.is_none() {
+                let hint =
+                    "mux: a client starts this server and speaks JSON-RPC to it; `mux setup` tells clients of it";
+                let _ = writeln!(err, "{hint}");
+            }
+            let budget = budget_sec.map(Duration::from_secs);
+            serve::serve(&Start { env, config_file: config.as_deref(), budget, clock }, stop)
         }
         Command::Config { action, config } => {
             config::run(*action, env, config.as_deref(), project().as_deref(), State::locate(env)?.dir(), out)

@@ -28,6 +28,7 @@ pub struct Config {
     pub work_dir: PathBuf,
     /// Absolute directories below which MCP callers may work, besides their own roots.
     pub allowed_roots: Vec<PathBuf>,
+    pub mcp: Mcp,
     pub state: State,
 }
 
@@ -188,6 +189,12 @@ pub struct Hooks {
     pub pre_commit_review: bool,
     pub pre_push_review: bool,
     pub pre_push_strict: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mcp {
+    /// Tasks that one server does at a time.
+    pub parallel: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -442,6 +449,7 @@ impl Default for Config {
             },
             work_dir: PathBuf::new(),
             allowed_roots: Vec::new(),
+            mcp: Mcp { parallel: 4 },
             state: State { keep_runs_days: 30, keep_runs_bytes: 500_000_000 },
         }
     }

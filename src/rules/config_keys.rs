@@ -124,6 +124,7 @@ pub static KEYS: &[Key<Config>] = keys! { Config:
     hooks.pre_push_strict: Switch, Limit::Any, Never;
     work_dir: Path, Limit::Any, Never;
     allowed_roots: Paths, Limit::Any, Never;
+    mcp.parallel: Count, Limit::Range(1.0, 100.0), Never;
     state.keep_runs_days: Count, Limit::Range(0.0, 100_000.0), Never;
     state.keep_runs_bytes: Bytes, BYTES, Never;
 };

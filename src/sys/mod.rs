@@ -15,3 +15,4 @@ pub mod servers;
 pub mod snapshot;
 pub mod state;
 pub mod tty;
+pub mod wire;

@@ -32,9 +32,10 @@ pub struct Results {
 /// A file of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The whole result, as `run --json` prints it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for clients that come back for it, with `mux mcp`"))]
+    /// The whole result, as `run --json` prints it, for a client that comes back for it.
     Result,
+    /// The text of a result that was too long for its client.
+    Output,
     /// What the run changed, as a unified diff.
     Diff,
     /// What takes a cloud CLI its tools, where it wants a file for that (gemini).
@@ -59,6 +60,7 @@ impl Part {
     pub fn file_name(self) -> &'static str {
         match self {
             Part::Result => "result.json",
+            Part::Output => "output.txt",
             Part::Diff => "diff.patch",
             Part::Policy => "policy.toml",
         }

@@ -46,7 +46,6 @@ impl Stop {
     }
 
     /// Takes the work back, as a client does.
-    #[cfg_attr(not(test), expect(dead_code, reason = "clients that cancel come with `mux mcp`"))]
     pub fn cancel(&self) {
         self.why.store(CANCELED, Ordering::SeqCst);
     }

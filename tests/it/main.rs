@@ -9,15 +9,18 @@
 )]
 
 mod bench;
+mod client;
 mod cloud_look;
 mod evil;
 mod fixes;
 mod kill;
 mod many;
 mod mask;
+mod mcp;
 mod record;
 mod replay;
 mod scenarios;
+mod setup;
 mod signals;
 mod tidy;
 mod two;

@@ -48,7 +48,7 @@ fn end(mut child: Child) -> Ran {
 
 /// Waits for a moment; fails when it does not come.
 #[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is() {
         assert!(Instant::now() < end, "waited in vain: {what}");
@@ -108,7 +108,7 @@ fn a_signal_ends_a_run_while_its_files_are_verified() {
 }
 
 /// Whether a process has ended; one that only waits to be reaped has.
-fn is_gone(world: &World, pid: &str) -> bool {
+pub fn is_gone(world: &World, pid: &str) -> bool {
     let raw = Pid::from_raw(pid.parse().unwrap()).unwrap();
     let state = |mut ps: Command| {
         ps.args(["-o", "stat=", "-p", pid]);
