@@ -12,6 +12,7 @@ pub mod client;
 pub mod complaint;
 pub mod confidence;
 pub mod config;
+pub mod config_choices;
 pub mod config_keys;
 pub mod config_layers;
 pub mod config_scan;
