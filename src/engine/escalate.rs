@@ -41,14 +41,14 @@ pub fn first(house: &House<'_>, job: &Job<'_>, prepared: &Prepared, run_id: &str
 
 impl Course<'_> {
     /// Says which provider would take the next step, if any.
-    pub fn look(&mut self, watcher: &mut dyn Watcher) -> Cloud {
+    pub fn look(&mut self) -> Cloud {
         let tier = self.next_tier();
         let tried = self.tried_for(tier);
         let opened = self.gate().open(step(tier), self.job.asked, &tried).map(|open| open.provider);
         match opened {
             Ok(provider) => Cloud::Open(provider),
             Err(Refused { why, note }) => {
-                self.explain(note, watcher);
+                self.passed_over = note;
                 Cloud::Refused(why)
             }
         }
@@ -65,11 +65,11 @@ impl Course<'_> {
             Ok(last) => {
                 (self.facts.tier, self.facts.escalated, self.facts.last) = (tier, Some(reason), last);
                 if matches!(last, Last::Failed { .. } | Last::Unapplied) {
-                    self.facts.cloud = self.look(watcher);
+                    self.facts.cloud = self.look();
                 }
             }
             Err(Refused { why, note }) => {
-                self.explain(note, watcher);
+                self.passed_over = note;
                 self.facts.cloud = Cloud::Refused(why);
             }
         }
@@ -101,16 +101,6 @@ impl Course<'_> {
 
     fn tried_for(&self, tier: Tier) -> Vec<Provider> {
         self.tried.iter().filter(|(at, _)| *at == tier).map(|(_, provider)| *provider).collect()
-    }
-
-    /// Says once why a provider is passed over.
-    fn explain(&mut self, note: Option<String>, watcher: &mut dyn Watcher) {
-        if let Some(note) = note
-            && self.explained.as_ref() != Some(&note)
-        {
-            watcher.event(&Event::Note(&note));
-            self.explained = Some(note);
-        }
     }
 
     /// A provider answers.

@@ -75,7 +75,11 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
     prune(&course.house, &course.prepared.settings.config);
-    let hints = if exit == 0 { Vec::new() } else { hints(&course, connected, &reason, refused) };
+    let hints = if exit == 0 {
+        course.passed_over.clone().filter(|_| refused.is_some()).into_iter().collect()
+    } else {
+        hints(&course, connected, &reason, refused)
+    };
     let (proof, reply) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
     let reply = reply.unwrap_or_default();
     let show_diff = course.job.preview || !accepted;
@@ -254,6 +258,7 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         }
         hints.push("name fewer or smaller files, or start the model server with a larger context".to_string());
     }
+    hints.extend(course.passed_over.clone().filter(|_| refused.is_some()));
     let what = match refused {
         Some(Refusal::NoProvider) => {
             "no cloud CLI could take it: `mux doctor` says which are installed, logged in and not cooling down"

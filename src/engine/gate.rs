@@ -10,7 +10,7 @@ use crate::engine::attempt::ask::millis;
 use crate::engine::run::House;
 use crate::rules::config::{Choice, Config, Scope, Secrets, Tool};
 use crate::rules::provider::{self, Call};
-use crate::rules::{globs, secrets};
+use crate::rules::{brief, globs, secrets};
 use crate::sys::ancestry::{self, Ancestry, Escalating};
 use crate::sys::ledger::egress::{Egress, Ended, Sending, SentFile, Step};
 use crate::sys::proc::{self, Exit};
@@ -278,7 +278,7 @@ impl<'a> Gate<'a> {
         let also: Vec<String> = key.into_iter().collect();
         let found = secrets::find(&text, &also);
         let Some(first) = found.first() else { return Ok(text) };
-        let what = format!("line {} of what would be sent holds a secret ({})", first.line, first.rule);
+        let what = format!("{} holds a secret ({})", brief::place(&text, first.line), first.rule);
         match self.config.privacy.secrets {
             Secrets::Block => Err(Refused::noted(Refusal::Secret, what)),
             Secrets::Redact => {

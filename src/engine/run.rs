@@ -110,8 +110,8 @@ pub struct Course<'a> {
     pub cloud_used: CloudUse,
     /// Second calls to a provider that changed nothing.
     pub no_change: u32,
-    /// The last note on providers that were passed over, which is not said twice.
-    pub explained: Option<String>,
+    /// Why no provider takes the next step, where there is more to say than the word for it.
+    pub passed_over: Option<String>,
     /// Whether the largest reply budget has been used.
     grown: bool,
     /// Whether the one repair try has been used.
@@ -200,11 +200,11 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         calls: Cell::new(0),
         cloud_used: CloudUse::default(),
         no_change: 0,
-        explained: None,
+        passed_over: None,
         grown: false,
         repaired: false,
     };
-    course.facts.cloud = course.look(watcher);
+    course.facts.cloud = course.look();
     let decision = course.follow(&connected, watcher);
     let decision = course.review(decision, connected.model.as_ref(), watcher);
     let outcome = finish::finish(course, decision, &connected, watcher);

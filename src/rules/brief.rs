@@ -106,6 +106,31 @@ pub fn review(brief: &Brief<'_>) -> String {
     text
 }
 
+/// Says where a line of a brief comes from, counted from 1: a file that goes along and its line, else the brief itself.
+pub fn place(text: &str, line: usize) -> String {
+    let (mut file, mut fence) = (None, None);
+    for (index, content) in text.lines().enumerate() {
+        let number = index + 1;
+        if number == line {
+            break;
+        }
+        match (fence, content.strip_prefix("FILE: ")) {
+            (None, Some(path)) => file = Some((path, number + 1)),
+            // The block of a file begins right behind its name; any other block belongs to nobody.
+            (None, None) if content.starts_with("```") => {
+                file = file.filter(|(_, opens)| *opens == number);
+                fence = Some(content.trim_end_matches(|char| char != '`'));
+            }
+            (Some(open), _) if content == open => (file, fence) = (None, None),
+            (None | Some(_), _) => {}
+        }
+    }
+    match (file, fence) {
+        (Some((path, opens)), Some(_)) => format!("`{path}:{}`", line.saturating_sub(opens)),
+        (Some(_) | None, _) => format!("line {line} of what would be sent"),
+    }
+}
+
 fn tried(text: &mut String, brief: &Brief<'_>) {
     if let Some(diff) = brief.diff {
         text.push_str("This was tried and taken back:\n\n");
@@ -171,6 +196,17 @@ mod tests {
         let places: Vec<Option<usize>> = order.iter().map(|part| text.find(part)).collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}\n{text}");
         assert!(!advice(&Brief { task: "Fix x.", ..Brief::default() }).contains("It failed"));
+    }
+
+    #[test]
+    fn a_line_is_found_in_the_file_that_it_comes_from() {
+        let text = advice(&brief(&[]));
+        let line_of = |part: &str| text.lines().position(|line| line == part).unwrap() + 1;
+        assert_eq!(place(&text, line_of("x = 1")), "`a.py:1`");
+        assert_eq!(place(&text, line_of("rm -rf")), "`a.py:3`");
+        let line = line_of("`pytest -q`: exit 1");
+        assert_eq!(place(&text, line), format!("line {line} of what would be sent"));
+        assert_eq!(place(&text, 1), "line 1 of what would be sent");
     }
 
     #[test]
