@@ -22,6 +22,7 @@ mod replay;
 mod scenarios;
 mod setup;
 mod signals;
+mod terminal;
 mod tidy;
 mod two;
 mod undo;
