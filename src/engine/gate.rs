@@ -4,29 +4,27 @@
 //! **Invariant:** what mux sends is the text of the [`Parcel`], after redaction, and nothing else. Files that match
 //! `privacy.never_send` are kept out of parcels with [`Gate::may_send`].
 
+mod books;
 mod child;
 
-use crate::engine::attempt::ask::millis;
 use crate::engine::run::House;
 use crate::rules::config::{Choice, Config, Scope, Secrets, Tool};
-use crate::rules::provider::{self, Call};
+use crate::rules::provider::{self, Call, Given};
 use crate::rules::{brief, globs, secrets};
-use crate::sys::ancestry::{self, Ancestry, Escalating};
-use crate::sys::ledger::egress::{Egress, Ended, Sending, SentFile, Step};
-use crate::sys::proc::{self, Exit};
-use crate::sys::state::budget::{Budget, Reservation, Reserved};
+use crate::sys::ancestry::{self, Ancestry};
+use crate::sys::ledger::egress::{SentFile, Step};
+use crate::sys::proc;
 use crate::sys::state::cooldown::CoolDowns;
+use crate::sys::state::{DirLock, Held};
 use crate::words::cloud::{CloudFailure, CloudReply};
-use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
-use crate::words::stop::Stop;
+use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Asked, Attempt, Provider, Reason, Refusal};
-use crate::words::time::Utc;
+use child::Place;
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What a run knows of the cloud.
 pub struct Gate<'a> {
@@ -142,82 +140,27 @@ impl<'a> Gate<'a> {
     ) -> Result<Sent, Refused> {
         self.leaving_is_allowed()?;
         let text = self.without_secrets(parcel.text, watcher)?;
-        let state = self.house.state.dir();
+        let _alone = self.alone(open, watcher, stop)?;
         let place = self.place(open).map_err(|error| Refused::noted(Refusal::NoProvider, error.to_string()))?;
-        let servers = self.servers(open, &place.cwd, stop);
-        let call = Call {
-            provider: open.provider,
-            tool: open.tool,
-            hands: open.step == Step::Hands,
-            scope: open.scope,
-            never_send: &self.config.privacy.never_send,
-            policy_file: place.policy.as_deref(),
-            servers: servers.as_deref(),
-            budget_usd: Some(self.config.budget.max_cloud_usd_per_run).filter(|usd| *usd > 0.0),
-        };
-        let argv = provider::argv(&call).map_err(|why| {
-            let note =
-                format!("{} cannot be held to what it may read: its MCP servers are not known", open.provider.name());
-            Refused { why, note: Some(note) }
-        })?;
-        let too_long = |failure: CloudFailure| Refused::noted(Refusal::NoProvider, failure.message);
-        let given = provider::give(&call, argv.clone(), &text).map_err(too_long)?;
-        let reservation = self.reserve(stop)?;
-        let number = self.calls.get() + 1;
-        self.calls.set(number);
-        let egress = Egress::below(state);
-        let sending = Sending {
-            run_id: self.run_id,
-            call: number,
-            now: self.house.env.now,
-            provider: open.provider.name(),
-            step: open.step,
-            scope: open.scope,
-            reason: parcel.reason,
-            workdir: self.workdir,
-            payload: text.as_bytes(),
-            files: &parcel.files,
-        };
-        let id = match egress.begin(&sending, stop) {
-            Ok(id) => id,
-            Err(error) => return Err(Self::give_back(reservation, &error, stop)),
-        };
-        let sign = match self.sign(number) {
-            Ok(sign) => sign,
-            Err(error) => return Err(Self::give_back(reservation, &error, stop)),
-        };
+        let (argv, given) = self.command(open, &place, &text, stop)?;
+        let begun = self.begin(open, &text, &parcel.files, parcel.reason, stop)?;
         for note in &open.passed_over {
             watcher.event(&Event::Note(note));
         }
-        if open.scope != Scope::Prompt && open.provider != Provider::Claude && !call.never_send.is_empty() {
+        let never_send = &self.config.privacy.never_send;
+        if open.scope != Scope::Prompt && open.provider != Provider::Claude && !never_send.is_empty() {
             let name = open.provider.name();
             watcher.event(&Event::Note(&format!("{name} cannot be kept from reading what `privacy.never_send` names")));
         }
         watcher.event(&Event::Escalating { provider: open.provider, step: open.step.name(), reason: parcel.reason });
         let ran = self.run(open, given, &place.cwd, watcher, stop);
-        drop((sign, place));
+        drop(place);
         let reply = provider::parse(open.tool.reply, &child::end(&ran.exit), ran.stdout.bytes(), ran.stderr.bytes());
-        let cost = match &reply {
-            Ok(reply) => reply.cost_usd,
-            Err(failure) => failure.cost_usd,
-        };
-        // The call is made; what cannot be written about it any more is said.
-        let started = !matches!(ran.exit, Exit::NotStarted(_));
-        let settled = if started { reservation.settle(cost, stop) } else { reservation.release(stop) };
-        let ended = Ended {
-            ts: later(self.house.env.now, ran.duration).to_string(),
-            outcome: reply.as_ref().map_or_else(|failure| failure.class.name(), |_| "ok").to_string(),
-            usd: cost,
-            duration_ms: millis(ran.duration),
-        };
-        for error in [settled.err(), egress.end(&id, ended, stop).err()].into_iter().flatten() {
-            watcher.event(&Event::Note(&error.to_string()));
-        }
-        self.cool(open.provider, &reply, ran.duration, watcher, stop);
+        self.close(begun, open.provider, &reply, &ran, watcher);
         let used = CloudUse {
             calls: 1,
             bytes: text.len() as u64,
-            usd: cost.unwrap_or(0.0),
+            usd: books::cost(&reply).unwrap_or(0.0),
             at_least: open.scope != Scope::Prompt,
         };
         Ok(Sent { attempt: child::attempt(open, argv, ran.duration, &reply), reply, used })
@@ -288,53 +231,49 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Nobody knows what a call will cost, so the ceiling is reserved.
-    fn reserve(&self, stop: &Stop) -> Result<Reservation, Refused> {
-        let limits = &self.config.budget;
-        let budget = Budget::below(self.house.state.dir());
-        let day = self.house.env.now.day();
-        match budget.reserve(limits, &day, self.run_id, limits.unknown_call_usd, stop) {
-            Ok(Reserved::Held(reservation)) => Ok(reservation),
-            Ok(Reserved::Refused(exceeded)) => Err(Refused::noted(Refusal::Budget, exceeded.to_string())),
-            Err(error) => Err(Refused::noted(Refusal::Budget, error.to_string())),
+    /// One provider at a time in a work directory: a second one would see, or break, what the first is doing.
+    fn alone(&self, open: &Open<'_>, watcher: &mut dyn Watcher, stop: &Stop) -> Result<Option<Held>, Refused> {
+        if open.scope == Scope::Prompt {
+            return Ok(None);
+        }
+        let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
+        let locked = self.house.state.lock_provider(self.workdir, self.run_id, stop, &mut busy);
+        match locked.map_err(|error| Refused::noted(Refusal::NoProvider, error.to_string()))? {
+            DirLock::Held(held) => Ok(Some(held)),
+            DirLock::Busy { holder } => {
+                Err(Refused::noted(Refusal::NoProvider, format!("{holder} holds the directory")))
+            }
+            DirLock::Stopped(StopReason::Deadline) => Err(Refused::bare(Refusal::Deadline)),
+            DirLock::Stopped(StopReason::Signal(_) | StopReason::Canceled) => Err(Refused::bare(Refusal::Canceled)),
         }
     }
 
-    /// What cannot be prepared or recorded does not happen.
-    fn give_back(reservation: Reservation, error: &Error, stop: &Stop) -> Refused {
-        let released = reservation.release(stop).err().map(|error| format!("; {error}")).unwrap_or_default();
-        Refused::noted(Refusal::NoProvider, format!("{error}{released}"))
-    }
-
-    fn sign(&self, number: u32) -> Result<Escalating, Error> {
-        let call = format!("{}.{number}", self.run_id);
-        ancestry::escalating(&self.house.state.escalations(), &call).map_err(|source| {
-            let kind = crate::words::error::Kind::Io;
-            Error::caused(kind, "cannot mark the escalation in the state directory".to_string(), Box::new(source))
-        })
-    }
-
-    /// Leaves a provider alone that will fail again, and forgets that of one that works.
-    fn cool(
+    /// The command line, as it is recorded and as the child gets it.
+    fn command(
         &self,
-        provider: Provider,
-        reply: &Result<CloudReply, CloudFailure>,
-        took: Duration,
-        watcher: &mut dyn Watcher,
+        open: &Open<'_>,
+        place: &Place,
+        text: &str,
         stop: &Stop,
-    ) {
-        let cool_downs = CoolDowns::below(self.house.state.dir());
-        let now = later(self.house.env.now, took);
-        let result = match reply {
-            Ok(_) => cool_downs.end(provider.name(), now, stop),
-            Err(failure) => match provider::cooldown(failure.class) {
-                Some(span) => cool_downs.start(provider.name(), later(now, span), failure.class.name(), now, stop),
-                None => Ok(()),
-            },
+    ) -> Result<(Vec<String>, Given), Refused> {
+        let servers = self.servers(open, &place.cwd, stop);
+        let call = Call {
+            provider: open.provider,
+            tool: open.tool,
+            hands: open.step == Step::Hands,
+            scope: open.scope,
+            never_send: &self.config.privacy.never_send,
+            policy_file: place.policy.as_deref(),
+            servers: servers.as_deref(),
+            budget_usd: self.ceiling(),
         };
-        if let Err(error) = result {
-            watcher.event(&Event::Note(&error.to_string()));
-        }
+        let name = open.provider.name();
+        let argv = provider::argv(&call).map_err(|why| {
+            Refused::noted(why, format!("{name} cannot be held to what it may read: its MCP servers are not known"))
+        })?;
+        let too_long = |failure: CloudFailure| Refused::noted(Refusal::NoProvider, failure.message);
+        let given = provider::give(&call, argv.clone(), text).map_err(too_long)?;
+        Ok((argv, given))
     }
 }
 
@@ -348,8 +287,4 @@ fn scope(provider: Provider, tool: &Tool, step: Step, allowed: Scope) -> Option<
         Step::Answer => provider::narrowest(offered, Scope::Workdir, allowed)
             .or_else(|| provider::narrowest(offered, Scope::Prompt, allowed)),
     }
-}
-
-fn later(now: Utc, span: Duration) -> Utc {
-    Utc(now.0.saturating_add(millis(span)))
 }

@@ -138,9 +138,36 @@ impl State {
         patience: Patience,
         on_wait: &mut dyn FnMut(&str),
     ) -> Result<DirLock, Error> {
+        self.lock(workdir, "lock", run_id, stop, patience, on_wait)
+    }
+
+    /// Takes the lock on the one place for a provider in a work directory. As [`State::lock_workdir`], which a run that
+    /// writes holds beside it; waits until it is free or the work has to end.
+    ///
+    /// # Errors
+    /// As [`State::lock_workdir`].
+    pub fn lock_provider(
+        &self,
+        workdir: &Path,
+        run_id: &str,
+        stop: &Stop,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<DirLock, Error> {
+        self.lock(workdir, "provider", run_id, stop, Patience::Wait, on_wait)
+    }
+
+    fn lock(
+        &self,
+        workdir: &Path,
+        what: &str,
+        run_id: &str,
+        stop: &Stop,
+        patience: Patience,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<DirLock, Error> {
         let digest = Sha256::digest(workdir.as_os_str().as_bytes());
         let name = digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
-        let path = self.locks().join(format!("{name:032x}.lock"));
+        let path = self.locks().join(format!("{name:032x}.{what}"));
         let context = || format!("cannot lock the work directory `{}` with `{}`", workdir.display(), path.display());
         let mut told = String::new();
         loop {

@@ -3,7 +3,6 @@
 
 use crate::bench::{World, copy_tree, manifest, run, tree};
 use crate::replay::Server;
-use fs_err as fs;
 
 /// Starts its arguments in a terminal of their own, types the answer when it is asked for one, and shows all that came.
 const TYPIST: &str = "
