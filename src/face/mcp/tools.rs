@@ -19,12 +19,13 @@ pub enum Tool {
 /// What a model is told about the server as a whole.
 pub const INSTRUCTIONS: &str = "\
 mux does coding tasks on the user's own model server, checks the result with the project's tests and keeps files only \
-when they pass; otherwise the tree is as it was. It is private and costs nothing, so hand it self-contained routine \
-work: write a module or a function, fix a failing test or a bug in a named file, rename, add docstrings or tests, \
-explain code. State the outcome, name the files, and give a command that proves it: mux_json with `verify`. Do not hand \
-over work that needs this conversation, a design decision, or many files at once. A result with status `done` and \
-verify `passed` needs no second check. Status `running` carries a run_id: call mux_json with {\"run_id\": \"…\"} to wait \
-for the result. On an error, read why: improve the task once, or do it yourself.";
+when they pass; otherwise the tree is as it was. What the local model can do is private and costs nothing, and \
+`cloud` says what left the machine where it could not. So hand it self-contained routine work: write a module or a \
+function, fix a failing test or a bug in a named file, rename, add docstrings or tests, explain code. State the \
+outcome, name the files, and give a command that proves it: mux_json with `verify`. Do not hand over work that needs \
+this conversation, a design decision, or many files at once. A result with status `done` and verify `passed` needs no \
+second check. Status `running` carries a run_id: call mux_json with {\"run_id\": \"…\"} to wait for the result. On an \
+error, read why: improve the task once, or do it yourself.";
 
 impl Tool {
     /// In the order of the list.

@@ -61,12 +61,16 @@ pub fn children_of(process: &str, pids: &mut Vec<Pid>) {
 
 /// Returns whether a process is a zombie (or gone), and its session; `None` is one that this pid namespace cannot see.
 fn state_of(process: &str) -> (bool, Option<Pid>) {
-    let stat = fs_err::read(format!("/proc/{process}/stat")).unwrap_or_default();
-    // `pid (name) state ppid pgrp session …`; the name may hold anything, parentheses too.
-    let stat = String::from_utf8_lossy(&stat);
+    read_state(&String::from_utf8_lossy(&fs_err::read(format!("/proc/{process}/stat")).unwrap_or_default()))
+}
+
+/// Reads `pid (name) state ppid pgrp session …`; the name may hold anything, parentheses too. A process that is being
+/// reaped right now has group and session -1 (seen on Linux 6), which is no pid either.
+fn read_state(stat: &str) -> (bool, Option<Pid>) {
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
     let is_zombie = matches!(fields.next(), None | Some("Z" | "X"));
-    (is_zombie, fields.nth(2).and_then(|session| Pid::from_raw(session.parse().ok()?)))
+    let session = fields.nth(2).and_then(|session| session.parse().ok()).filter(|session| *session > 0);
+    (is_zombie, session.and_then(Pid::from_raw))
 }
 
 /// Kills a process if it carries the marker. By descriptor, since the number may change hands in between.
@@ -78,4 +82,18 @@ fn kill_marked(pid: Pid, marker: &str) -> bool {
         .filter_map(|entry| entry.strip_prefix(MARKER.as_bytes()).and_then(|value| value.strip_prefix(b"=")));
     let is_marked = values.any(|value| value.split(|byte| *byte == b':').any(|part| part == marker.as_bytes()));
     is_marked && pidfd_send_signal(&process, Signal::KILL).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_no_pid_is_none() {
+        let check = |stat: &str, state| assert_eq!(read_state(stat), state, "{stat}");
+        check("7 (a) b) S 1 7 5 0 -1", (false, Pid::from_raw(5)));
+        check("7 (sh) Z 1 7 0 0 -1", (true, None));
+        check("7 (sh) X 0 -1 -1 0 -1", (true, None));
+        check("", (true, None));
+    }
 }
