@@ -111,6 +111,20 @@ pub fn ask(house: &House<'_>, config: &Config, stop: &Stop) -> Cloud {
     assemble(house, config, &known)
 }
 
+/// Returns the same programs with what a call may have changed: who is left alone, and what is left of the budget.
+pub fn again(house: &House<'_>, config: &Config, mut cloud: Cloud) -> Cloud {
+    let mut cooling = CoolDowns::below(house.state.dir()).active(house.env.now);
+    for tool in &mut cloud.tools {
+        tool.cooldown = cooling.remove(&tool.name);
+    }
+    Cloud { left: left(house, config), ..cloud }
+}
+
+fn left(house: &House<'_>, config: &Config) -> Result<Left, String> {
+    let left = Budget::below(house.state.dir()).left(&config.budget, &house.env.now.day());
+    left.map_err(|error| error.to_string())
+}
+
 fn assemble(house: &House<'_>, config: &Config, known: &All) -> Cloud {
     let cooling = CoolDowns::below(house.state.dir()).active(house.env.now);
     let tool = |(name, tool): &(String, crate::rules::config::Tool)| {
@@ -127,10 +141,9 @@ fn assemble(house: &House<'_>, config: &Config, known: &All) -> Cloud {
             path,
         }
     };
-    let left = Budget::below(house.state.dir()).left(&config.budget, &house.env.now.day());
     Cloud {
         tools: config.providers.sota_cli.tools.0.iter().map(tool).collect(),
-        left: left.map_err(|error| error.to_string()),
+        left: left(house, config),
         local_only: config.privacy.local_only,
     }
 }
