@@ -2,10 +2,12 @@
 //! cloud CLIs) was asked before: here no process is started and no file written.
 
 use crate::engine::installed::{Cloud, Installed, left_words};
+use crate::engine::probe::{End, Probe};
 use crate::rules::argv;
 use crate::rules::config::CommandSpec;
 use crate::sys::proc;
 use crate::sys::state::tools::Login;
+use crate::words::cloud::CloudClass;
 use rustix::fs::Access;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -80,6 +82,8 @@ pub struct Patient<'a> {
     /// Runs that were killed and whose journal is still there.
     pub unfinished: &'a [String],
     pub cloud: &'a Cloud,
+    /// What came of calling each provider; empty unless that was wanted.
+    pub probes: &'a [Probe],
     /// Configured hosts that are not this machine.
     pub hosts: &'a [(String, u16)],
     pub local_only: bool,
@@ -105,8 +109,15 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         Some(git) => fine("git", git.display().to_string()),
         None => warn("git", "not found: needed before a cloud CLI may write files".into(), install("git")),
     });
-    let usable = matches!(patient.server, Server::Up { .. }) || patient.cloud.is_open();
+    // Who was called knows better than what was seen from outside.
+    let called = patient.probes.iter().filter(|probe| !matches!(probe.end, End::NotCalled { .. }));
+    let cloud_works = match called.clone().count() {
+        0 => patient.cloud.is_open(),
+        _ => called.clone().any(|probe| matches!(probe.end, End::Answered { .. })),
+    };
+    let usable = matches!(patient.server, Server::Up { .. }) || cloud_works;
     checks.extend(patient.cloud.tools.iter().map(|tool| provider(tool, patient.cloud.local_only)));
+    checks.extend(patient.probes.iter().map(|probe| probed(probe, patient.config_file)));
     checks.push(budget(patient.cloud));
     for (host, port) in patient.hosts {
         checks.push(if patient.local_only {
@@ -178,16 +189,50 @@ fn provider(tool: &Installed, local_only: bool) -> Check {
     if local_only {
         return fine("cloud", format!("{text}; not used: local only"));
     }
-    let login = match tool.name.as_str() {
+    match (&tool.path, tool.login, &tool.cooldown) {
+        (Some(_), Login::LoggedOut, _) => warn("cloud", text, login(&tool.name)),
+        // Time mends it; or what was wrong is mended, and a call shows it.
+        (Some(_), _, Some(_)) => warn("cloud", text, "mux doctor --deep".to_string()),
+        (Some(_) | None, _, _) => fine("cloud", text),
+    }
+}
+
+/// The command that logs in.
+fn login(name: &str) -> String {
+    match name {
         "claude" => "claude /login".to_string(),
         "codex" => "codex login".to_string(),
         name => argv::quote(name),
-    };
-    match (&tool.path, tool.login, &tool.cooldown) {
-        (Some(_), Login::LoggedOut, _) => warn("cloud", text, login),
-        // Time mends it, and no command does.
-        (Some(_), _, Some(_)) => Check { name: "cloud", state: State::Warn, text, fix: None },
-        (Some(_) | None, _, _) => fine("cloud", text),
+    }
+}
+
+fn probed(probe: &Probe, config_file: &Path) -> Check {
+    let name = &probe.provider;
+    match &probe.end {
+        End::Answered { model, took, usd } => {
+            let cost = usd.map_or_else(|| "cost unknown".to_string(), |usd| format!("{usd:.4} USD"));
+            fine("deep", format!("{name} answered in {:.1} s with `{model}`, {cost}", took.as_secs_f64()))
+        }
+        End::Failed { class, why } => {
+            let fix = match class {
+                CloudClass::Auth => login(name),
+                CloudClass::ModelMissing | CloudClass::Malformed => edit(config_file),
+                // What else is wrong shows where the CLI runs by itself.
+                CloudClass::Denied
+                | CloudClass::RateLimited { .. }
+                | CloudClass::Quota { .. }
+                | CloudClass::ContextTooLong
+                | CloudClass::Server
+                | CloudClass::Network
+                | CloudClass::Timeout
+                | CloudClass::Killed
+                | CloudClass::Empty => argv::quote(name),
+            };
+            fail("deep", format!("{name}: {why}"), fix)
+        }
+        End::NotCalled { why } => {
+            Check { name: "deep", state: State::Warn, text: format!("{name} was not called: {why}"), fix: None }
+        }
     }
 }
 
@@ -283,6 +328,7 @@ mod tests {
     use crate::sys::state::cooldown::CoolDown;
     use crate::words::time::Utc;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     const PATH: &str = "/nonexistent:/bin";
 
@@ -344,6 +390,7 @@ mod tests {
             state_dir: &state_dir,
             unfinished: &[],
             cloud: &cloud,
+            probes: &[],
             hosts: &[],
             local_only: false,
             path: Some(OsStr::new(PATH)),
@@ -493,7 +540,7 @@ mod tests {
         let mut cold = cloud(Login::LoggedIn);
         cold.tools[0].cooldown = Some(CoolDown { until: Utc(60_000), since: Utc(0), why: "quota".into() });
         let text = "claude /b/claude, version 2.1.330, logged in; left alone until 1970-01-01T00:01:00.000Z (quota)";
-        assert!(!check_cloud("cloud", cold, State::Warn, text, None));
+        assert!(!check_cloud("cloud", cold, State::Warn, text, Some("mux doctor --deep")));
         let mut none = cloud(Login::Unknown);
         (none.tools[0].path, none.tools[0].version) = (None, None);
         assert!(!check_cloud("cloud", none, State::Ok, "claude not installed", None));
@@ -501,5 +548,29 @@ mod tests {
         let broken = Cloud { left: Err(broken.to_string()), ..cloud(Login::LoggedIn) };
         let text = "cannot use the budget `/s/budget.json`: EOF";
         assert!(!check_cloud("budget", broken, State::Warn, text, Some("rm '/s/budget.json'")));
+    }
+
+    /// A patient without a local server whose claude is logged in and was called, and what is said of that.
+    #[track_caller]
+    fn check_deep(end: End, state: State, text: &str, fix: Option<&str>) -> bool {
+        let probes: &[Probe] = Box::leak(Box::new([Probe { provider: "claude".into(), end }]));
+        let cloud: &Cloud = Box::leak(Box::new(cloud(Login::LoggedIn)));
+        let server = Box::leak(Box::new(down(&[])));
+        check("deep", |ill| (ill.server, ill.cloud, ill.probes) = (server, cloud, probes), state, text, fix)
+    }
+
+    #[test]
+    fn a_call_knows_better_than_a_login() {
+        let answered = |usd| End::Answered { model: "m".into(), took: Duration::from_millis(1250), usd };
+        let text = "claude answered in 1.2 s with `m`, 0.0100 USD";
+        assert!(check_deep(answered(Some(0.01)), State::Ok, text, None));
+        assert!(check_deep(answered(None), State::Ok, "claude answered in 1.2 s with `m`, cost unknown", None));
+        let failed = |class: CloudClass| End::Failed { class, why: "no".into() };
+        assert!(!check_deep(failed(CloudClass::Auth), State::Fail, "claude: no", Some("claude /login")));
+        let edit = Some("${EDITOR:-vi} /home/u/.config/mux/mux.yaml");
+        assert!(!check_deep(failed(CloudClass::ModelMissing), State::Fail, "claude: no", edit));
+        assert!(!check_deep(failed(CloudClass::Network), State::Fail, "claude: no", Some("claude")));
+        let unasked = End::NotCalled { why: "you said no".into() };
+        assert!(check_deep(unasked, State::Warn, "claude was not called: you said no", None));
     }
 }

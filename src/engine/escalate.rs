@@ -15,6 +15,7 @@ use crate::engine::verify;
 use crate::rules::argv;
 use crate::rules::reply;
 use crate::sys::ledger::egress::Step;
+use crate::words::cloud::CloudClass;
 use crate::words::event::{Event, Watcher};
 use crate::words::task::{Asked, Cloud, Failure, Kind, Last, Provider, Reason, Refusal, Score, Tier, Verdict};
 use std::cell::Cell;
@@ -178,6 +179,7 @@ impl Course<'_> {
     }
 
     fn judge_hands(&mut self, hands: Hands, provider: Provider, sent: Sent, watcher: &mut dyn Watcher) -> Last {
+        let denied = sent.reply.as_ref().map_or_else(|_| String::new(), |reply| reply.denied.join("; "));
         let said = self.take(Tier::Hands, provider, sent, watcher);
         match cloud_change::end(self, hands, said, watcher) {
             Ok(changed) => {
@@ -191,6 +193,10 @@ impl Course<'_> {
                 Last::Change { verdict, score: UNSCORED, again: false }
             }
             Err(failure) => {
+                // Not let do what it wanted, it would not be let do it the next time either.
+                let is_denied = failure == Failure::Unchanged && !denied.is_empty();
+                let cloud = Failure::Cloud { class: CloudClass::Denied, message: denied };
+                let failure = if is_denied { cloud } else { failure };
                 // It said that it was done and changed nothing: asked once more, as often as the configuration says.
                 if failure == Failure::Unchanged
                     && self.no_change < self.prepared.settings.config.providers.sota_cli.retry_if_no_change
@@ -199,6 +205,8 @@ impl Course<'_> {
                     self.tried.retain(|(tier, tried)| (*tier, *tried) != (Tier::Hands, provider));
                 }
                 if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.failure.is_none()) {
+                    let why = failure.to_string();
+                    watcher.event(&Event::Failed { route: provider.route(), attempt: 1, why: &why });
                     attempt.failure = Some(failure);
                 }
                 self.provider_failed()

@@ -107,7 +107,8 @@ impl<'a> Gate<'a> {
                 continue;
             }
             let Some((tool, program)) = self.installed(provider) else { continue };
-            if let Some(cool) = cooling.get(provider.name()) {
+            // A probe asks whether it works again.
+            if let Some(cool) = cooling.get(provider.name()).filter(|_| step != Step::Probe) {
                 notes.push(format!("{} is left alone until {}: {}", provider.name(), cool.until, cool.why));
                 continue;
             }
@@ -212,6 +213,7 @@ impl<'a> Gate<'a> {
             Step::Review => reads.review,
             Step::Hands => reads.hands,
             Step::Hook => reads.hooks,
+            Step::Probe => Scope::Prompt,
         }
     }
 
@@ -282,7 +284,7 @@ impl<'a> Gate<'a> {
 fn scope(provider: Provider, tool: &Tool, step: Step, allowed: Scope) -> Option<Scope> {
     let offered = provider::scopes(provider, tool, step == Step::Hands);
     match step {
-        Step::Advice | Step::Review | Step::Hook => provider::narrowest(offered, Scope::Prompt, allowed),
+        Step::Advice | Step::Review | Step::Hook | Step::Probe => provider::narrowest(offered, Scope::Prompt, allowed),
         Step::Hands => provider::narrowest(offered, Scope::Workdir, allowed),
         Step::Answer => provider::narrowest(offered, Scope::Workdir, allowed)
             .or_else(|| provider::narrowest(offered, Scope::Prompt, allowed)),

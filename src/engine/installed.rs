@@ -111,6 +111,20 @@ pub fn ask(house: &House<'_>, config: &Config, stop: &Stop) -> Cloud {
     assemble(house, config, &known)
 }
 
+/// Returns the same programs with what a call may have changed: who is left alone, and what is left of the budget.
+pub fn again(house: &House<'_>, config: &Config, mut cloud: Cloud) -> Cloud {
+    let mut cooling = CoolDowns::below(house.state.dir()).active(house.env.now);
+    for tool in &mut cloud.tools {
+        tool.cooldown = cooling.remove(&tool.name);
+    }
+    Cloud { left: left(house, config), ..cloud }
+}
+
+fn left(house: &House<'_>, config: &Config) -> Result<Left, String> {
+    let left = Budget::below(house.state.dir()).left(&config.budget, &house.env.now.day());
+    left.map_err(|error| error.to_string())
+}
+
 fn assemble(house: &House<'_>, config: &Config, known: &All) -> Cloud {
     let cooling = CoolDowns::below(house.state.dir()).active(house.env.now);
     let tool = |(name, tool): &(String, crate::rules::config::Tool)| {
@@ -127,10 +141,9 @@ fn assemble(house: &House<'_>, config: &Config, known: &All) -> Cloud {
             path,
         }
     };
-    let left = Budget::below(house.state.dir()).left(&config.budget, &house.env.now.day());
     Cloud {
         tools: config.providers.sota_cli.tools.0.iter().map(tool).collect(),
-        left: left.map_err(|error| error.to_string()),
+        left: left(house, config),
         local_only: config.privacy.local_only,
     }
 }
@@ -163,7 +176,10 @@ fn question(env: &Env, config: &Config, name: &str, path: &Path, before: Option<
         "claude" => answer(env, config, path, &["auth", "status"], stop).map(|(code, text)| claude_login(code, &text)),
         // `codex exec` takes this variable without any login.
         "codex" if env.var("CODEX_API_KEY").is_some() => Some(Login::LoggedIn),
-        "codex" => answer(env, config, path, &["login", "status"], stop).map(|(code, _)| by_exit(code)),
+        "codex" => match answer(env, config, path, &["login", "status"], stop).map(|(code, _)| by_exit(code)) {
+            Some(Login::LoggedOut) if has_own_service(env) => Some(Login::Unknown),
+            login => login,
+        },
         _ => None,
     };
     Some(Known { stamp, version, login: login.unwrap_or(Login::Unknown), asked: env.now })
@@ -216,6 +232,14 @@ fn by_exit(code: i32) -> Login {
         1 => Login::LoggedOut,
         _ => Login::Unknown,
     }
+}
+
+/// `codex login status` speaks of OpenAI's service alone, and says "not logged in" where codex is set to another one
+/// whose key is in a variable (measured).
+fn has_own_service(env: &Env) -> bool {
+    let home = env.var("CODEX_HOME").map(PathBuf::from).or_else(|| Some(env.home()?.join(".codex")));
+    let settings = home.and_then(|home| fs_err::read_to_string(home.join("config.toml")).ok()).unwrap_or_default();
+    settings.lines().any(|line| line.split_once('=').is_some_and(|(key, _)| key.trim() == "model_provider"))
 }
 
 /// gemini has no question for it: a key variable, or the kind of login that its settings name.
@@ -332,6 +356,16 @@ mod tests {
             "codex ~/bin/codex, version not asked, login unknown"
         );
         assert_eq!(home.words(&home.ask())[1], "codex ~/bin/codex, version 0.170.0, logged in");
+    }
+
+    #[test]
+    fn codex_with_a_service_of_its_own_is_not_known_to_be_logged_out() {
+        let home = Home::new();
+        home.program("codex", "case $1 in --version) echo 0.169.0;; login) exit 1;; esac");
+        assert_eq!(home.words(&home.ask())[1], "codex ~/bin/codex, version 0.169.0, not logged in");
+        fs_err::create_dir(home.dir.join(".codex")).unwrap();
+        fs_err::write(home.dir.join(".codex/config.toml"), "model = \"m\"\nmodel_provider = \"own\"\n").unwrap();
+        assert_eq!(home.words(&home.ask())[1], "codex ~/bin/codex, version 0.169.0, login unknown");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! A look at the house without touching it: what `status` and `doctor` say about the model server, the ledger, the cloud
 //! CLIs and what killed runs have left. Only [`examine`] starts children, to ask the CLIs, and remembers what they say;
-//! else no file is made or changed.
+//! else no file is made or changed. Only a deep examination calls a provider.
 
 use crate::engine::doctor::{self, Patient, Report, Server};
 use crate::engine::run::House;
-use crate::engine::{connect, finish, heal, installed};
+use crate::engine::{connect, finish, heal, installed, probe};
 use crate::sys::config_files::{self, Effective};
 use crate::sys::http;
 use crate::sys::ledger::{Found, Ledger};
 use crate::sys::servers::{self, Wanted};
 use crate::words::error::{Error, Kind};
+use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use std::path::Path;
 use std::time::Duration;
@@ -85,17 +86,29 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
     }
 }
 
-/// Examines everything for `mux doctor`.
+/// Examines everything for `mux doctor`. With a watcher it goes deep: each provider that is logged in is called once,
+/// after the watcher was told what that spends.
 ///
 /// # Errors
-/// As [`look`].
-pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result<Report, Error> {
+/// As [`look`] and [`probe::probe`].
+pub fn examine(
+    house: &House<'_>,
+    project: Option<&Path>,
+    deep: Option<&mut dyn Watcher>,
+    stop: &Stop,
+) -> Result<Report, Error> {
     let Look { settings, ledger, unfinished } = look(house, project)?;
     let config = &settings.config;
     let server = server(house, &settings, true, stop);
     let candidates = config_files::candidates(house.env, house.config_file, project);
     let config_file = candidates.first().map(|candidate| candidate.path.clone()).unwrap_or_default();
-    let cloud = installed::ask(house, config, stop);
+    let mut cloud = installed::ask(house, config, stop);
+    let mut probes = Vec::new();
+    if let Some(watcher) = deep {
+        probes = probe::probe(house, config, &cloud, watcher, stop)?;
+        // The calls are in the budget now, and who failed is left alone.
+        cloud = installed::again(house, config, cloud);
+    }
     let hosts: Vec<(String, u16)> = config
         .providers
         .local
@@ -113,6 +126,7 @@ pub fn examine(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result
         state_dir: house.state.dir(),
         unfinished: &unfinished,
         cloud: &cloud,
+        probes: &probes,
         hosts: &hosts,
         local_only: config.privacy.local_only,
         path: house.env.var("PATH"),

@@ -18,6 +18,7 @@ pub mod look;
 pub mod outcome;
 pub mod place;
 pub mod prepare;
+pub mod probe;
 pub mod review;
 pub mod run;
 pub mod setup;

@@ -60,7 +60,8 @@ options of run:
       --config FILE   read this configuration too
 
 options of the others:
-  doctor --json
+  doctor [--json] [--deep]
+                      --deep calls each cloud CLI once, after saying what it spends
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
   undo RUN_ID [--force] [--no-wait] [--json]
@@ -88,7 +89,7 @@ pub enum Command {
     Help,
     Version,
     Run(Box<RunArgs>),
-    Doctor { json: bool, config: Option<PathBuf> },
+    Doctor { json: bool, deep: bool, config: Option<PathBuf> },
     Status { form: Form, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
@@ -259,7 +260,7 @@ fn egress(mut parser: Parser) -> Result<Command, Error> {
 
 /// The commands that have few options of their own.
 fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
-    let (mut json, mut check, mut remove, mut config) = (false, false, false, None);
+    let (mut json, mut check, mut deep, mut remove, mut config) = (false, false, false, false, None);
     let mut log = LogArgs { n: 20, route: None, failed: false, since_ms: None, json: false };
     let mut undo = UndoArgs::default();
     let mut value: Option<OsString> = None;
@@ -273,6 +274,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
             ("undo", Arg::Long("force")) => undo.force = true,
             ("undo", Arg::Long("no-wait")) => undo.no_wait = true,
             ("status", Arg::Long("check")) => check = true,
+            ("doctor", Arg::Long("deep")) => deep = true,
             ("trust", Arg::Long("remove")) => remove = true,
             ("log", Arg::Short('n')) => log.n = count(&text(&mut parser)?)?,
             ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
@@ -283,7 +285,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         }
     }
     Ok(match name {
-        "doctor" => Command::Doctor { json, config },
+        "doctor" => Command::Doctor { json, deep, config },
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
         "diff" => Command::Diff { run_id: run_id(name, value)?, config },
@@ -486,6 +488,8 @@ mod tests {
         assert_eq!(read(&["-V"]), Ok(Command::Version));
         assert_eq!(read(&["run", "--help"]), Ok(Command::Help));
         assert_eq!(read(&["status", "--check"]), Ok(Command::Status { form: Form::Check, config: None }));
+        let deep = Command::Doctor { json: true, deep: true, config: None };
+        assert_eq!(read(&["doctor", "--deep", "--json"]), Ok(deep));
         let args =
             LogArgs { n: 3, route: Some("local".into()), failed: true, since_ms: Some(604_800_000), json: false };
         let line = ["log", "-n3", "--route", "local", "--failed", "--since", "7d"];

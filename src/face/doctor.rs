@@ -5,22 +5,24 @@ use crate::engine::look;
 use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
 use crate::words::error::{Context, Error, Kind};
+use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Examines and prints. Returns the exit code.
+/// Examines and prints; with a watcher providers are called too. Returns the exit code.
 ///
 /// # Errors
 /// A configuration or a state directory that cannot be read; output that cannot be written.
 pub fn run(
     house: &House<'_>,
     project: Option<&Path>,
+    deep: Option<&mut dyn Watcher>,
     json: bool,
     out: &mut dyn Write,
     stop: &Stop,
 ) -> Result<u8, Error> {
-    let report = look::examine(house, project, stop)?;
+    let report = look::examine(house, project, deep, stop)?;
     doctor(&report, json, out).context(Kind::Io, || "cannot write the report".to_string())
 }
 

@@ -49,11 +49,7 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
         Command::Run(args) => {
             let state = State::locate(env)?;
             let house = House { env, state: &state, config_file: args.config.as_deref() };
-            let mut watcher: Box<dyn Watcher + '_> = match (args.quiet, is_terminal) {
-                (true, _) => Box::new(Silent),
-                (false, true) => Box::new(Terminal::new(err, stop.clone())),
-                (false, false) => Box::new(Lines::new(err)),
-            };
+            let mut watcher = watcher(args.quiet, is_terminal, err, stop);
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
         Command::Setup(args) => setup::run(args, env, exe(), out, stop),
@@ -74,15 +70,12 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let dir = dir.clone().or_else(project).ok_or_else(here)?;
             trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
         }
-        Command::Doctor { json, config } => {
+        Command::Doctor { json, deep, config } => {
             let state = State::locate(env)?;
-            doctor::run(
-                &House { env, state: &state, config_file: config.as_deref() },
-                project().as_deref(),
-                *json,
-                out,
-                stop,
-            )
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            let mut watcher = deep.then(|| watcher(false, is_terminal, err, stop));
+            let deep = watcher.as_mut().map(|watcher| &mut **watcher as &mut dyn Watcher);
+            doctor::run(&house, project().as_deref(), deep, *json, out, stop)
         }
         Command::Status { form, config } => {
             let state = State::locate(env)?;
@@ -110,6 +103,15 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let state = State::locate(env)?;
             log::run(&House { env, state: &state, config_file: config.as_deref() }, project().as_deref(), args, out)
         }
+    }
+}
+
+/// Who tells on standard error.
+fn watcher<'a>(quiet: bool, is_terminal: bool, err: &'a mut dyn Write, stop: &Stop) -> Box<dyn Watcher + 'a> {
+    match (quiet, is_terminal) {
+        (true, _) => Box::new(Silent),
+        (false, true) => Box::new(Terminal::new(err, stop.clone())),
+        (false, false) => Box::new(Lines::new(err)),
     }
 }
 

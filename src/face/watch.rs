@@ -86,10 +86,14 @@ impl<W: Write> Watcher for Terminal<W> {
         true
     }
 
-    fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool {
+    fn agrees(&mut self, question: &str, deadline: Instant) -> bool {
         self.clear();
-        let question = format!("mux: escalate to {}, which then edits files here? [y/N] ", provider.name());
-        tty::ask(&question, &self.stop.until(deadline))
+        tty::ask(&format!("mux: {question} [y/N] "), &self.stop.until(deadline))
+    }
+
+    fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool {
+        let question = format!("escalate to {}, which then edits files here?", provider.name());
+        self.agrees(&question, deadline)
     }
 }
 

@@ -178,7 +178,9 @@ fn settle(policy: &Policy, facts: &Facts, wanted: Option<Reason>, why: Refusal) 
 /// The reason of a run without success, after its last try.
 fn failure(facts: &Facts) -> Reason {
     match facts.last {
-        Last::Failed { class, .. } => Reason::LocalFailed(class),
+        // A provider that fails is no failure of the local model: the trigger stays, the attempt says the rest.
+        Last::Failed { class, .. } if facts.tier == Tier::Local => Reason::LocalFailed(class),
+        Last::Failed { class, .. } => facts.escalated.clone().unwrap_or(Reason::LocalFailed(class)),
         Last::Overflow => Reason::ContextOverflow,
         Last::Change { .. } => Reason::VerifyFailed,
         Last::Unapplied => facts.escalated.clone().unwrap_or(Reason::LowConfidence),
@@ -278,6 +280,15 @@ mod tests {
         check(&policy, &overflow, "give up context_overflow, refused no_provider");
         let down = Facts { local_up: false, ..facts(Kind::Answer) };
         check(&policy, &down, "give up local_down, refused no_provider");
+    }
+
+    #[test]
+    fn a_provider_that_fails_leaves_the_trigger_as_the_reason() {
+        let last = Last::Failed { class: FailureClass::Server, again: false };
+        let (tier, escalated) = (Tier::CloudAnswer, Some(Reason::LowConfidence));
+        let stopped = Some(Refusal::Canceled);
+        let facts = Facts { last, tier, escalated, stopped, local_tries: 1, ..facts(Kind::Answer) };
+        check(&policy(), &facts, "give up low_confidence, refused canceled");
     }
 
     #[test]

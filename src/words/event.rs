@@ -41,6 +41,11 @@ pub trait Watcher {
         false
     }
 
+    /// Whether the answer to a question is yes. Nobody to ask is a no.
+    fn agrees(&mut self, _question: &str, _deadline: Instant) -> bool {
+        false
+    }
+
     /// Whether the cloud may write files, asked where the configuration leaves it open.
     fn allow_hands(&mut self, provider: Provider, deadline: Instant) -> bool;
 }

@@ -27,7 +27,8 @@ const LONGEST_RUN: Duration = Duration::from_mins(1);
 const LONGEST_RECORDING: Duration = Duration::from_mins(30);
 /// What a run finds in its PATH; a list, so that a `claude` in /usr/bin stays outside.
 const TOOLS: &str = "sh git python3 cat cp grep head ls mkdir mv printf rm sed sleep test true false touch tail wc \
-    sort find env dirname basename chmod ps kill dd tr cmp diff ln readlink mktemp date uname rmdir seq unshare";
+    sort find env dirname basename chmod ps kill dd tr cmp diff ln readlink mktemp date uname rmdir seq unshare \
+    setsid strace";
 
 /// Directories, environment and executables of one test.
 pub struct World {

@@ -1,7 +1,7 @@
 //! `mux doctor`, `status` and `egress` with cloud CLIs that are played by `tests/fake_cli.sh`: what is asked, what is
 //! remembered, and that looking starts nothing.
 
-use crate::bench::{Ran, World, run, tree};
+use crate::bench::{Ran, World, manifest, run, tree};
 use fs_err as fs;
 
 /// A world whose claude says its version and then, twice, that it is logged in.
@@ -89,4 +89,77 @@ not counted: the system prompt that each CLI adds itself, 15 to 50 kB a call, is
     let (ran, text) = mux(&world, &["egress", "--prune", "1s"]);
     assert!(text.starts_with("forgotten: 1 call before "), "{}", ran.report());
     assert_eq!((mux(&world, &["egress"]).1.as_str(), fs::read(&file).unwrap().len()), ("nothing was sent\n", 0));
+}
+
+/// What a call of `--deep` and the run of it left in the world.
+fn deep(world: &World, args: &[&str], env: &[(&str, &str)]) -> (Ran, String) {
+    let mut command = world.mux();
+    command.args(["doctor", "--deep"]).args(args).envs(env.iter().copied());
+    let ran = run(command, b"");
+    let egress = mux(world, &["egress"]).1;
+    (ran, egress)
+}
+
+fn answers(world: &World, call: u32) {
+    let reply = manifest().join("fixtures/cli/claude/success-readonly-json/stdout");
+    fs::copy(reply, world.root.join(format!("cli/claude/{call}.stdout"))).unwrap();
+}
+
+#[test]
+fn a_deep_look_says_what_it_spends_and_calls_each_cli_once() {
+    let world = world("deep");
+    fs::remove_file(world.root.join("cli/claude/3.stdout")).unwrap();
+    answers(&world, 3);
+    let (ran, egress) = deep(&world, &[], &[]);
+    let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let announced = "mux: --deep calls claude once, each with 32 bytes and no tools: 1 of the 50 cloud calls left today; \
+                     a call whose price is unknown counts 0.25 USD\nmux: escalating to claude (probe): requested\n";
+    assert!(ran.exit == 0 && said == announced, "{}", ran.report());
+    assert!(told.contains("ok    deep     claude answered in ") && told.ends_with("mux can work\n"), "{told}");
+    assert!(told.contains("budget   49 of 50 cloud calls left today"), "{told}");
+    assert_eq!(fs::read(world.root.join("calls/claude.3.stdin")).unwrap(), b"Reply with the single word: pong");
+    let argv = fs::read_to_string(world.root.join("calls/claude.3.argv")).unwrap();
+    assert!(argv.contains("--tools\n\n"), "no tool is offered: {argv}");
+    assert!(
+        egress.contains(" claude probe requested\n  sent: 32 B, ") && egress.contains("scope prompt; ok"),
+        "{egress}"
+    );
+    assert!(tree(&world.root.join("tmp")).is_empty() && tree(&world.root.join("state/mux/runs")).is_empty());
+}
+
+#[test]
+fn a_deep_look_finds_a_login_that_is_refused_and_one_that_works_again() {
+    let world = world("deep_auth");
+    fs::create_dir(world.root.join("state/mux")).unwrap();
+    fs::set_permissions(world.root.join("state/mux"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let cli = |call: u32, end: &str| world.root.join(format!("cli/claude/{call}.{end}"));
+    fs::copy(manifest().join("fixtures/cli/claude/auth-missing/stdout"), cli(3, "stdout")).unwrap();
+    fs::write(cli(3, "exit"), "1\n").unwrap();
+    let (ran, _) = deep(&world, &[], &[]);
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 1 && told.contains("FAIL  deep     claude: auth: "), "{}", ran.report());
+    assert!(told.contains("; fix: claude /login\n") && told.contains("left alone until"), "{told}");
+    assert!(told.contains("; fix: mux doctor --deep\n"), "{told}");
+    // The version is known. 4: auth status. 5: the call.
+    fs::write(cli(4, "stdout"), "{\"loggedIn\": true}\n").unwrap();
+    answers(&world, 5);
+    let (ran, _) = deep(&world, &["--json"], &[]);
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let of = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).map(|check| check["state"].clone()).unwrap()
+    };
+    assert_eq!((ran.exit, of("deep"), of("cloud")), (0, "ok".into(), "ok".into()), "{}", ran.report());
+}
+
+#[test]
+fn a_deep_look_calls_nobody_where_nothing_may_leave() {
+    for (name, value, why) in [("MUX_OFFLINE", "1", "local_only"), ("MUX_DEPTH", "1", "recursion")] {
+        let world = world("deep_refused");
+        let (ran, egress) = deep(&world, &[], &[(name, value)]);
+        let told = String::from_utf8_lossy(&ran.stdout);
+        let line = format!("warn  deep     claude was not called: {why}");
+        assert!(told.contains(&line), "{}", ran.report());
+        assert_eq!(egress, "nothing was sent\n");
+    }
 }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod client;
+mod cloud;
 mod cloud_look;
 mod evil;
 mod fixes;
@@ -17,6 +18,7 @@ mod kill;
 mod many;
 mod mask;
 mod mcp;
+mod offline;
 mod record;
 mod replay;
 mod scenarios;

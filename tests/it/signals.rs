@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// mux promises two seconds; a busy machine gets more, and a test that has to wait so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
-const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+pub const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
 const TASK: &str = "Create hello.py. It prints `Hello, world!` and nothing else.";
 
 /// A world with an old file and a server that plays the recorded `hello.py`, in the way that `play` says.
@@ -30,13 +30,13 @@ fn world(name: &str, play: &str) -> (World, Server) {
     (world, server)
 }
 
-fn start(world: &World, args: &[&str]) -> Child {
+pub fn start(world: &World, args: &[&str]) -> Child {
     let mut command = world.mux();
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
-fn end(mut child: Child) -> Ran {
+pub fn end(mut child: Child) -> Ran {
     let begun = Instant::now();
     let (exit, _) = wait(&mut child);
     let mut ran = Ran { command: "mux run".into(), exit, stdout: Vec::new(), stderr: Vec::new() };

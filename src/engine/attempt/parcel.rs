@@ -79,7 +79,7 @@ pub fn send(
         checks: story.checks,
     };
     let text = match open.step() {
-        Step::Answer => brief::answer(&brief),
+        Step::Answer | Step::Probe => brief::answer(&brief),
         Step::Advice => brief::advice(&brief),
         Step::Review | Step::Hook => brief::review(&brief),
         Step::Hands => brief::hands(&brief),

@@ -75,7 +75,7 @@ fn report(seat: &Seat, order: &Order) -> Result<Report, Error> {
         Work::Run { wish, run_id } => run(&house, wish, run_id, order),
         Work::Result(id) => stored(&house, project.as_deref(), id),
         Work::Doctor => {
-            let found = look::examine(&house, project.as_deref(), &order.stop)?;
+            let found = look::examine(&house, project.as_deref(), None, &order.stop)?;
             let check = |check: &crate::engine::doctor::Check| {
                 json!({
                     "name": check.name,

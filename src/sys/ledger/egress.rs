@@ -35,6 +35,8 @@ pub enum Step {
     Hands,
     #[cfg_attr(not(test), expect(dead_code, reason = "git hooks are not there yet"))]
     Hook,
+    /// The one line of `mux doctor --deep`.
+    Probe,
 }
 
 /// A file of which something is in the payload.
@@ -278,7 +280,8 @@ impl Egress {
 }
 
 impl Step {
-    /// Returns its name in the record, which is also that of its key in `privacy.cloud_reads`.
+    /// Returns its name in the record, which is also that of its key in `privacy.cloud_reads`; a probe has none there,
+    /// for it reads nothing.
     pub fn name(self) -> &'static str {
         match self {
             Step::Answer => "answer",
@@ -286,6 +289,7 @@ impl Step {
             Step::Review => "review",
             Step::Hands => "hands",
             Step::Hook => "hooks",
+            Step::Probe => "probe",
         }
     }
 }
@@ -411,8 +415,8 @@ mod tests {
 
     #[test]
     fn steps_are_named_as_in_the_configuration() {
-        let all = [Step::Answer, Step::Advice, Step::Review, Step::Hands, Step::Hook].map(Step::name);
-        assert_eq!(all, ["answer", "advice", "review", "hands", "hooks"]);
+        let all = [Step::Answer, Step::Advice, Step::Review, Step::Hands, Step::Hook, Step::Probe].map(Step::name);
+        assert_eq!(all, ["answer", "advice", "review", "hands", "hooks", "probe"]);
     }
 
     #[test]

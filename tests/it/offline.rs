@@ -1,0 +1,119 @@
+//! Local only: no provider is started and nothing but this machine is contacted, seen from outside with `strace`, where
+//! there is one, and by the fake CLIs that nobody calls.
+
+use crate::bench::{World, manifest, run, tree};
+use crate::replay::Server;
+use fs_err as fs;
+
+const CLIS: [&str; 3] = ["claude", "codex", "gemini"];
+
+/// A world whose PATH holds all three CLIs; a call of any of them leaves a file.
+fn world(name: &str, yaml: &str) -> World {
+    let world = World::new(name);
+    for cli in CLIS {
+        world.install_cli(cli, &world.root.join("data"));
+    }
+    world.configure(yaml);
+    world
+}
+
+/// Whether this machine can trace: `strace` is not everywhere, and containers may forbid it.
+fn can_trace() -> bool {
+    let probe = World::new("no-strace");
+    let strace = probe.root.join("bin/strace");
+    let mut command = probe.command(&strace);
+    command.args(["-f", "-o", "/dev/null", "true"]);
+    strace.exists() && run(command, b"").exit == 0
+}
+
+/// The programs that were started, or looked for, and the addresses that were connected to.
+fn seen(trace: &str) -> (Vec<&str>, Vec<&str>) {
+    let programs = trace.lines().filter_map(|line| line.split_once("execve(\"")?.1.split('"').next());
+    let connects = trace.lines().filter(|line| line.contains("connect(") && line.contains("sa_family="));
+    (programs.collect(), connects.collect())
+}
+
+/// Plays the first step of a scenario under `strace`; returns how many connections it made.
+fn check(name: &str) -> usize {
+    let folder = manifest().join("fixtures/run").join(name);
+    let server = folder.join("http").exists().then(|| Server::start(&folder.join("http")));
+    let local = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
+    let default = "providers:\n  local:\n    base_url: \"{{local}}/v1\"\n    model: qwen-coder-1.5b\n".to_string();
+    let yaml = fs::read_to_string(folder.join("mux.yaml")).unwrap_or(default);
+    let world = world("traced", &yaml.replace("{{local}}", &local));
+    for (file, bytes) in tree(&folder.join("input")) {
+        let path = world.work.join(file.trim_end_matches('*'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let trace = world.root.join("trace");
+    let mut command = world.command(world.root.join("bin/strace"));
+    command.args(["-f", "-qq", "-s", "4096", "-e", "trace=execve,connect,sendto,sendmsg", "-o"]).arg(&trace);
+    command.arg(env!("CARGO_BIN_EXE_mux"));
+    let args = fs::read_to_string(folder.join("args")).unwrap();
+    command.args(args.lines().take(1)).arg("--local-only").args(args.lines().skip(1));
+    let ran = run(command, &fs::read(folder.join("stdin")).unwrap_or_default());
+    let trace = fs::read_to_string(&trace).unwrap();
+    let (programs, connects) = seen(&trace);
+    assert!(programs.contains(&env!("CARGO_BIN_EXE_mux")), "{name}: the trace holds mux itself\n{trace}");
+    let is_cli = |program: &&str| CLIS.contains(&program.rsplit('/').next().unwrap_or_default());
+    assert!(!programs.iter().any(is_cli), "{name}: a provider was started\n{programs:?}\n{}", ran.report());
+    assert!(tree(&world.root.join("calls")).is_empty(), "{name}\n{}", ran.report());
+    let is_here = |line: &&str| {
+        let here = ["sin_addr=inet_addr(\"127.", "inet_pton(AF_INET6, \"::1\"", "sa_family=AF_UNIX", "AF_UNSPEC"];
+        here.iter().any(|address| line.contains(address))
+    };
+    let away: Vec<_> = connects.iter().filter(|line| !is_here(line)).collect();
+    assert!(away.is_empty(), "{name}: {away:?}\n{}", ran.report());
+    assert!(!world.root.join("state/mux/egress.jsonl").exists(), "{name}: nothing was sent");
+    connects.len()
+}
+
+#[test]
+fn a_local_only_run_starts_no_provider_and_stays_on_this_machine() {
+    if !can_trace() {
+        eprintln!("not shown on this machine: `strace` is not there or may not trace");
+        return;
+    }
+    let asked: usize = [
+        "003_plain_answer_stays_home",
+        "004_change_is_proved",
+        "006_no_server_no_success",
+        "009_all_tries_red_leave_the_tree_and_a_diff",
+        "036_a_low_score_without_a_provider_is_marked_and_exit_1",
+        "100_a_red_change_is_finished_with_advice",
+        "103_without_a_local_model_a_provider_writes",
+        "107_hands_after_advice_finish_a_change",
+        "112_a_review_that_is_content",
+        "114_a_declared_cli_answers",
+        "121_a_review_that_finds_a_mistake_gets_one_fix",
+    ]
+    .into_iter()
+    .map(check)
+    .sum();
+    assert!(asked >= 5, "the local server was asked, so connections are seen: {asked}");
+}
+
+/// Each of the three ways alone is enough, for an answer and for a change.
+#[test]
+fn three_ways_keep_everything_at_home() {
+    let down = "providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n\
+                local_runtime:\n  health_retries: 0\n";
+    let private = format!("{down}privacy:\n  local_only: true\n");
+    for (yaml, flag, offline) in [(down, "--local-only", "0"), (down, "--quiet", "1"), (&private, "--quiet", "0")] {
+        for task in ["What is a monad?", "Create hello.py"] {
+            let world = world("three_ways", yaml);
+            let mut command = world.mux();
+            command.args(["run", flag, "--route", "claude", task]);
+            if offline == "1" {
+                command.env("MUX_OFFLINE", offline);
+            }
+            let ran = run(command, b"");
+            let told = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.exit == 4 && told.contains("\nrefused: local_only\n"), "{}", ran.report());
+            assert!(told.contains("\ncloud: 0 bytes sent\n") && tree(&world.work).is_empty(), "{}", ran.report());
+            assert!(tree(&world.root.join("calls")).is_empty());
+            assert!(!world.root.join("state/mux/egress.jsonl").exists());
+        }
+    }
+}
