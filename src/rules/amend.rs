@@ -136,7 +136,7 @@ fn one_file(path: String, parts: &[What<'_>], expect: &Expect<'_>, set: &mut Cha
         });
     }
     if let [What::Create(hunks)] = parts {
-        if expect.parted.iter().any(|parted| same(parted, &path)) {
+        if expect.parted.iter().any(|parted| same(parted.path, &path)) {
             return Err(Fault::Parted { path: quote(&path) });
         }
         return Ok(vec![Change::Write { path, content: created(hunks) }]);

@@ -2,6 +2,7 @@
 //! Not the choice between several blocks for one path: that is `reply.rs`.
 
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, language};
+use crate::rules::echo;
 use crate::rules::edits::{self, Edit, Lifted, What};
 use crate::rules::fault::{Fault, quote};
 use crate::rules::reply::Expect;
@@ -32,12 +33,13 @@ pub fn from_blocks<'a>(
     blocks: &'a [Block<'a>],
     tail: &'a str,
     lifted: &Lifted<'a>,
-    expect: &Expect<'_>,
+    expect: &Expect<'a>,
     set: &mut ChangeSet,
 ) -> Result<(Vec<Draft<'a>>, Vec<Edit<'a>>), Fault> {
     let (mut drafts, mut unnamed, mut edits) =
         (Vec::new(), Vec::new(), Edits { lifted, found: Vec::new(), last: None });
-    for block in blocks {
+    let mut quotes = Vec::new();
+    for (number, block) in blocks.iter().enumerate() {
         edits.take(block.lead, None);
         let path = block.path.filter(|(path, strength)| *strength == Strength::Strong || fits(block.language, path));
         let is_diff_asked = path.map(|(path, _)| path).or(expect.target).and_then(language) == Some("diff");
@@ -47,6 +49,16 @@ pub fn from_blocks<'a>(
             }
         } else if !is_diff_asked && let Some(what) = loose(block) {
             edits.add(path.map(|(path, _)| path), Edit { path: None, what });
+        } else if let Some(echo) = (number < MAX_COMPARED && block.ending == Ending::Closed)
+            .then(|| echo::read(&block.body, path.map(|(path, _)| path), expect))
+            .flatten()
+        {
+            if echo.is_quote {
+                quotes.push(echo.edit);
+            } else {
+                set.notes.push(format!("a block that repeats {} is taken as an edit of them", echo.name));
+                edits.found.push(echo.edit);
+            }
         } else if let Some((path, strength)) = path {
             let content = Cow::Borrowed(block.body.as_ref());
             drafts.push(Draft { path: Some(Cow::Borrowed(path)), strength, content, ending: block.ending });
@@ -92,6 +104,10 @@ pub fn from_blocks<'a>(
         if !drafts.iter().any(|draft| draft.path.as_deref().is_some_and(|other| same(other, &path))) {
             set.changes.push(Change::Delete { path });
         }
+    }
+    // A reply that only repeats what was shown changes nothing, and is not one without files.
+    if drafts.is_empty() && edits.found.is_empty() && set.changes.is_empty() {
+        edits.found = quotes;
     }
     Ok((drafts, edits.found))
 }

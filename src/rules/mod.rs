@@ -22,6 +22,7 @@ pub mod config_values;
 pub mod context;
 pub mod diff;
 pub mod drafts;
+pub mod echo;
 pub mod edits;
 pub mod escape;
 pub mod evidence;

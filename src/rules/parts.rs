@@ -150,8 +150,13 @@ pub fn cost(lines: &[&str], parts: &[Range<usize>]) -> u64 {
 
 /// `lines 3 to 9 and 20 to 31 of 400`, counted from 1.
 pub fn named(parts: &[Range<usize>], n_lines: usize) -> String {
+    format!("{} of {n_lines}", spans(parts))
+}
+
+/// `lines 3 to 9 and 20 to 31`, counted from 1.
+pub fn spans(parts: &[Range<usize>]) -> String {
     let spans: Vec<String> = parts.iter().map(|part| format!("{} to {}", part.start + 1, part.end)).collect();
-    format!("lines {} of {n_lines}", spans.join(" and "))
+    format!("lines {}", spans.join(" and "))
 }
 
 #[cfg(test)]

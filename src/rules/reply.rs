@@ -25,6 +25,7 @@
 use crate::rules::amend::{amend, is_diff};
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, file_name, language};
 use crate::rules::drafts::{Draft, MAX_COMMANDS, clean, cut, from_blocks, same};
+use crate::rules::echo::Parted;
 use crate::rules::edits::{self, Edit, Lifted, What};
 pub use crate::rules::fault::Fault;
 use crate::rules::fault::quote;
@@ -44,7 +45,7 @@ pub struct Expect<'a> {
     /// Path and content of the files that the model was shown.
     pub shown: &'a [(&'a str, &'a str)],
     /// Those of them that it cannot repeat, only edit: it saw parts of them, or bytes of them are no text.
-    pub parted: &'a [&'a str],
+    pub parted: &'a [Parted<'a>],
 }
 
 /// Reads a complete reply. A reply that was cut must not come here: an open last block counts as finished.
@@ -178,7 +179,7 @@ fn choose(drafts: Vec<Draft<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> R
         let last = same.iter().rposition(|draft| draft.content.len() * 2 >= longest && is_complete(draft));
         let Some(draft) = last.map(|last| same.swap_remove(last)) else { return Err(Fault::Tangled) };
         let path = draft.path.unwrap_or_default().into_owned();
-        if expect.parted.iter().any(|parted| self::same(parted, &path)) {
+        if expect.parted.iter().any(|parted| self::same(parted.path, &path)) {
             let is_stray = expect.shown.iter().any(|(shown, text)| self::same(shown, &path) && stray::is_in(text));
             let path = quote(&path);
             return Err(if is_stray { Fault::Stray { path } } else { Fault::Parted { path } });
@@ -267,6 +268,7 @@ pub fn is_odd(path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::rules::drafts::MAX_SUMMARY_BYTES;
+    use std::ops::Range;
 
     /// Runs a reply and writes the result as lines: `path=content`, `-path`, `note: …`, `$ command`, `says: …`.
     fn read(target: Option<&str>, shown: &[(&str, &str)], text: &str) -> String {
@@ -641,6 +643,17 @@ mod tests {
         files
     }
 
+    /// Reads `a.py 1-29 305-317`: a file and the lines of it that were shown.
+    fn seen(line: &str) -> (&str, Vec<Range<usize>>) {
+        let mut words = line.split_whitespace();
+        let path = words.next().unwrap();
+        let parts = words.map(|part| {
+            let (first, last) = part.split_once('-').unwrap();
+            first.parse::<usize>().unwrap() - 1..last.parse().unwrap()
+        });
+        (path, parts.collect())
+    }
+
     /// What a scenario of edits comes to: the files after it and the notes, or the fault.
     fn edited(folder: &std::path::Path) -> Result<(BTreeMap<String, String>, String), String> {
         let input = files_in(&folder.join("input"));
@@ -648,7 +661,8 @@ mod tests {
         let target = fs_err::read_to_string(folder.join("target")).ok();
         let reply = fs_err::read_to_string(folder.join("reply.txt")).unwrap();
         let parted = fs_err::read_to_string(folder.join("parted")).unwrap_or_default();
-        let parted: Vec<&str> = parted.lines().collect();
+        let seen: Vec<(&str, Vec<Range<usize>>)> = parted.lines().map(seen).collect();
+        let parted: Vec<Parted<'_>> = seen.iter().map(|(path, lines)| Parted { path, lines }).collect();
         let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown, parted: &parted };
         let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
         veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
@@ -688,7 +702,7 @@ mod tests {
     fn a_file_with_stray_bytes_is_edited_and_not_written_whole() {
         let (old, _) = stray::to_text(b"# caf\xe9 and more of it\nx = 1\n").unwrap();
         let shown = [("a.py", old.as_str())];
-        let expect = Expect { target: Some("a.py"), shown: &shown, parted: &["a.py"] };
+        let expect = Expect { target: Some("a.py"), shown: &shown, parted: &[Parted { path: "a.py", lines: &[] }] };
         let edit = "```\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\n```\n";
         let set = parse(edit, &expect).unwrap();
         let Some(Change::Write { content, .. }) = set.changes.first() else { panic!("{set:?}") };

@@ -7,6 +7,7 @@ use crate::engine::gathered::Gathered;
 use crate::engine::judge::{self, Judged, Trial};
 use crate::engine::verify::{self, Ground};
 use crate::rules::config::EditFormat;
+use crate::rules::echo::Parted;
 use crate::rules::form::{self, History, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
@@ -197,7 +198,8 @@ pub fn materialise(
 ) -> Result<Changed, Failure> {
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
-    let parted: Vec<&str> = site.context.only_edited().map(|file| file.path.as_str()).collect();
+    let parted = site.context.only_edited().map(|file| Parted { path: &file.path, lines: &file.parts });
+    let parted: Vec<Parted<'_>> = parted.collect();
     let expect = Expect { target: target(site.context), shown: &shown, parted: &parted };
     let changes = match reply::parse(text, &expect) {
         Ok(changes) => changes,
