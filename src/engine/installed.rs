@@ -234,7 +234,7 @@ fn by_exit(code: i32) -> Login {
     }
 }
 
-/// `codex login status` speaks of OpenAI's service alone, and says "not logged in" where codex is set to another one
+/// `codex login status` speaks of `OpenAI`'s service alone, and says "not logged in" where codex is set to another one
 /// whose key is in a variable (measured).
 fn has_own_service(env: &Env) -> bool {
     let home = env.var("CODEX_HOME").map(PathBuf::from).or_else(|| Some(env.home()?.join(".codex")));

@@ -126,8 +126,8 @@ fn in_a_row<'b, 'a>(parts: &'b [Part<'b, 'a>], written: &[&'a str]) -> Option<Ve
     for (number, part) in parts.iter().enumerate() {
         let following = parts.get(number + 1).and_then(|part| part.lines.first());
         let starts = rest.iter().enumerate().skip(1).filter(|(_, line)| Some(*line) == following);
-        let ends = starts.map(|(at, _)| at).take(MOST_STARTS).chain(following.is_none().then_some(rest.len()));
-        let (end, hunk) = ends.filter_map(|end| Some((end, part.replaced_by(bare(rest.get(..end)?).1)?))).next()?;
+        let mut ends = starts.map(|(at, _)| at).take(MOST_STARTS).chain(following.is_none().then_some(rest.len()));
+        let (end, hunk) = ends.find_map(|end| Some((end, part.replaced_by(bare(rest.get(..end)?).1)?)))?;
         pairs.push((part, hunk));
         rest = rest.get(end..).unwrap_or_default();
     }
@@ -143,8 +143,8 @@ fn begins_alike(old: &str, new: &str) -> bool {
 /// Takes blank lines off both ends; says how many at the start.
 fn bare<'b, 'a>(lines: &'b [&'a str]) -> (usize, &'b [&'a str]) {
     let is_text = |line: &&str| !line.trim().is_empty();
-    let start = lines.iter().position(|line| is_text(line)).unwrap_or(lines.len());
-    let end = lines.iter().rposition(|line| is_text(line)).map_or(start, |last| last + 1);
+    let start = lines.iter().position(is_text).unwrap_or(lines.len());
+    let end = lines.iter().rposition(is_text).map_or(start, |last| last + 1);
     (start, lines.get(start..end).unwrap_or_default())
 }
 
