@@ -129,9 +129,14 @@ impl Course<'_> {
         let told = Told { local: why.as_deref(), with_try: true };
         let (provider, sent) = self.call(Tier::Advice, &told, reason, watcher)?;
         let Some(advice) = self.take(Tier::Advice, provider, sent, watcher) else { return Ok(self.provider_failed()) };
-        self.take_back_standing(watcher);
         let stop = self.stop;
-        let applied = local_change::materialise(&mut self.site(false), &advice, UNSCORED, watcher, stop);
+        let read = local_change::read(&mut self.site(false), &advice);
+        let stood = self.facts.standing;
+        if read.is_ok() {
+            self.take_back_standing(watcher);
+        }
+        let applied =
+            read.and_then(|changes| local_change::materialise(&mut self.site(false), changes, UNSCORED, watcher, stop));
         let failure = match applied {
             Ok(changed) => {
                 let verdict = changed.proof.verdict;
@@ -150,14 +155,30 @@ impl Course<'_> {
             attempt.failure = Some(failure);
         }
         self.effort.advice = Some(advice);
-        let Some(model) = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries) else {
-            return Ok(Last::Unapplied);
-        };
-        self.facts.local_tries += 1;
-        Ok(match self.try_local(model, watcher) {
-            last @ Last::Change { .. } => last,
-            Last::Nothing | Last::Answer(_) | Last::Failed { .. } | Last::Overflow | Last::Unapplied => Last::Unapplied,
-        })
+        let model = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries);
+        let last = model.map(|model| {
+            self.take_back_standing(watcher);
+            self.facts.local_tries += 1;
+            self.try_local(model, watcher)
+        });
+        if let Some(last @ Last::Change { .. }) = last {
+            return Ok(last);
+        }
+        if let (Some(score), None) = (stood, self.facts.standing) {
+            self.stand_again(score, watcher);
+        }
+        Ok(Last::Unapplied)
+    }
+
+    /// Puts a local change back that gave way to advice which came to nothing.
+    fn stand_again(&mut self, score: Score, watcher: &mut dyn Watcher) {
+        let Some(changes) = self.changed.as_ref().map(|changed| changed.changes.clone()) else { return };
+        let stop = self.stop;
+        let again = local_change::materialise(&mut self.site(false), changes, score, watcher, stop);
+        if let Some(changed) = again.ok().filter(|changed| changed.proof.verdict == Verdict::Skipped) {
+            self.facts.standing = Some(score);
+            self.changed = Some(changed);
+        }
     }
 
     /// A provider writes. What it wrote is judged like any other change.

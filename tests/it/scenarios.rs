@@ -91,5 +91,6 @@ scenarios! {
     _121_a_review_that_finds_a_mistake_gets_one_fix,
     _122_a_review_that_stays_bad_takes_the_change_back,
     _123_a_forced_review_that_nobody_gives_is_not_done,
+    _125_a_change_that_nothing_checks_outlives_useless_advice,
     _124_a_provider_that_is_not_let_write_is_not_asked_again,
 }

@@ -101,7 +101,8 @@ pub fn attempt(
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
         attempt.confidence = Some(score.value);
         attempt.signals = signals.into();
-        let changed = materialise(site, &reply.text, score, watcher, stop);
+        let read = read(site, &reply.text);
+        let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
         if let Err(failure) = &changed {
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
@@ -188,34 +189,35 @@ fn target(context: &Gathered) -> Option<&str> {
     }
 }
 
-/// From the text of a reply, whoever wrote it, to applied and proven files.
-pub fn materialise(
-    site: &mut Site<'_>,
-    text: &str,
-    score: Score,
-    watcher: &mut dyn Watcher,
-    stop: &Stop,
-) -> Result<Changed, Failure> {
+/// Reads the changes in the text of a reply, whoever wrote it. Nothing is written.
+pub fn read(site: &mut Site<'_>, text: &str) -> Result<ChangeSet, Failure> {
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
     let parted = site.context.only_edited().map(|file| Parted { path: &file.path, lines: &file.parts });
     let parted: Vec<Parted<'_>> = parted.collect();
     let expect = Expect { target: target(site.context), shown: &shown, parted: &parted };
-    let changes = match reply::parse(text, &expect) {
-        Ok(changes) => changes,
-        Err(fault) => {
-            // A file that is edited unseen is shown first, like one that is rewritten unseen.
-            if let Fault::Unshown { path } = &fault
-                && names::readable(path).is_ok_and(|path| site.context.add_rewritten(site.dir, &path))
-            {
-                return Err(Failure::Unseen { paths: format!("`{path}`") });
-            }
-            return Err(match reply::declined(text) {
-                Some(quote) => Failure::Declined { quote: quote.to_string() },
-                None => Failure::Unusable { fault: fault.to_string() },
-            });
+    reply::parse(text, &expect).map_err(|fault| {
+        // A file that is edited unseen is shown first, like one that is rewritten unseen.
+        if let Fault::Unshown { path } = &fault
+            && names::readable(path).is_ok_and(|path| site.context.add_rewritten(site.dir, &path))
+        {
+            return Failure::Unseen { paths: format!("`{path}`") };
         }
-    };
+        match reply::declined(text) {
+            Some(quote) => Failure::Declined { quote: quote.to_string() },
+            None => Failure::Unusable { fault: fault.to_string() },
+        }
+    })
+}
+
+/// From changes that were read to applied and proven files.
+pub fn materialise(
+    site: &mut Site<'_>,
+    changes: ChangeSet,
+    score: Score,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<Changed, Failure> {
     let mut planned = names::check_all(&changes.changes, &site.context.allowed)
         .map_err(|(path, rule)| Failure::RefusedPath { path, rule: rule.to_string() })?;
     for plan in &mut planned {
