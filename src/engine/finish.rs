@@ -19,7 +19,9 @@ use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::{RunRecord, SCHEMA};
 use crate::words::stop::StopReason;
-use crate::words::task::{Asked, Decision, Failure, Kind, Provider, Reason, Refusal, Route, Tier, Verdict};
+use crate::words::task::{
+    Asked, Cloud, Decision, Failure, Hands, Kind, Provider, Reason, Refusal, Route, Tier, Verdict,
+};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -242,6 +244,12 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     hints.extend(connected.hint.clone().filter(|_| *reason == Reason::LocalDown));
     if matches!(reason, Reason::VerifyFailed) {
         hints.push(format!("the last try is kept: `mux diff {}` shows it", course.run_id));
+    }
+    let is_unasked = course.policy.hands == Hands::Never && matches!(course.facts.cloud, Cloud::Open(_));
+    if is_unasked && course.facts.tier == Tier::Advice && refused.is_none() {
+        let allow = "advice did not do it, and a cloud CLI may edit files after failed tries only with \
+                     `workflow.allow_sota_write_fallback: true`, or with `--route`";
+        hints.push(allow.to_string());
     }
     if is_unwritable(&course.attempts) {
         hints.push(

@@ -3,6 +3,7 @@
 
 use crate::bench::{World, manifest, run, tree};
 use crate::replay::Server;
+use crate::scenarios::NAMES;
 use fs_err as fs;
 
 const CLIS: [&str; 3] = ["claude", "codex", "gemini"];
@@ -40,7 +41,10 @@ fn check(name: &str) -> usize {
     let local = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
     let default = "providers:\n  local:\n    base_url: \"{{local}}/v1\"\n    model: qwen-coder-1.5b\n".to_string();
     let yaml = fs::read_to_string(folder.join("mux.yaml")).unwrap_or(default);
-    let world = world("traced", &yaml.replace("{{local}}", &local));
+    let world = world("traced", "");
+    let (root, work) = (world.root.display().to_string(), world.work.display().to_string());
+    let fill = |text: &str| text.replace("{{local}}", &local).replace("{{root}}", &root).replace("{{work}}", &work);
+    world.configure(&fill(&yaml));
     for (file, bytes) in tree(&folder.join("input")) {
         let path = world.work.join(file.trim_end_matches('*'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,7 +54,7 @@ fn check(name: &str) -> usize {
     let mut command = world.command(world.root.join("bin/strace"));
     command.args(["-f", "-qq", "-s", "4096", "-e", "trace=execve,connect,sendto,sendmsg", "-o"]).arg(&trace);
     command.arg(env!("CARGO_BIN_EXE_mux"));
-    let args = fs::read_to_string(folder.join("args")).unwrap();
+    let args = fill(&fs::read_to_string(folder.join("args")).unwrap());
     command.args(args.lines().take(1)).arg("--local-only").args(args.lines().skip(1));
     let ran = run(command, &fs::read(folder.join("stdin")).unwrap_or_default());
     let trace = fs::read_to_string(&trace).unwrap();
@@ -69,29 +73,22 @@ fn check(name: &str) -> usize {
     connects.len()
 }
 
+/// All scenarios but the few that need a setup of their own.
 #[test]
-fn a_local_only_run_starts_no_provider_and_stays_on_this_machine() {
+fn the_whole_suite_of_scenarios_stays_at_home_when_it_has_to() {
     if !can_trace() {
         eprintln!("not shown on this machine: `strace` is not there or may not trace");
         return;
     }
-    let asked: usize = [
-        "003_plain_answer_stays_home",
-        "004_change_is_proved",
-        "006_no_server_no_success",
-        "009_all_tries_red_leave_the_tree_and_a_diff",
-        "036_a_low_score_without_a_provider_is_marked_and_exit_1",
-        "100_a_red_change_is_finished_with_advice",
-        "103_without_a_local_model_a_provider_writes",
-        "107_hands_after_advice_finish_a_change",
-        "112_a_review_that_is_content",
-        "114_a_declared_cli_answers",
-        "121_a_review_that_finds_a_mistake_gets_one_fix",
-    ]
-    .into_iter()
-    .map(check)
-    .sum();
-    assert!(asked >= 5, "the local server was asked, so connections are seen: {asked}");
+    let is_run = |name: &&str| {
+        let folder = manifest().join("fixtures/run").join(name);
+        let args = fs::read_to_string(folder.join("args")).unwrap();
+        args.starts_with("run\n") && !folder.join("setup.sh").exists()
+    };
+    let runs: Vec<&str> = NAMES.iter().map(|name| name.trim_start_matches('_')).filter(is_run).collect();
+    let asked: usize = runs.iter().map(|name| check(name)).sum();
+    // Of 67 scenarios 60 connections were seen: the local servers were asked, and the trace shows it.
+    assert!(runs.len() >= 50 && asked >= 40, "{} scenarios, {asked} connections", runs.len());
 }
 
 /// Each of the three ways alone is enough, for an answer and for a change.
