@@ -36,7 +36,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         Decision::GiveUp { reason, refused } => (false, reason, None, refused),
         // `follow` ends with one of the two above.
         Decision::Try { reason, .. } => (false, reason, None, None),
-        Decision::AskHands { .. } => (false, Reason::VerifyFailed, None, None),
+        Decision::Look | Decision::AskHands { .. } => (false, Reason::VerifyFailed, None, None),
     };
     let mut changed = course.changed.take();
     let kept = accepted && course.prepared.kind == Kind::Change;

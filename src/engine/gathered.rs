@@ -8,6 +8,7 @@ use crate::rules::context::{self, Why};
 use crate::rules::names::RelPath;
 use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
+use crate::rules::sorted::sorted;
 use crate::rules::stray;
 use crate::sys::disk::WorkDir;
 use std::cmp::Reverse;
@@ -197,11 +198,10 @@ impl Gathered {
     fn part_named(&mut self, window: u64, room: &Room<'_>, scale: Scale) -> Vec<String> {
         let around = estimate_tokens(room.task) + context::AROUND + u64::from(room.reply).min(window / 4);
         let room = window.saturating_sub(around);
-        let mut order: Vec<usize> = (0..self.files.len()).collect();
-        order.retain(|at| self.files.get(*at).is_some_and(|file| !file.why.is_found() && file.parts.is_empty()));
-        order.sort_by_key(|at| Reverse(self.files.get(*at).map_or(0, ContextFile::tokens)));
+        let whole = self.files.iter().enumerate().filter(|(_, file)| !file.why.is_found() && file.parts.is_empty());
+        let order = sorted(whole.map(|(at, file)| (Reverse(file.tokens()), at)).collect());
         let mut notes = Vec::new();
-        for at in order {
+        for (_, at) in order {
             let all: u64 = self.named().map(|file| scale.count(file.tokens())).sum();
             if all <= room {
                 break;

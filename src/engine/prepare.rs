@@ -167,7 +167,7 @@ pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts 
         last: Last::Nothing,
         best_local: None,
         standing: None,
-        cloud: Cloud::Refused(if local_only { Refusal::LocalOnly } else { Refusal::NoProvider }),
+        cloud: if local_only { Cloud::Refused(Refusal::LocalOnly) } else { Cloud::Unknown },
         hands_answer: None,
         stopped: None,
     }
@@ -192,7 +192,7 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
             }
         }
         Decision::AskHands { provider } => format!("ask whether {} may write", provider.name()),
-        Decision::Accept { .. } => "nothing".to_string(),
+        Decision::Look | Decision::Accept { .. } => "nothing".to_string(),
         Decision::GiveUp { reason, refused } => {
             format!("nothing: {reason}, refused: {}", refused.map_or("nothing", Refusal::name))
         }

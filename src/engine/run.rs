@@ -204,7 +204,6 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         grown: false,
         repaired: false,
     };
-    course.facts.cloud = course.look();
     let decision = course.follow(&connected, watcher);
     let decision = course.review(decision, connected.model.as_ref(), watcher);
     let outcome = finish::finish(course, decision, &connected, watcher);
@@ -253,6 +252,7 @@ impl Course<'_> {
                     self.facts.tier = Tier::Local;
                     self.facts.last = self.try_local(model, watcher);
                 }
+                (Decision::Look, _) => self.facts.cloud = self.look(),
                 (Decision::AskHands { provider }, _) => {
                     self.facts.hands_answer = Some(watcher.allow_hands(provider, self.stop.deadline()));
                 }

@@ -2,6 +2,7 @@
 //! Not the strict ways to find a place: those are in `patch.rs`. A guess must be good, and better than any other.
 
 use crate::rules::patch::{How, Mismatch};
+use crate::rules::sorted::sorted;
 use std::ops::Range;
 
 const MOST_QUOTED: usize = 10;
@@ -91,10 +92,7 @@ fn likeness(left: &str, right: &str) -> f64 {
     };
     let pairs = |line: &str| {
         let mut before = '\n';
-        let mut pairs: Vec<(char, char)> =
-            letters(line).map(fold).map(|char| (std::mem::replace(&mut before, char), char)).collect();
-        pairs.sort_unstable();
-        pairs
+        sorted(letters(line).map(fold).map(|char| (std::mem::replace(&mut before, char), char)).collect())
     };
     let (left, right) = (pairs(left), pairs(right));
     let (mut ours, mut theirs, mut common) = (left.iter().peekable(), right.iter().peekable(), 0);

@@ -127,8 +127,8 @@ fn indent(line: &str) -> usize {
 /// Adds a part, in order, and joins what touches.
 fn joined(shown: &[Range<usize>], part: Range<usize>) -> Vec<Range<usize>> {
     let mut all: Vec<Range<usize>> = shown.to_vec();
-    all.push(part);
-    all.sort_by_key(|part| (part.start, part.end));
+    let at = all.partition_point(|other| (other.start, other.end) <= (part.start, part.end));
+    all.insert(at, part);
     let mut out: Vec<Range<usize>> = Vec::new();
     for part in all {
         match out.last_mut() {

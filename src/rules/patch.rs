@@ -8,6 +8,7 @@
 use crate::rules::alike::{Place, alike, first, quoted, same_letters, several};
 use crate::rules::diff::{Side, compare};
 use crate::rules::indent::{indent, indents, reindented};
+use crate::rules::sorted::sorted;
 use std::ops::Range;
 
 /// Bytes of content that all edits of one file may look at together.
@@ -274,8 +275,7 @@ impl Patch {
             return Some(*only);
         }
         let wanted = wanted?;
-        let mut near: Vec<_> = starts.iter().map(|start| (start.abs_diff(wanted), *start)).collect();
-        near.sort_unstable();
+        let near = sorted(starts.iter().map(|start| (start.abs_diff(wanted), *start)).collect());
         match near.as_slice() {
             [(nearest, start), (next, _), ..] if nearest * 3 < *next && *nearest <= 20 => Some(*start),
             _ => None,

@@ -21,6 +21,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     };
     if let Some(reason) = wanted {
         return match facts.cloud {
+            Cloud::Unknown => Decision::Look,
             Cloud::Open(_) => escalate(policy, facts, reason),
             Cloud::Refused(why) => settle(policy, facts, Some(reason), why),
         };
@@ -253,6 +254,7 @@ mod tests {
             Decision::Try { tier: Tier::Local, .. } => "try local".into(),
             Decision::Try { tier, reason } => format!("try {tier:?} for {reason}"),
             Decision::AskHands { provider } => format!("ask for {}", provider.name()),
+            Decision::Look => "look".into(),
             Decision::Accept { reason, wanted, refused } => format!("accept {reason}{}", mark(wanted, refused)),
             Decision::GiveUp { reason, refused } => format!("give up {reason}{}", mark(&None, refused)),
         }
@@ -442,16 +444,20 @@ mod tests {
         if matches!(last, Last::Failed { .. } | Last::Overflow) {
             next.cloud = match facts.cloud {
                 Cloud::Open(Provider::Claude) => Cloud::Open(Provider::Codex),
-                Cloud::Open(_) | Cloud::Refused(_) => Cloud::Refused(Refusal::NoProvider),
+                Cloud::Open(_) | Cloud::Refused(_) | Cloud::Unknown => Cloud::Refused(Refusal::NoProvider),
             };
         }
         next
     }
 
-    /// Follows `decide` to every end and returns (ends seen, whether a cloud try happened).
-    fn walk(policy: &Policy, facts: &Facts, depth: u32) -> (u64, bool) {
+    /// Follows `decide` to every end and returns (ends seen, whether a cloud try happened). `cloud`: what a look finds.
+    fn walk(policy: &Policy, facts: &Facts, cloud: Cloud, depth: u32) -> (u64, bool) {
         assert!(depth < 10, "does not end: {facts:#?}");
         match decide(policy, facts) {
+            Decision::Look => {
+                assert_eq!(facts.cloud, Cloud::Unknown, "looked at what is known: {facts:#?}");
+                walk(policy, &Facts { cloud, ..facts.clone() }, cloud, depth + 1)
+            }
             Decision::Accept { .. } => {
                 assert!(!matches!(facts.last, Last::Nothing), "accepted without a try: {facts:#?}");
                 let red = matches!(facts.last, Last::Change { verdict: Verdict::Failed, .. });
@@ -465,8 +471,8 @@ mod tests {
             }
             Decision::AskHands { .. } => {
                 assert_eq!((policy.hands, facts.hands_answer), (Hands::Ask, None), "{facts:#?}");
-                let yes = walk(policy, &Facts { hands_answer: Some(true), ..facts.clone() }, depth + 1);
-                let no = walk(policy, &Facts { hands_answer: Some(false), ..facts.clone() }, depth + 1);
+                let yes = walk(policy, &Facts { hands_answer: Some(true), ..facts.clone() }, cloud, depth + 1);
+                let no = walk(policy, &Facts { hands_answer: Some(false), ..facts.clone() }, cloud, depth + 1);
                 (yes.0 + no.0, yes.1 || no.1)
             }
             Decision::Try { tier, reason } => {
@@ -484,8 +490,8 @@ mod tests {
                 let mut seen = (0, tier != Tier::Local);
                 let unapplied = (tier == Tier::Advice).then_some(Last::Unapplied);
                 for last in ends(facts.kind).into_iter().chain(unapplied) {
-                    let (ends, cloud) = walk(policy, &after(facts, tier, &reason, last), depth + 1);
-                    seen = (seen.0 + ends, seen.1 || cloud);
+                    let (ends, left) = walk(policy, &after(facts, tier, &reason, last), cloud, depth + 1);
+                    seen = (seen.0 + ends, seen.1 || left);
                 }
                 seen
             }
@@ -504,9 +510,12 @@ mod tests {
                                 for risk_words in [vec![], vec!["security".to_string()]] {
                                     let policy = Policy { prefer_local, hands, ..policy() };
                                     let start = Facts { asked, local_up, risk_words, cloud, ..facts(kind) };
-                                    let (ends, escalated) = walk(&policy, &start, 0);
+                                    let (ends, escalated) = walk(&policy, &start, cloud, 0);
                                     let may = cloud == OPEN && asked != Asked::Local;
                                     assert_eq!(escalated, may, "{policy:?} {start:#?}");
+                                    let start = Facts { cloud: Cloud::Unknown, ..start };
+                                    let late = walk(&policy, &start, cloud, 0);
+                                    assert_eq!(late, (ends, escalated), "a late look: {policy:?} {start:#?}");
                                     total += ends;
                                 }
                             }

@@ -237,8 +237,13 @@ pub fn new_run_id(now: Utc) -> String {
 /// Makes a directory and its parents, or takes one that is ours; it is 0700 afterwards. Parents that exist are left
 /// alone, new ones are 0700 as the XDG specification asks.
 fn private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let meta = fs_err::symlink_metadata(path)?;
+    let meta = match fs_err::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            fs_err::symlink_metadata(path)?
+        }
+        meta => meta?,
+    };
     if !meta.is_dir() {
         return Err(io::Error::other("a symbolic link stands there"));
     }

@@ -345,10 +345,13 @@ pub enum Tier {
     Hands,
 }
 
-/// Whether a provider could be called now.
+/// Whether a provider could be called now. Looking costs as much as the rest of a short run, so it is done when a
+/// decision depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cloud {
+    /// Nobody has looked: nothing that was decided depends on it.
+    Unknown,
     Open(Provider),
     Refused(Refusal),
 }
@@ -416,6 +419,8 @@ pub enum Decision {
         tier: Tier,
         reason: Reason,
     },
+    /// Look whether a provider could be called.
+    Look,
     /// Ask the user whether the provider may write.
     AskHands {
         provider: Provider,
