@@ -36,13 +36,13 @@ pub fn lines(
     each: &mut dyn FnMut(Option<&str>) -> bool,
 ) -> io::Result<End> {
     let mut pending = Pending { bytes: Vec::new(), is_too_long: false, each };
-    let mut block = Vec::new();
     let (mut end, mut size) = (len, FIRST_BLOCK);
     while end > 0 {
         if *budget == 0 {
             return Ok(End::Budget);
         }
-        block.resize(usize::try_from(end.min(size)).unwrap_or(0), 0);
+        // Zeroed by the allocator, where `resize` of a kept block would do it byte by byte (`opt-level = "z"`).
+        let mut block = vec![0; usize::try_from(end.min(size)).unwrap_or(0)];
         end -= block.len() as u64;
         *budget = budget.saturating_sub(block.len() as u64);
         // Less than was asked for: a writer is taking a torn end away at this moment. What is gone was no line.

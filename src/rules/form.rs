@@ -4,9 +4,9 @@
 //! A try counts for the form that it was asked in. It was right when its reply could be applied, and, where edits were
 //! asked for, held some; whether the code in it was right is no question of form. Failures of the server say nothing.
 
+use crate::rules::json::{self, List, Take};
 use crate::rules::prompt::estimate_tokens;
 use crate::words::task::Form;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Files up to here are cheap to repeat.
@@ -43,21 +43,27 @@ pub struct History {
     pub edits: Tally,
 }
 
-/// What counts of an attempt in the ledger. Not the whole of it: reading every kind of failure would be 40 KB of program
-/// for two that matter.
-#[derive(Deserialize)]
+/// What counts of an attempt in the ledger. Not all of it: reading every kind of failure would be 40 KB of program for
+/// two that matter.
+#[derive(Default)]
 struct Try {
     model: String,
     failure: Option<Fault>,
-    form: Option<Form>,
-    #[serde(default)]
-    edits: BTreeMap<String, u64>,
+    form: String,
+    edits: Edits,
 }
 
-#[derive(Deserialize)]
-struct Fault {
-    kind: String,
-}
+/// The kind of a failure.
+#[derive(Default)]
+struct Fault(String);
+
+/// Whether there are any.
+#[derive(Default)]
+struct Edits(bool);
+
+/// The attempts of a line.
+#[derive(Default)]
+struct Tries(List<Vec<Try>>);
 
 /// Histories by the name that a model answers by.
 #[derive(Debug, Default)]
@@ -103,16 +109,15 @@ impl Tally {
 impl Histories {
     /// Counts the tries in a ledger line. Lines come newest first; one of another version counts nothing.
     pub fn add_line(&mut self, line: &str) {
-        #[derive(Deserialize)]
-        struct Tries {
-            attempts: Vec<Try>,
-        }
         // Most lines hold no such try, and parsing is what costs.
         if !line.contains("\"form\":") {
             return;
         }
-        let Ok(Tries { attempts }) = serde_json::from_str(line) else { return };
-        for attempt in attempts {
+        let mut tries = Tries::default();
+        if json::read(line.as_bytes(), &mut tries).is_err() {
+            return;
+        }
+        for attempt in tries.0.0 {
             self.0.entry(attempt.model.clone()).or_default().add(&attempt);
         }
     }
@@ -131,20 +136,51 @@ impl Histories {
 impl History {
     /// Counts one try.
     fn add(&mut self, attempt: &Try) {
-        let came = match attempt.failure.as_ref().map(|failure| failure.kind.as_str()) {
+        let came = match attempt.failure.as_ref().map(|failure| failure.0.as_str()) {
             None => true,
             Some("unusable" | "cut") => false,
             Some(_) => return,
         };
-        let (tally, is_right) = match attempt.form {
-            Some(Form::Whole) => (&mut self.whole, came),
-            Some(Form::Edits) => (&mut self.edits, came && !attempt.edits.is_empty()),
-            None => return,
+        let (tally, is_right) = match attempt.form.as_str() {
+            "whole" => (&mut self.whole, came),
+            "edits" => (&mut self.edits, came && attempt.edits.0),
+            _ => return,
         };
         if tally.tries < MOST {
             tally.tries += 1;
             tally.right += u32::from(is_right);
         }
+    }
+}
+
+impl<'t> Take<'t> for Tries {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        if key == "attempts" { Some(&mut self.0) } else { None }
+    }
+}
+
+impl<'t> Take<'t> for Try {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "model" => &mut self.model,
+            "failure" => &mut self.failure,
+            "form" => &mut self.form,
+            "edits" => &mut self.edits,
+            _ => return None,
+        })
+    }
+}
+
+impl<'t> Take<'t> for Fault {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        if key == "kind" { Some(&mut self.0) } else { None }
+    }
+}
+
+impl<'t> Take<'t> for Edits {
+    fn key(&mut self, _: &str) -> Option<&mut dyn Take<'t>> {
+        self.0 = true;
+        None
     }
 }
 
@@ -228,15 +264,15 @@ mod tests {
 
     #[test]
     fn only_the_newest_tries_count() {
-        let mut attempt = Try { model: "m".to_string(), failure: None, form: Some(Whole), edits: BTreeMap::new() };
+        let mut attempt = Try { form: "whole".to_string(), ..Try::default() };
         let mut history = History::default();
         for _ in 0..MOST {
             history.add(&attempt);
         }
-        attempt.failure = Some(Fault { kind: "cut".to_string() });
+        attempt.failure = Some(Fault("cut".to_string()));
         history.add(&attempt);
         assert_eq!(history.whole, Tally { tries: MOST, right: MOST });
-        attempt.form = Some(Edits);
+        attempt.form = "edits".to_string();
         (0..MOST).for_each(|_| history.add(&attempt));
         assert_eq!(history.edits, Tally { tries: MOST, right: 0 });
     }

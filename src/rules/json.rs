@@ -136,6 +136,14 @@ impl<'t> Take<'t> for Cow<'t, str> {
     }
 }
 
+impl Take<'_> for String {
+    fn scalar(&mut self, value: Scalar<'_>) {
+        if let Scalar::Text(text) = value {
+            *self = text.into_owned();
+        }
+    }
+}
+
 impl Take<'_> for bool {
     fn scalar(&mut self, value: Scalar<'_>) {
         if let Scalar::Bool(value) = value {
@@ -188,6 +196,15 @@ pub trait Fold: Default {
     type Item: Default + for<'t> Take<'t>;
 
     fn push(&mut self, item: Self::Item);
+}
+
+/// Keeps the items of a list.
+impl<T: Default + for<'t> Take<'t>> Fold for Vec<T> {
+    type Item = T;
+
+    fn push(&mut self, item: T) {
+        Vec::push(self, item);
+    }
 }
 
 /// Counts the items of a list without keeping them.

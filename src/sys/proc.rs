@@ -354,7 +354,7 @@ struct Flow<'a> {
 
 impl Flow<'_> {
     fn prepare(&mut self) {
-        self.buffer.resize(64 * 1024, 0);
+        self.buffer = vec![0; 64 * 1024];
         let _ = self.stdin.as_ref().map(|pipe| ioctl_fionbio(pipe, true));
         let _ = self.stdout.as_ref().map(|pipe| ioctl_fionbio(pipe, true));
         let _ = self.stderr.as_ref().map(|pipe| ioctl_fionbio(pipe, true));

@@ -11,12 +11,14 @@ use super::{APPEND, Ledger, Limits, private};
 use crate::rules::backwards::MAX_LINE;
 use crate::rules::config::{Choice, Scope};
 use crate::rules::escape::in_json;
+use crate::rules::json::{self, List, Take};
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::task::Reason;
 use crate::words::time::Utc;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -40,7 +42,7 @@ pub enum Step {
 }
 
 /// A file of which something is in the payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SentFile {
     /// Relative to the work directory.
     pub path: String,
@@ -69,8 +71,7 @@ pub struct Sending<'a> {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ended {
     pub ts: String,
     /// `ok`, or the class of the failure.
@@ -81,8 +82,7 @@ pub struct Ended {
 }
 
 /// A call as it was recorded. Texts stay texts, so that lines of a later version still count.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Call {
     pub id: String,
     pub run_id: String,
@@ -121,20 +121,14 @@ enum Line {
     },
 }
 
-/// What tells the kinds of line apart.
-#[derive(Deserialize)]
-struct Head {
-    event: Event,
-    schema: u32,
-    #[serde(default)]
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Event {
-    Sent,
-    Ended,
+/// A line while it is read: all that one of either kind may hold.
+#[derive(Default)]
+struct Held<'t> {
+    event: Cow<'t, str>,
+    schema: Option<u64>,
+    call: Call,
+    files: List<Vec<SentFile>>,
+    ended: Ended,
 }
 
 type EachLine<'a> = dyn FnMut(Option<Line>, &[u8]) -> io::Result<()> + 'a;
@@ -296,13 +290,51 @@ impl Egress {
 }
 
 impl Line {
-    /// Reads a line; `None` for one that is no record. It is read twice, for its kind and then as one of that kind: by
-    /// `tag` and `flatten` serde would read it into a tree of values first, which is 30 KB of program.
+    /// Reads a line; `None` for one that is no record.
     fn read(line: &[u8]) -> Option<Line> {
-        let Head { event, schema, id } = serde_json::from_slice(line).ok()?;
-        Some(match event {
-            Event::Sent => Line::Sent { schema, call: serde_json::from_slice(line).ok()? },
-            Event::Ended => Line::Ended { schema, id, ended: serde_json::from_slice(line).ok()? },
+        let mut held = Held::default();
+        json::read(line, &mut held).ok()?;
+        let (schema, call) = (u32::try_from(held.schema?).ok()?, held.call);
+        match &*held.event {
+            "sent" => Some(Line::Sent { schema, call: Box::new(Call { files: held.files.0, ..call }) }),
+            "ended" => Some(Line::Ended { schema, id: call.id, ended: Ended { ts: call.ts, ..held.ended } }),
+            _ => None,
+        }
+    }
+}
+
+impl<'t> Take<'t> for Held<'t> {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "event" => &mut self.event,
+            "schema" => &mut self.schema,
+            "id" => &mut self.call.id,
+            "run_id" => &mut self.call.run_id,
+            "ts" => &mut self.call.ts,
+            "provider" => &mut self.call.provider,
+            "step" => &mut self.call.step,
+            "scope" => &mut self.call.scope,
+            "reason" => &mut self.call.reason,
+            "bytes" => &mut self.call.bytes,
+            "sha256" => &mut self.call.sha256,
+            "files" => &mut self.files,
+            "may_read" => &mut self.call.may_read,
+            "exact" => &mut self.call.exact,
+            "outcome" => &mut self.ended.outcome,
+            "usd" => &mut self.ended.usd,
+            "duration_ms" => &mut self.ended.duration_ms,
+            _ => return None,
+        })
+    }
+}
+
+impl<'t> Take<'t> for SentFile {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        Some(match key {
+            "path" => &mut self.path,
+            "bytes" => &mut self.bytes,
+            "sha256" => &mut self.sha256,
+            _ => return None,
         })
     }
 }
