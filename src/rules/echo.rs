@@ -69,8 +69,16 @@ fn one_file<'a>(body: &'a str, content: &'a str, parted: &Parted<'a>) -> Option<
     };
     let spans: Vec<Range<usize>> = pairs.iter().map(|(part, _)| part.start..part.start + part.lines.len()).collect();
     let name = format!("{} of `{}`", crate::rules::parts::spans(&spans), parted.path);
-    let hunks: Vec<Hunk<'a>> = pairs.into_iter().map(|(_, hunk)| hunk).collect();
-    let is_quote = hunks.iter().all(|hunk| hunk.lines.iter().all(|(side, _)| *side == Side::Both));
+    let mut hunks: Vec<Hunk<'a>> = pairs.into_iter().map(|(_, hunk)| hunk).collect();
+    // A small model loses blank lines as it copies: that is no change that anybody asked for.
+    let is_kept = |(side, line): &(Side, &str)| *side == Side::Both || line.trim().is_empty();
+    let is_quote = hunks.iter().all(|hunk| hunk.lines.iter().all(is_kept));
+    if is_quote {
+        for hunk in &mut hunks {
+            hunk.lines.retain(|(side, _)| *side != Side::New);
+            hunk.lines.iter_mut().for_each(|(side, _)| *side = Side::Both);
+        }
+    }
     let edit = Edit { path: Some(Cow::Borrowed(parted.path)), what: What::Hunks(hunks) };
     Some(Echo { edit, is_quote, name })
 }
@@ -238,5 +246,9 @@ mod tests {
     fn a_reply_that_repeats_all_and_changes_nothing_says_so() {
         let reply = format!("FILE: a.py\n```python\n{}\n```\n\n```python\n{}\n```\n", part(0), part(1));
         assert_eq!(comes_to(&reply), Ok((FILE.to_owned(), vec![])));
+        let gaps = FILE.lines().skip(5).take(18).filter(|line| !line.is_empty() && !line.contains("other"));
+        let gaps: Vec<&str> = gaps.filter(|line| !line.ends_with("pass")).collect();
+        let reply = format!("FILE: a.py\n```python\n{}\n```\n", gaps.join("\n").replace("    words", "\n    words"));
+        assert_eq!(comes_to(&reply), Ok((FILE.to_owned(), vec![])), "{reply}");
     }
 }
