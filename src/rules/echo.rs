@@ -105,14 +105,16 @@ impl<'a> Part<'_, 'a> {
         (is_most && is_end && !self.repeats_others(&hunk)).then_some(hunk)
     }
 
-    /// Whether new lines define what stands elsewhere in the file: then it is more than this part that was repeated.
+    /// Whether new lines define what stands elsewhere in the file, or most of them stand there: then it is more than
+    /// this part that was repeated.
     fn repeats_others(&self, hunk: &Hunk<'_>) -> bool {
         let end = self.start + self.lines.len();
-        let mut new = hunk.lines.iter().filter(|(side, line)| *side == Side::New && is_header(line));
-        new.any(|(_, line)| {
-            let mut others = self.file.iter().enumerate().filter(|(at, _)| *at < self.start || *at >= end);
-            others.any(|(_, other)| is_header(other) && begins_alike(other, line))
-        })
+        let others = || self.file.iter().enumerate().filter(|(at, _)| *at < self.start || *at >= end);
+        let new = hunk.lines.iter().filter(|(side, line)| *side == Side::New && !line.trim().is_empty());
+        let new: Vec<&str> = new.map(|(_, line)| *line).collect();
+        let is_defined = |line: &&str| others().any(|(_, other)| is_header(other) && begins_alike(other, line));
+        let n_repeated = new.iter().filter(|line| others().any(|(_, other)| other == *line)).count();
+        n_repeated * 2 > new.len().max(3) || new.iter().filter(|line| is_header(line)).any(is_defined)
     }
 
     /// Whether the last lines were written anew: a few, by others in their place, and no definition is missing.
@@ -128,18 +130,21 @@ impl<'a> Part<'_, 'a> {
     }
 }
 
-/// Reads a block that holds all parts, one behind the other.
+/// Reads a block that holds several parts, one behind the other.
 fn in_a_row<'b, 'a>(parts: &'b [Part<'b, 'a>], written: &[&'a str]) -> Option<Vec<(&'b Part<'b, 'a>, Hunk<'a>)>> {
     let (mut rest, mut pairs) = (written, Vec::new());
-    for (number, part) in parts.iter().enumerate() {
-        let following = parts.get(number + 1).and_then(|part| part.lines.first());
+    let first = parts.iter().position(|part| part.lines.first() == written.first())?;
+    let mut parts = parts.iter().skip(first).peekable();
+    while let Some(part) = parts.next().filter(|_| !rest.is_empty()) {
+        let following = parts.peek().and_then(|part| part.lines.first());
         let starts = rest.iter().enumerate().skip(1).filter(|(_, line)| Some(*line) == following);
-        let mut ends = starts.map(|(at, _)| at).take(MOST_STARTS).chain(following.is_none().then_some(rest.len()));
-        let (end, hunk) = ends.find_map(|end| Some((end, part.replaced_by(bare(rest.get(..end)?).1)?)))?;
+        let ends = starts.map(|(at, _)| at).take(MOST_STARTS).chain([rest.len()]);
+        let mut fitting = ends.filter_map(|end| Some((end, part.replaced_by(bare(rest.get(..end)?).1)?)));
+        let (end, hunk) = fitting.next()?;
         pairs.push((part, hunk));
         rest = rest.get(end..).unwrap_or_default();
     }
-    Some(pairs)
+    rest.is_empty().then_some(pairs)
 }
 
 /// Whether two lines are the same, or the heads of one definition with other parameters.
@@ -240,6 +245,26 @@ mod tests {
         }
         let open = format!("FILE: a.py\n```python\n{}", last.replace("words[count]", "1"));
         assert_eq!(comes_to(&open), fault);
+    }
+
+    #[test]
+    fn some_of_many_parts_in_a_row_are_an_edit_of_them() {
+        let file = "A = 1\nB = 2\nC = 3\n\n\ndef f():\n    a = 1\n    b = 2\n    return a\n\n\nX = 1\nY = 2\nZ = 3\nV = 4\nW = 5\n";
+        let parted = [Parted { path: "a.py", lines: &[0..2, 5..9, 11..16] }];
+        let read = |body: &str| {
+            let reply = format!("FILE: a.py\n```python\n{body}\n```\n");
+            let set = parse(&reply, &Expect { target: None, shown: &[("a.py", file)], parted: &parted })?;
+            let [Change::Write { content, .. }] = set.changes.as_slice() else { panic!("{set:?}") };
+            Ok(content.clone())
+        };
+        let f = "def f():\n    a = 1\n    b = 2\n    return a";
+        let sum = f.replace("return a", "return a + b");
+        let after = Ok(file.replace(f, &sum));
+        assert_eq!(read(&format!("A = 1\nB = 2\n\n{sum}")), after);
+        assert_eq!(read(&format!("{sum}\n\nX = 1\nY = 2\nZ = 3\nV = 4\nW = 5")), after);
+        assert_eq!(read(&format!("A = 1\nB = 2\n{sum}\nX = 1\nY = 2\nZ = 3\nV = 4\nW = 5")), after);
+        let fault = Err(Fault::Parted { path: "a.py".to_owned() });
+        assert_eq!(read(&format!("{sum}\n\nX = 1\nY = 2\nZ = 3")), fault, "the last part is cut");
     }
 
     #[test]
