@@ -17,7 +17,7 @@ use crate::rules::reply;
 use crate::sys::ledger::egress::Step;
 use crate::words::cloud::CloudClass;
 use crate::words::event::{Event, Watcher};
-use crate::words::task::{Asked, Cloud, Failure, Kind, Last, Provider, Reason, Refusal, Score, Tier, Verdict};
+use crate::words::task::{Asked, Cloud, Failure, Form, Kind, Last, Provider, Reason, Refusal, Score, Tier, Verdict};
 use std::cell::Cell;
 
 /// What is known of a reply that no log-probability speaks of.
@@ -130,7 +130,7 @@ impl Course<'_> {
         let (provider, sent) = self.call(Tier::Advice, &told, reason, watcher)?;
         let Some(advice) = self.take(Tier::Advice, provider, sent, watcher) else { return Ok(self.provider_failed()) };
         let stop = self.stop;
-        let read = local_change::read(&mut self.site(false), &advice);
+        let read = local_change::read(&mut self.site(false), &advice, Form::Whole);
         let stood = self.facts.standing;
         if read.is_ok() {
             self.take_back_standing(watcher);

@@ -50,7 +50,7 @@ pub fn from_blocks<'a>(
         } else if !is_diff_asked && let Some(what) = loose(block) {
             edits.add(path.map(|(path, _)| path), Edit { path: None, what });
         } else if let Some(echo) = (number < MAX_COMPARED && block.ending == Ending::Closed)
-            .then(|| echo::read(&block.body, path.map(|(path, _)| path), expect))
+            .then(|| echo::any(&block.body, path.map(|(path, _)| path), expect))
             .flatten()
         {
             if echo.is_quote {

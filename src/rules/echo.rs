@@ -8,8 +8,10 @@ use crate::rules::context::is_header;
 use crate::rules::diff::Side;
 use crate::rules::drafts::same;
 use crate::rules::edits::{Edit, What};
+use crate::rules::parts::{self, indent};
 use crate::rules::patch::Hunk;
 use crate::rules::reply::Expect;
+use crate::words::task::Form;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -35,8 +37,13 @@ pub struct Echo<'a> {
     pub name: String,
 }
 
+/// Finds what a block repeats: parts of a file, or one definition of it.
+pub fn any<'a>(body: &'a str, said: Option<&str>, expect: &Expect<'a>) -> Option<Echo<'a>> {
+    read(body, said, expect).or_else(|| definition(body, said, expect))
+}
+
 /// Finds what a block repeats: parts of the file that it is said to be, else of the one file that it can be about.
-pub fn read<'a>(body: &'a str, said: Option<&str>, expect: &Expect<'a>) -> Option<Echo<'a>> {
+fn read<'a>(body: &'a str, said: Option<&str>, expect: &Expect<'a>) -> Option<Echo<'a>> {
     let mut found = expect.parted.iter().filter(|parted| said.is_none_or(|said| same(said, parted.path)));
     let mut echoes = found.by_ref().filter_map(|parted| {
         let (_, content) = expect.shown.iter().find(|(path, _)| same(path, parted.path))?;
@@ -44,6 +51,40 @@ pub fn read<'a>(body: &'a str, said: Option<&str>, expect: &Expect<'a>) -> Optio
     });
     let echo = echoes.next()?;
     echoes.next().is_none().then_some(echo)
+}
+
+/// Reads a block that is one definition of a file, and leaves out the others: where edits were asked for, that is no whole
+/// file. One with the decorators that it has in the file, or with none.
+fn definition<'a>(body: &'a str, said: Option<&str>, expect: &Expect<'a>) -> Option<Echo<'a>> {
+    let said = said.or(expect.target).filter(|_| expect.form == Form::Edits)?;
+    let (path, content) = expect.shown.iter().find(|(path, _)| same(path, said))?;
+    let (lines, written): (Vec<&str>, Vec<&str>) = (content.lines().collect(), body.lines().collect());
+    let (_, written) = bare(&written);
+    let at = written.iter().position(|line| is_header(line))?;
+    let (above, below) = written.split_at_checked(at)?;
+    let (header, below) = below.split_first()?;
+    let is_inside = |line: &&&str| indent(line) > indent(header) || line.trim().is_empty() || line.trim().len() < 4;
+    if !above.iter().all(|line| line.trim_start().starts_with(['@', '#', '/']))
+        || !below.iter().all(|line| is_inside(&line))
+    {
+        return None;
+    }
+    let is_same = |line: &&str| is_header(line) && indent(line) == indent(header) && begins_alike(line, header);
+    let mut places = lines.iter().enumerate().filter(|(_, line)| is_same(line)).map(|(at, _)| at);
+    let (Some(head), None) = (places.next(), places.next()) else { return None };
+    let whole = parts::definition(&lines, head);
+    let range = if at == 0 { head..whole.end } else { whole.clone() };
+    let (_, old) = bare(lines.get(range.clone())?);
+    let mut others = lines.iter().enumerate().filter(|(at, line)| is_header(line) && !whole.contains(at));
+    let has_all = |header: &&str| written.iter().any(|line| begins_alike(header, line));
+    if others.next().is_none() || !old.iter().filter(|line| is_header(line)).all(has_all) {
+        return None;
+    }
+    let hunk = Hunk { line: Some(range.start), ..Hunk::from_lines(old, written) };
+    let is_quote = hunk.lines.iter().all(|(side, _)| *side == Side::Both);
+    let name = format!("{} of `{path}`", parts::spans(&[range]));
+    let edit = Edit { path: Some(Cow::Borrowed(path)), what: What::Hunks(vec![hunk]) };
+    Some(Echo { edit, is_quote, name })
 }
 
 fn one_file<'a>(body: &'a str, content: &'a str, parted: &Parted<'a>) -> Option<Echo<'a>> {
@@ -68,7 +109,7 @@ fn one_file<'a>(body: &'a str, content: &'a str, parted: &Parted<'a>) -> Option<
         (None, _) => in_a_row(&parts, written)?,
     };
     let spans: Vec<Range<usize>> = pairs.iter().map(|(part, _)| part.start..part.start + part.lines.len()).collect();
-    let name = format!("{} of `{}`", crate::rules::parts::spans(&spans), parted.path);
+    let name = format!("{} of `{}`", parts::spans(&spans), parted.path);
     let mut hunks: Vec<Hunk<'a>> = pairs.into_iter().map(|(_, hunk)| hunk).collect();
     // A small model loses blank lines as it copies: that is no change that anybody asked for.
     let is_kept = |(side, line): &(Side, &str)| *side == Side::Both || line.trim().is_empty();
@@ -176,7 +217,8 @@ mod tests {
     /// What a reply makes of the file, and what it says of it; or the fault.
     fn comes_to(reply: &str) -> Result<(String, Vec<String>), Fault> {
         let parted = [Parted { path: "a.py", lines: &SEEN }];
-        let set = parse(reply, &Expect { target: None, shown: &[("a.py", FILE)], parted: &parted })?;
+        let set =
+            parse(reply, &Expect { target: None, shown: &[("a.py", FILE)], parted: &parted, ..Expect::default() })?;
         let [Change::Write { content, .. }] = set.changes.as_slice() else { panic!("{set:?}") };
         Ok((content.clone(), set.notes))
     }
@@ -253,7 +295,10 @@ mod tests {
         let parted = [Parted { path: "a.py", lines: &[0..2, 5..9, 11..16] }];
         let read = |body: &str| {
             let reply = format!("FILE: a.py\n```python\n{body}\n```\n");
-            let set = parse(&reply, &Expect { target: None, shown: &[("a.py", file)], parted: &parted })?;
+            let set = parse(
+                &reply,
+                &Expect { target: None, shown: &[("a.py", file)], parted: &parted, ..Expect::default() },
+            )?;
             let [Change::Write { content, .. }] = set.changes.as_slice() else { panic!("{set:?}") };
             Ok(content.clone())
         };
@@ -275,5 +320,29 @@ mod tests {
         let gaps: Vec<&str> = gaps.filter(|line| !line.ends_with("pass")).collect();
         let reply = format!("FILE: a.py\n```python\n{}\n```\n", gaps.join("\n").replace("    words", "\n    words"));
         assert_eq!(comes_to(&reply), Ok((FILE.to_owned(), vec![])), "{reply}");
+    }
+
+    #[test]
+    fn a_definition_alone_is_an_edit_of_it_where_edits_were_asked_for() {
+        let read = |form, body: &str| {
+            let reply = format!("FILE: a.py\n```python\n{body}\n```\n");
+            let set =
+                parse(&reply, &Expect { target: Some("a.py"), shown: &[("a.py", FILE)], form, ..Expect::default() })?;
+            let [Change::Write { content, .. }] = set.changes.as_slice() else { panic!("{set:?}") };
+            Ok::<String, Fault>(content.clone())
+        };
+        let (first, other) = (part(0), "def other():\n    pass");
+        let bare = first.strip_prefix("@cached\n").unwrap();
+        let done = other.replace("pass", "return 1");
+        assert_eq!(read(Form::Edits, &done), Ok(FILE.replace(other, &done)));
+        assert_eq!(read(Form::Whole, &done), Ok(format!("{done}\n")));
+        for old in [first.as_str(), bare] {
+            let new = old.replace("words[0]", "words[1]");
+            assert_eq!(read(Form::Edits, &new), Ok(FILE.replace(old, &new)), "{new}");
+        }
+        assert_eq!(read(Form::Edits, other), Ok(FILE.to_owned()), "a quote changes nothing");
+        for whole in [format!("import re\n\n\n{done}"), format!("{done}\n\n\ndef new():\n    pass")] {
+            assert_eq!(read(Form::Edits, &whole), Ok(format!("{whole}\n")));
+        }
     }
 }

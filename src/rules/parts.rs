@@ -90,6 +90,18 @@ fn enclosing(lines: &[&str], number: usize) -> Range<usize> {
             None => return around(lines, number, AROUND),
         }
     }
+    let definition = definition(lines, head);
+    let (start, end) = (definition.start, definition.end.max(number + 1));
+    if end - start > LONGEST {
+        let near = around(lines, number, AROUND);
+        return near.start.max(start)..near.end.min(end);
+    }
+    start..end
+}
+
+/// The definition that begins with the header `head`, with the comments and decorators above it.
+pub fn definition(lines: &[&str], head: usize) -> Range<usize> {
+    let line = |at: usize| lines.get(at).copied().unwrap_or_default();
     let depth = indent(line(head));
     let is_inside = |at: usize| line(at).trim().is_empty() || indent(line(at)) > depth;
     let mut end = (head + 1..lines.len()).find(|at| !is_inside(*at)).unwrap_or(lines.len());
@@ -107,12 +119,7 @@ fn enclosing(lines: &[&str], number: usize) -> Range<usize> {
     while start > 0 && is_above(line(start - 1)) {
         start -= 1;
     }
-    let end = end.min(lines.len()).max(number + 1);
-    if end - start > LONGEST {
-        let near = around(lines, number, AROUND);
-        return near.start.max(start)..near.end.min(end);
-    }
-    start..end
+    start..end.min(lines.len())
 }
 
 fn around(lines: &[&str], number: usize, n: usize) -> Range<usize> {
@@ -120,7 +127,7 @@ fn around(lines: &[&str], number: usize, n: usize) -> Range<usize> {
 }
 
 /// Columns of blanks; a tab is four.
-fn indent(line: &str) -> usize {
+pub fn indent(line: &str) -> usize {
     line.chars().take_while(|char| matches!(char, ' ' | '\t')).map(|char| if char == '\t' { 4 } else { 1 }).sum()
 }
 

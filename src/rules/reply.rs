@@ -34,6 +34,7 @@ use crate::rules::sorted::sorted;
 use crate::rules::stray;
 pub use crate::rules::veto::{declined, veto};
 use crate::words::changes::{Change, ChangeSet};
+use crate::words::task::Form;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -46,6 +47,8 @@ pub struct Expect<'a> {
     pub shown: &'a [(&'a str, &'a str)],
     /// Those of them that it cannot repeat, only edit: it saw parts of them, or bytes of them are no text.
     pub parted: &'a [Parted<'a>],
+    /// How it was asked for changes of what it saw.
+    pub form: Form,
 }
 
 /// Reads a complete reply. A reply that was cut must not come here: an open last block counts as finished.
@@ -663,7 +666,8 @@ mod tests {
         let parted = fs_err::read_to_string(folder.join("parted")).unwrap_or_default();
         let seen: Vec<(&str, Vec<Range<usize>>)> = parted.lines().map(seen).collect();
         let parted: Vec<Parted<'_>> = seen.iter().map(|(path, lines)| Parted { path, lines }).collect();
-        let expect = Expect { target: target.as_deref().map(str::trim), shown: &shown, parted: &parted };
+        let target = target.as_deref().map(str::trim);
+        let expect = Expect { target, shown: &shown, parted: &parted, form: Form::Edits };
         let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
         veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
         let mut files = input.clone();
@@ -702,7 +706,12 @@ mod tests {
     fn a_file_with_stray_bytes_is_edited_and_not_written_whole() {
         let (old, _) = stray::to_text(b"# caf\xe9 and more of it\nx = 1\n").unwrap();
         let shown = [("a.py", old.as_str())];
-        let expect = Expect { target: Some("a.py"), shown: &shown, parted: &[Parted { path: "a.py", lines: &[] }] };
+        let expect = Expect {
+            target: Some("a.py"),
+            shown: &shown,
+            parted: &[Parted { path: "a.py", lines: &[] }],
+            ..Expect::default()
+        };
         let edit = "```\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\n```\n";
         let set = parse(edit, &expect).unwrap();
         let Some(Change::Write { content, .. }) = set.changes.first() else { panic!("{set:?}") };

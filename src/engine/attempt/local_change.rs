@@ -101,7 +101,7 @@ pub fn attempt(
         let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
         attempt.confidence = Some(score.value);
         attempt.signals = signals.into();
-        let read = read(site, &reply.text);
+        let read = read(site, &reply.text, form);
         let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
         if let Err(failure) = &changed {
             effort.fault = quoted(failure);
@@ -190,12 +190,12 @@ fn target(context: &Gathered) -> Option<&str> {
 }
 
 /// Reads the changes in the text of a reply, whoever wrote it. Nothing is written.
-pub fn read(site: &mut Site<'_>, text: &str) -> Result<ChangeSet, Failure> {
+pub fn read(site: &mut Site<'_>, text: &str, form: Form) -> Result<ChangeSet, Failure> {
     let shown: Vec<(&str, &str)> =
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
     let parted = site.context.only_edited().map(|file| Parted { path: &file.path, lines: &file.parts });
     let parted: Vec<Parted<'_>> = parted.collect();
-    let expect = Expect { target: target(site.context), shown: &shown, parted: &parted };
+    let expect = Expect { target: target(site.context), shown: &shown, parted: &parted, form };
     reply::parse(text, &expect).map_err(|fault| {
         // A file that is edited unseen is shown first, like one that is rewritten unseen.
         if let Fault::Unshown { path } = &fault
