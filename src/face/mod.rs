@@ -15,3 +15,4 @@ pub mod status;
 pub mod trust;
 pub mod undo;
 pub mod watch;
+pub mod why;

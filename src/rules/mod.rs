@@ -58,3 +58,4 @@ pub mod stream;
 pub mod veto;
 pub mod vocabulary;
 pub mod weaken;
+pub mod why;
