@@ -1,5 +1,6 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+mod replay;
 mod server;
 
 use crate::face::config::Action;
@@ -26,6 +27,7 @@ commands:
   status              the model server, recent routes and failures; reads only
   log                 recent runs
   why RUN_ID          why a run went where it went, and what would have changed it
+  replay              what other settings would have made of the recorded runs
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
@@ -66,6 +68,8 @@ options of the others:
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
   why RUN_ID [--json]
+  replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
+      [--json]
   undo RUN_ID [--force] [--no-wait] [--json]
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
@@ -96,6 +100,7 @@ pub enum Command {
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
     Why { run_id: String, json: bool, config: Option<PathBuf> },
+    Replay { args: ReplayArgs, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
@@ -121,6 +126,17 @@ pub struct LogArgs {
     pub n: usize,
     pub route: Option<String>,
     pub failed: bool,
+    /// Only records younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    pub json: bool,
+}
+
+/// The options of `mux replay`: the settings that are tried.
+#[derive(Debug, Default, PartialEq)]
+pub struct ReplayArgs {
+    pub threshold: Option<f64>,
+    pub keywords: Option<Vec<String>>,
+    pub max_attempts: Option<u32>,
     /// Only records younger than this many milliseconds.
     pub since_ms: Option<u64>,
     pub json: bool,
@@ -170,8 +186,8 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 12] =
-    ["run", "doctor", "status", "log", "why", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
+const COMMANDS: [&str; 13] =
+    ["run", "doctor", "status", "log", "why", "replay", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -193,6 +209,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "run" => run(parser),
         "doctor" | "status" | "log" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress(parser),
+        "replay" => replay::replay(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
@@ -502,6 +519,10 @@ mod tests {
         assert_eq!(read(&["config", "init"]), Ok(config));
         let why = Command::Why { run_id: "01A".into(), json: true, config: None };
         assert_eq!(read(&["why", "01A", "--json"]), Ok(why));
+        let keywords = Some(vec!["auth".to_string(), "crypto".to_string()]);
+        let args = ReplayArgs { threshold: Some(0.7), keywords, max_attempts: Some(2), json: true, since_ms: None };
+        let line = ["replay", "--threshold", "0.7", "--keywords=auth, crypto", "--max-attempts=2", "--json"];
+        assert_eq!(read(&line), Ok(Command::Replay { args, config: None }));
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
@@ -529,6 +550,8 @@ mod tests {
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
         );
         check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
+        check_error(&["replay", "--threshold", "1.1"], "`--threshold 1.1` is not a number from 0 to 1");
+        check_error(&["replay", "--max-attempts", "0"], "`--max-attempts 0` is not a number from 1 to 100");
         check_error(&["why"], "`mux why` needs a run id\n  hint: `mux log` lists the recent ones");
         check_error(
             &["why", "01A", "--jsno"],

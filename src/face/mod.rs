@@ -8,6 +8,7 @@ pub mod egress;
 pub mod log;
 pub mod mcp;
 pub mod print;
+pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod start;

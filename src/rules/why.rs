@@ -101,7 +101,7 @@ pub fn flips(policy: &Policy, steps: &[Step]) -> Vec<Flip> {
 
 /// Whether two decisions lead to the same next step. A reason alone is no other course, but for the mark of a local
 /// answer that is below the threshold: it is exit code 1.
-fn is_same_course(one: &Decision, two: &Decision) -> bool {
+pub fn is_same_course(one: &Decision, two: &Decision) -> bool {
     let tier = |decision: &Decision| match decision {
         Decision::Try { tier, .. } => Some(*tier),
         Decision::Look | Decision::AskHands { .. } | Decision::Accept { .. } | Decision::GiveUp { .. } => None,
@@ -276,14 +276,14 @@ fn opened(why: Refusal) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::words::task::FailureClass;
     use std::collections::BTreeSet;
     use std::path::Path;
 
     /// The ledgers of all scenarios (`fixtures/run`), with their masks made numbers again.
-    fn recorded() -> Vec<(String, RunRecord)> {
+    pub fn recorded() -> Vec<(String, RunRecord)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/run");
         let mut all = Vec::new();
         for entry in fs_err::read_dir(root).unwrap() {

@@ -69,6 +69,7 @@ scenarios! {
     _062_a_file_larger_than_the_window_is_not_rewritten,
     _063_why_tells_what_a_run_was_decided_by,
     _064_why_names_what_would_have_changed_an_answer,
+    _065_replay_tries_other_settings_on_the_ledger,
     _100_a_red_change_is_finished_with_advice,
     _101_a_risk_word_sends_an_answer_to_the_cloud,
     _102_a_provider_out_of_quota_hands_over_and_is_left_alone,
