@@ -17,7 +17,7 @@ use crate::sys::state::State;
 use crate::words::changes::Op;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
-use crate::words::record::{RunRecord, SCHEMA};
+use crate::words::record::{Overruled, RunRecord, SCHEMA};
 use crate::words::stop::StopReason;
 use crate::words::task::{
     Asked, Cloud, Decision, Failure, Hands, Kind, Provider, Reason, Refusal, Route, Tier, Verdict,
@@ -50,6 +50,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
                 for left in &failed.rolled_back.left {
                     watcher.event(&Event::Note(&left.to_string()));
                 }
+                course.overruled = Some(Overruled::Disk);
                 (accepted, reason) = (false, Reason::LocalFailed(Failure::from(&failed.cause).class()));
             }
         },
@@ -186,6 +187,8 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
         files: changed.map(|changed| changed.files.clone()).filter(|_| accepted).unwrap_or_default(),
         facts: Some(course.facts.clone()),
         policy: Some(course.policy.clone()),
+        escalations: course.escalations.clone(),
+        overruled: course.overruled,
         attempts: course.attempts.clone(),
         commands: proof.map(|proof| proof.commands.clone()).unwrap_or_default(),
         cloud: course.cloud_used,

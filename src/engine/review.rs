@@ -13,6 +13,7 @@ use crate::rules::config::SotaReview;
 use crate::rules::findings::{self, Findings};
 use crate::sys::ledger::egress::Step;
 use crate::words::event::{Event, Watcher};
+use crate::words::record::Overruled;
 use crate::words::task::{Asked, Decision, Failure, Kind, Provider, Reason, Refusal, Verdict};
 
 /// What a review came to.
@@ -37,6 +38,7 @@ impl Course<'_> {
             }
             // What the user forced and did not get is not done. What was only configured is done without, and said.
             Review::None(why) if self.job.verify_with.is_some() => {
+                self.overruled = Some(Overruled::Review);
                 return Decision::GiveUp { reason: Reason::VerifyFailed, refused: Some(why) };
             }
             Review::None(_) => return accepted,
@@ -53,6 +55,7 @@ impl Course<'_> {
                 return self.accepted_again();
             }
         }
+        self.overruled = Some(Overruled::Review);
         Decision::GiveUp { reason: Reason::VerifyFailed, refused: None }
     }
 

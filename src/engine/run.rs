@@ -20,7 +20,7 @@ use crate::words::chat::Ask;
 use crate::words::env::Env;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
-use crate::words::record::CloudUse;
+use crate::words::record::{CloudUse, Overruled};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
     Asked, Attempt, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier, Verdict,
@@ -92,6 +92,10 @@ pub struct Course<'a> {
     pub policy: Policy,
     pub facts: Facts,
     pub attempts: Vec<Attempt>,
+    /// What was known at each step away from the local model.
+    pub escalations: Vec<Facts>,
+    /// What took back what the policy had accepted.
+    pub overruled: Option<Overruled>,
     /// The best usable answer.
     pub answer: Option<String>,
     /// The last usable changeset.
@@ -189,6 +193,8 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         policy,
         facts,
         attempts: Vec::new(),
+        escalations: Vec::new(),
+        overruled: None,
         answer: None,
         changed: None,
         stop,
@@ -258,7 +264,10 @@ impl Course<'_> {
                 }
                 // The facts never say that a server is up that is not there.
                 (Decision::Try { tier: Tier::Local, .. }, None) => self.facts.local_up = false,
-                (Decision::Try { tier, reason }, model) => self.escalate(tier, reason, model.as_ref(), watcher),
+                (Decision::Try { tier, reason }, model) => {
+                    self.escalations.push(self.facts.clone());
+                    self.escalate(tier, reason, model.as_ref(), watcher);
+                }
                 (end @ (Decision::Accept { .. } | Decision::GiveUp { .. }), _) => return end,
             }
         }

@@ -270,6 +270,8 @@ fn record(
         files: undone.files.clone(),
         facts: None,
         policy: None,
+        escalations: Vec::new(),
+        overruled: None,
         attempts: Vec::new(),
         commands: Vec::new(),
         cloud: CloudUse::default(),

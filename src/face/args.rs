@@ -1,5 +1,6 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+mod replay;
 mod server;
 
 use crate::face::config::Action;
@@ -25,6 +26,8 @@ commands:
   doctor              what works, what does not, and the command that fixes it
   status              the model server, recent routes and failures; reads only
   log                 recent runs
+  why RUN_ID          why a run went where it went, and what would have changed it
+  replay              what other settings would have made of the recorded runs
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
@@ -64,6 +67,9 @@ options of the others:
                       --deep calls each cloud CLI once, after saying what it spends
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
+  why RUN_ID [--json]
+  replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
+      [--json]
   undo RUN_ID [--force] [--no-wait] [--json]
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
@@ -93,6 +99,8 @@ pub enum Command {
     Status { form: Form, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
+    Why { run_id: String, json: bool, config: Option<PathBuf> },
+    Replay { args: ReplayArgs, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
@@ -118,6 +126,17 @@ pub struct LogArgs {
     pub n: usize,
     pub route: Option<String>,
     pub failed: bool,
+    /// Only records younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    pub json: bool,
+}
+
+/// The options of `mux replay`: the settings that are tried.
+#[derive(Debug, Default, PartialEq)]
+pub struct ReplayArgs {
+    pub threshold: Option<f64>,
+    pub keywords: Option<Vec<String>>,
+    pub max_attempts: Option<u32>,
     /// Only records younger than this many milliseconds.
     pub since_ms: Option<u64>,
     pub json: bool,
@@ -167,8 +186,8 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 11] =
-    ["run", "doctor", "status", "log", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
+const COMMANDS: [&str; 13] =
+    ["run", "doctor", "status", "log", "why", "replay", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -188,8 +207,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run(parser),
-        "doctor" | "status" | "log" | "diff" | "undo" | "config" | "trust" => other(name, parser),
+        "doctor" | "status" | "log" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress(parser),
+        "replay" => replay::replay(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
@@ -267,10 +287,10 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     while let Some(arg) = parser.next().map_err(usage)? {
         match (name, arg) {
             (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
-            ("doctor" | "status" | "log" | "diff" | "undo" | "config", Arg::Long("config")) => {
+            ("doctor" | "status" | "log" | "why" | "diff" | "undo" | "config", Arg::Long("config")) => {
                 config = Some(path(&mut parser)?);
             }
-            ("doctor" | "status" | "log" | "undo" | "config", Arg::Long("json")) => json = true,
+            ("doctor" | "status" | "log" | "why" | "undo" | "config", Arg::Long("json")) => json = true,
             ("undo", Arg::Long("force")) => undo.force = true,
             ("undo", Arg::Long("no-wait")) => undo.no_wait = true,
             ("status", Arg::Long("check")) => check = true,
@@ -280,7 +300,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
             ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
             ("log", Arg::Long("failed")) => log.failed = true,
             ("log", Arg::Long("since")) => log.since_ms = Some(span("--since", &text(&mut parser)?)?),
-            ("diff" | "undo" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
+            ("why" | "diff" | "undo" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
             (_, arg) => return Err(unexpected(&arg, &options_of(name))),
         }
     }
@@ -288,6 +308,7 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         "doctor" => Command::Doctor { json, deep, config },
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
+        "why" => Command::Why { run_id: run_id(name, value)?, json, config },
         "diff" => Command::Diff { run_id: run_id(name, value)?, config },
         "undo" => Command::Undo { args: UndoArgs { run_id: run_id(name, value)?, json, ..undo }, config },
         "log" => Command::Log { args: LogArgs { json, ..log }, config },
@@ -496,6 +517,12 @@ mod tests {
         assert_eq!(read(&line), Ok(Command::Log { args, config: None }));
         let config = Command::Config { action: Action::Init, config: None };
         assert_eq!(read(&["config", "init"]), Ok(config));
+        let why = Command::Why { run_id: "01A".into(), json: true, config: None };
+        assert_eq!(read(&["why", "01A", "--json"]), Ok(why));
+        let keywords = Some(vec!["auth".to_string(), "crypto".to_string()]);
+        let args = ReplayArgs { threshold: Some(0.7), keywords, max_attempts: Some(2), json: true, since_ms: None };
+        let line = ["replay", "--threshold", "0.7", "--keywords=auth, crypto", "--max-attempts=2", "--json"];
+        assert_eq!(read(&line), Ok(Command::Replay { args, config: None }));
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
@@ -523,6 +550,13 @@ mod tests {
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
         );
         check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
+        check_error(&["replay", "--threshold", "1.1"], "`--threshold 1.1` is not a number from 0 to 1");
+        check_error(&["replay", "--max-attempts", "0"], "`--max-attempts 0` is not a number from 1 to 100");
+        check_error(&["why"], "`mux why` needs a run id\n  hint: `mux log` lists the recent ones");
+        check_error(
+            &["why", "01A", "--jsno"],
+            "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
+        );
         check_error(
             &["undo", "--forc", "01A"],
             "unexpected argument `--forc`\n  hint: did you mean `--force`? `mux --help` lists all",

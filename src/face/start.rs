@@ -4,7 +4,7 @@ use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, egress, log, run, setup, status, trust, undo};
+use crate::face::{config, diff, doctor, egress, log, replay, run, setup, status, trust, undo, why};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -86,6 +86,16 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
                 out,
                 stop,
             )
+        }
+        Command::Replay { args, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            replay::run(&house, project().as_deref(), args, out)
+        }
+        Command::Why { run_id, json, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            why::run(&house, project().as_deref(), run_id, *json, out)
         }
         Command::Diff { run_id, config } => {
             let state = State::locate(env)?;

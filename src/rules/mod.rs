@@ -58,3 +58,5 @@ pub mod stream;
 pub mod veto;
 pub mod vocabulary;
 pub mod weaken;
+pub mod what_if;
+pub mod why;

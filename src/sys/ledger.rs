@@ -520,6 +520,8 @@ mod tests {
             output_length: 900,
             task_sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_string(),
             policy: None,
+            escalations: Vec::new(),
+            overruled: None,
             workdir: "/home/user/project".to_string(),
             runtime_status: RuntimeStatus::Up,
             retries: 0,

@@ -50,6 +50,12 @@ pub struct RunRecord {
     /// The settings that it decided by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// What the policy knew at each step away from the local model, in order; absent when there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Facts>,
+    /// What took back a result that the policy had accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Overruled>,
     pub attempts: Vec<Attempt>,
     pub commands: Vec<CommandRun>,
     pub cloud: CloudUse,
@@ -72,6 +78,16 @@ pub enum RuntimeStatus {
     Restarted,
     /// The run needed no model.
     Unused,
+}
+
+/// What can take back what the policy has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overruled {
+    /// A review that stayed bad, or a forced one that nobody gave.
+    Review,
+    /// The files could not be kept.
+    Disk,
 }
 
 /// What left the machine.

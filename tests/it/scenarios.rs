@@ -67,6 +67,9 @@ scenarios! {
     _060_a_class_is_found_with_its_tests,
     _061_what_mux_found_is_left_out_before_giving_up,
     _062_a_file_larger_than_the_window_is_not_rewritten,
+    _063_why_tells_what_a_run_was_decided_by,
+    _064_why_names_what_would_have_changed_an_answer,
+    _065_replay_tries_other_settings_on_the_ledger,
     _100_a_red_change_is_finished_with_advice,
     _101_a_risk_word_sends_an_answer_to_the_cloud,
     _102_a_provider_out_of_quota_hands_over_and_is_left_alone,
@@ -93,4 +96,6 @@ scenarios! {
     _123_a_forced_review_that_nobody_gives_is_not_done,
     _125_a_change_that_nothing_checks_outlives_useless_advice,
     _124_a_provider_that_is_not_let_write_is_not_asked_again,
+    _126_why_follows_a_change_to_the_cloud,
+    _127_why_says_what_a_review_took_back,
 }

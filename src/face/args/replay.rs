@@ -1,0 +1,37 @@
+//! The arguments of `mux replay`: settings to try on the ledger.
+
+use super::{Command, ReplayArgs, options_of, path, span, text, unexpected, usage};
+use crate::words::error::{Error, Kind};
+use lexopt::{Arg, Parser};
+
+pub fn replay(mut parser: Parser) -> Result<Command, Error> {
+    let (mut args, mut config) = (ReplayArgs::default(), None);
+    while let Some(arg) = parser.next().map_err(usage)? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Long("threshold") => args.threshold = Some(threshold(&text(&mut parser)?)?),
+            Arg::Long("keywords") => args.keywords = Some(keywords(&text(&mut parser)?)),
+            Arg::Long("max-attempts") => args.max_attempts = Some(attempts(&text(&mut parser)?)?),
+            Arg::Long("since") => args.since_ms = Some(span("--since", &text(&mut parser)?)?),
+            Arg::Long("json") => args.json = true,
+            Arg::Long("config") => config = Some(path(&mut parser)?),
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("replay"))),
+        }
+    }
+    Ok(Command::Replay { args, config })
+}
+
+fn threshold(value: &str) -> Result<f64, Error> {
+    let bad = || Error::new(Kind::Usage, format!("`--threshold {value}` is not a number from 0 to 1"));
+    value.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold)).ok_or_else(bad)
+}
+
+/// None at all is a list too: `--keywords ''`.
+fn keywords(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_string).collect()
+}
+
+fn attempts(value: &str) -> Result<u32, Error> {
+    let bad = || Error::new(Kind::Usage, format!("`--max-attempts {value}` is not a number from 1 to 100"));
+    value.parse().ok().filter(|attempts| (1..=100).contains(attempts)).ok_or_else(bad)
+}
