@@ -95,6 +95,17 @@ impl Bench {
         done
     }
 
+    /// Waits until nobody holds a journal that was just looked at: a child of another test holds all descriptors of this
+    /// process from its fork until it becomes its program, and a journal that is held belongs to a living run.
+    fn wait_for_journal(&self, name: &str) {
+        let file = fs::File::open(self.runs.join(name)).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while file.file().try_lock().is_err() {
+            assert!(Instant::now() < end, "somebody holds `{name}`");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn journals(&self, purpose: Purpose) -> usize {
         let mut n = 0;
         leftovers(&self.runs, purpose, &mut |_| n += 1).unwrap();
@@ -591,6 +602,7 @@ fn killed(op: Op, files: &[(&str, &str)], want: &[(&str, &str)], left: &[Why]) {
     let before = (bench.tree(), bench.state());
     assert_eq!(bench.journals(Purpose::Report), 1, "{files:?}");
     assert_eq!((bench.tree(), bench.state()), before, "a report changes nothing");
+    bench.wait_for_journal("RUN.undo-1");
     let done = bench.heal();
     let whys: Vec<Why> = done.iter().flat_map(|done| &done.left).map(|left| left.why.clone()).collect();
     assert_eq!(whys, left, "{files:?}");
