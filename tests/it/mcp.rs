@@ -176,7 +176,8 @@ fn nothing_that_is_said_can_silence_or_end_the_server() {
 
 #[test]
 fn a_change_is_done_proved_and_told_in_full() {
-    let (world, server) = world("change", &["send 3000\nwait 1500\nsend\n"]);
+    // Longer than two beats of progress, however fast the machine is.
+    let (world, server) = world("change", &["send 3000\nwait 5000\nsend\n"]);
     let mut client = Client::greeted(&world, &[], "claude-code");
     // A child that reads its input and prints more than any pipe holds: nothing of it may reach the protocol.
     let loud = "cat; dd if=/dev/zero bs=1024 count=1024 2>/dev/null | tr '\\0' x; echo noise >&2; python3 hello.py";
