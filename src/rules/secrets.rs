@@ -7,9 +7,12 @@
 //! blanks a word, so every scanner has guards against placeholders and code; the tests list both sides.
 
 mod assigned;
+mod drawn;
+mod marked;
 mod shapes;
 
 use crate::rules::sorted::sorted;
+use drawn::{is_credential, is_random};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
@@ -116,25 +119,6 @@ struct Span {
     rule: &'static str,
 }
 
-/// A value that holds one of these (in lower case) is an example, a template or code.
-const PLACEHOLDERS: &[&str] = &[
-    "example",
-    "changeme",
-    "change_me",
-    "change-me",
-    "placeholder",
-    "your",
-    "xxxx",
-    "dummy",
-    "redacted",
-    "...",
-    "***",
-    "<",
-    "{",
-    "$",
-    "%s",
-];
-
 /// Returns all secrets of a text in order, without overlaps.
 fn spans(text: &str, also: &[String]) -> Vec<Span> {
     let mut spans = Vec::new();
@@ -144,23 +128,39 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         spans.extend(text.match_indices(value.as_str()).map(span));
     }
     let bytes = text.as_bytes();
-    let mut before = [b' '; 2];
+    let mut before = [b' '; 3];
     for (at, byte) in bytes.iter().enumerate() {
         // Most letters stand inside a word, where no key begins: the same question as `is_start`, without looking back.
         let is_inside =
-            before[1].is_ascii_alphanumeric() && !(before[0] == b'\\' && matches!(before[1], b'n' | b'r' | b't'));
-        before = [before[1], *byte];
+            before[2].is_ascii_alphanumeric() && !(before[1] == b'\\' && matches!(before[2], b'n' | b'r' | b't'));
+        let word = before;
+        before = [before[1], before[2], *byte];
         let span = match byte {
-            b':' => assigned::assignment(text, at).or_else(|| url_password(text, at)).or_else(|| telegram(text, at)),
-            b'=' => assigned::assignment(text, at),
-            b'>' => assigned::element(text, at),
-            b'-' => private_key(text, at).or_else(|| mailchimp(text, at)),
-            b'~' => azure(text, at),
-            b'.' => terraform(text, at),
-            byte if byte.is_ascii_alphabetic() && !is_inside => jwt(text, at).or_else(|| shapes::shaped(text, at)),
+            byte if byte.is_ascii_alphabetic() => {
+                if is_inside {
+                    continue;
+                }
+                jwt(text, at).or_else(|| shapes::shaped(text, at))
+            }
+            b':' => url_password(text, at).or_else(|| marked::telegram(text, at)).or_else(|| login(text, at)),
+            b'-' => private_key(text, at)
+                .or_else(|| putty(text, at))
+                .or_else(|| marked::mailchimp(text, at))
+                .or_else(|| password_flag(text, at)),
+            b'~' => marked::azure(text, at),
+            b'.' => marked::terraform(text, at).or_else(|| marked::discord(text, at)),
             _ => None,
         };
-        spans.extend(span);
+        // Not `extend`: it would ask for room at each byte.
+        if let Some(span) = span {
+            spans.push(span);
+        }
+        if !is_word(*byte)
+            && assigned::is_end(word)
+            && let Some(span) = assigned::named(text, at)
+        {
+            spans.push(span);
+        }
     }
     let places = spans.iter().enumerate().map(|(index, span)| (span.start, Reverse(span.end), index, span.rule));
     let mut apart: Vec<Span> = Vec::new();
@@ -192,7 +192,6 @@ fn private_key(text: &str, at: usize) -> Option<Span> {
     if label.len() > 40 || !label.contains("PRIVATE KEY") {
         return None;
     }
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let head = body.as_bytes().get(..body.len().min(600))?;
     if !head.split(|byte| !is_base64(*byte)).any(|run| run.len() >= 40) {
         return None;
@@ -206,6 +205,17 @@ fn private_key(text: &str, at: usize) -> Option<Span> {
     Some(Span { start: at, end: body_start + end.unwrap_or(body.len()), rule: "private-key" })
 }
 
+/// The lines of base64 behind `Private-Lines: N` in a key of `PuTTY`, `at` being the hyphen.
+fn putty(text: &str, at: usize) -> Option<Span> {
+    let lines = text.get(at..)?.strip_prefix("-Lines: ").filter(|_| line_before(text, at) == "Private")?;
+    let body = lines.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim_start();
+    let length = run(body.as_bytes(), |byte| is_base64(byte) || matches!(byte, b'\r' | b'\n'));
+    // The lines end where a word begins that is none: `Private-MAC`.
+    let length = body.get(..length)?.trim_end().len();
+    let start = text.len() - body.len();
+    (length >= 40).then_some(Span { start, end: start + length, rule: "private-key" })
+}
+
 /// The password in `scheme://user:password@host`, `at` being the first colon.
 fn url_password(text: &str, at: usize) -> Option<Span> {
     let rest = text.get(at..)?.strip_prefix("://")?;
@@ -213,59 +223,50 @@ fn url_password(text: &str, at: usize) -> Option<Span> {
     let authority = rest.get(..run(rest.as_bytes(), is_authority))?;
     let (login, host) = authority.rsplit_once('@')?;
     let (user, password) = login.split_once(':')?;
-    let is_default = ["password", "passwd", "pass", "secret", "postgres", "root", "test", user].contains(&password);
-    // Names that nobody can own (RFC 2606).
+    // Names that nobody can own (RFC 2606), and this machine: there, only what nobody thinks up for a page or a test.
     let host = host.split(':').next().unwrap_or(host);
-    let is_nowhere = ["example.com", "example.net", "example.org"].iter().any(|name| host.ends_with(name));
-    if password.len() < 4 || is_default || is_nowhere || is_placeholder(password) {
+    let is_nowhere = ["example.com", "example.net", "example.org"].iter().any(|name| host.ends_with(name))
+        || ["localhost", "127.0.0.1", ""].contains(&host);
+    // `%2F` is a sign, and no digit.
+    let plain: String = password.split('%').enumerate().filter_map(|(n, part)| part.get(2 * n.min(1)..)).collect();
+    let is_secret = if is_nowhere {
+        plain.len() >= 10 && is_random(&plain, true)
+    } else {
+        is_credential(&plain) && password != user
+    };
+    if !is_secret {
         return None;
     }
     let start = at + "://".len() + user.len() + 1;
     Some(Span { start, end: start + password.len(), rule: "url-password" })
 }
 
-/// A token of a Telegram bot, `123456789:AA…`, `at` being the colon.
-fn telegram(text: &str, at: usize) -> Option<Span> {
-    let digits = run_before(text, at, |byte| byte.is_ascii_digit());
-    let rest = text.get(at + 1..).filter(|rest| (8..=10).contains(&digits) && rest.starts_with("AA"))?;
-    let length = run(rest.as_bytes(), is_word);
-    (length == 35).then_some(Span { start: at - digits, end: at + 1 + length, rule: "telegram-token" })
+/// The password in `curl -u user:password`, `at` being the colon.
+fn login(text: &str, at: usize) -> Option<Span> {
+    let user = run_before(text, at, is_word_or_dot);
+    let before = text.get(..at - user)?;
+    let value = text.get(at + 1..)?;
+    let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte));
+    let is_flag = user > 0 && (before.ends_with("-u ") || before.ends_with("--user "));
+    let is_secret = is_flag && is_random(value.get(..length)?, false);
+    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "login-password" })
 }
 
-/// A key of Mailchimp, 32 hexadecimal digits and a data centre: `…-us12`, `at` being the hyphen.
-fn mailchimp(text: &str, at: usize) -> Option<Span> {
-    let digits = text.get(at + 1..)?.strip_prefix("us")?;
-    let n = run(digits.as_bytes(), |byte| byte.is_ascii_digit());
-    let length = run_before(text, at, |byte| byte.is_ascii_hexdigit());
-    let is_key = (1..=2).contains(&n) && length == 32 && is_start(text, at - 32);
-    is_key.then_some(Span { start: at - 32, end: at + 3 + n, rule: "mailchimp-key" })
-}
-
-/// A client secret of Azure, three characters, a digit and `Q~`, then 31 to 34 more, `at` being the tilde.
-fn azure(text: &str, at: usize) -> Option<Span> {
-    let is_part = |byte: u8| is_word_or_dot(byte) || byte == b'~';
-    let bytes = text.as_bytes();
-    let start = at.checked_sub(5).filter(|start| is_start(text, *start))?;
-    let is_mark = bytes.get(at - 1) == Some(&b'Q') && bytes.get(at - 2)?.is_ascii_digit();
-    let length = run(bytes.get(at + 1..)?, is_part);
-    let is_key = is_mark && (31..=34).contains(&length) && run_before(text, at, is_part) >= 5;
-    is_key.then_some(Span { start, end: at + 1 + length, rule: "azure-secret" })
-}
-
-/// A token of HCP Terraform, 14 characters, `.atlasv1.` and 60 or more, `at` being the first dot.
-fn terraform(text: &str, at: usize) -> Option<Span> {
-    let rest = text.get(at..)?.strip_prefix(".atlasv1.")?;
-    let length = run(rest.as_bytes(), |byte| is_word(byte) || byte == b'=');
-    let before = run_before(text, at, is_alphanumeric);
-    (length >= 60 && before >= 14).then_some(Span { start: at - before, end: at + 9 + length, rule: "terraform-token" })
-}
-
-fn is_placeholder(value: &str) -> bool {
-    // A long drawn value may hold a `$` or a `{` by chance; a template begins with it, or has both.
-    let is_long =
-        value.len() >= 30 && !value.starts_with(['$', '{', '<']) && !value.contains("${") && !value.contains("{{");
-    let value = value.to_ascii_lowercase();
-    PLACEHOLDERS.iter().any(|word| !(is_long && word.len() == 1) && value.contains(word))
+/// The password behind the flag `-p` of a command that takes one so, `at` being the hyphen. With the clients of
+/// `MySQL` no blank stands between, and with all others one does.
+fn password_flag(text: &str, at: usize) -> Option<Span> {
+    let value = text.get(at..)?.strip_prefix("-p")?;
+    let line = line_before(text, at);
+    if !line.ends_with(' ') {
+        return None;
+    }
+    let is_mysql = line.contains("mysql");
+    let value = if is_mysql { value } else { value.strip_prefix(' ')?.trim_start_matches(['"', '\'']) };
+    let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte));
+    let start = text.len() - value.len();
+    let is_secret =
+        (is_mysql || line.contains("login ") || line.contains("sshpass ")) && is_random(value.get(..length)?, false);
+    is_secret.then_some(Span { start, end: start + length, rule: "login-password" })
 }
 
 /// Whether a key may begin here: not inside a longer word. The `n` of a written-out `\n` is no word.
@@ -284,6 +285,16 @@ fn run(text: &[u8], class: impl Fn(u8) -> bool) -> usize {
 /// Returns the length of the run of a class that ends before `at`.
 fn run_before(text: &str, at: usize, class: impl Fn(u8) -> bool) -> usize {
     text.as_bytes().iter().take(at).rev().take(80).take_while(|byte| class(**byte)).count()
+}
+
+/// Returns what stands before `at` on its line, 200 bytes of it at the most: a text may be one line.
+fn line_before(text: &str, at: usize) -> &str {
+    let before = text.get(text.ceil_char_boundary(at.saturating_sub(200))..at).unwrap_or("");
+    before.rsplit('\n').next().unwrap_or(before)
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 fn is_alphanumeric(byte: u8) -> bool {
@@ -356,10 +367,10 @@ mod tests {
 
     #[test]
     fn keys_in_their_surroundings_are_found() {
-        check("Authorization: Bearer tok_dddddddddd", "Authorization: Bearer [redacted:authorization]");
-        check("authorization: basic dXNlcjpwYXNz", "authorization: basic [redacted:authorization]");
+        check("Authorization: Bearer tok_4ddddddddd", "Authorization: Bearer [redacted:authorization]");
+        check("authorization: basic amFuZTpzM2NyZXQ5cHc=", "authorization: basic [redacted:authorization]");
         check("curl -H \"X-Api-Key: 0123abcd\" u", "curl -H \"X-Api-Key: [redacted:authorization]\" u");
-        check("{'Authorization': 'Bearer abcdefgh'}", "{'Authorization': 'Bearer [redacted:authorization]'}");
+        check("{'Authorization': 'Bearer abcd3fgh'}", "{'Authorization': 'Bearer [redacted:authorization]'}");
         check("PASSWORD=hunter2hunter22", "PASSWORD=[redacted:assigned-secret]");
         check("export DB_PASSWORD='Tr0ub4dor&3'\n", "export DB_PASSWORD='[redacted:assigned-secret]'\n");
         check("\"client_secret\": \"a1b2c3d4e5f6\",", "\"client_secret\": \"[redacted:assigned-secret]\",");
@@ -367,6 +378,13 @@ mod tests {
         check("--api-key=9f8e7d6c5b4a", "--api-key=[redacted:assigned-secret]");
         check("'password' => 'a1b2c3d4e5'", "'password' => '[redacted:assigned-secret]'");
         check("secret := \"q9w8e7r6t5\"", "secret := \"[redacted:assigned-secret]\"");
+        check("get(\"TOKEN\", \"a1b2c3d4e5\")", "get(\"TOKEN\", \"[redacted:assigned-secret]\")");
+        check("token: string = 'a1b2c3d4e5'", "token: string = '[redacted:assigned-secret]'");
+        check("- name: TOKEN\n  value: a1b2c3d4e5f6", "- name: TOKEN\n  value: [redacted:assigned-secret]");
+        check("ENV TOKEN a1b2c3d4e5f6", "ENV TOKEN [redacted:assigned-secret]");
+        check("curl -u jane:a1b2c3d4e5f6 u", "curl -u jane:[redacted:login-password] u");
+        check("mysql -pa1b2c3d4e5f6 shop", "mysql -p[redacted:login-password] shop");
+        check("?token=a1b2c3d4e5f6&name=example", "?token=[redacted:assigned-secret]&name=example");
         check("postgres://app:s3cretpw@db/x", "postgres://app:[redacted:url-password]@db/x");
     }
 
@@ -412,6 +430,15 @@ mod tests {
             "hf_hub_download(repo_id, filename)",
             "token: Token::Ident12345",
             "npm_config_registry npm_lifecycle_event",
+            "{'Authorization': 'Bearer faketoken'}",
+            "Authorization: Basic dXNlcjpwYXNz",
+            "{'Authorization': proxy_auth_value}",
+            "{ Authorization: authToken }",
+            "withXSRFToken: defaultToConfig2,",
+            "fields = [\"old_password\", \"new_password1\", \"new_password2\"]",
+            "postgresql://scott:tiger@db/x and http://user:pass%20pass@host/",
+            "print(\"no such token \" + name(u4) + \" in line 12345\")",
+            "docker run -p 127.0.0.1:8080 app2024",
             "密码: 密码12345678 · naïve · 👩‍💻",
         ] {
             check(text, text);

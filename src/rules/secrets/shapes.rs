@@ -1,6 +1,7 @@
 //! The shapes of keys: what issuers put in front so that keys can be found. Data, and the search in it.
 
-use super::{Span, is_alphanumeric, is_placeholder, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
+use super::drawn::is_placeholder;
+use super::{Span, is_alphanumeric, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
 use std::sync::LazyLock;
 
 /// One shape: a prefix, then at least `least` characters, all of the class.
@@ -33,6 +34,9 @@ const SHAPES: &[Shape] = &[
     shape("xai-key", "xai-", is_alphanumeric, 40),
     shape("perplexity-key", "pplx-", is_alphanumeric, 40),
     shape("replicate-token", "r8_", is_alphanumeric, 36),
+    shape("nvidia-key", "nvapi-", is_word, 60),
+    shape("tavily-key", "tvly-", is_word, 30),
+    shape("elevenlabs-key", "sk_", is_hex, 48),
     // Code hosts and registries.
     shape("github-token", "ghp_", is_alphanumeric, 30),
     shape("github-token", "gho_", is_alphanumeric, 30),
@@ -63,6 +67,9 @@ const SHAPES: &[Shape] = &[
     shape("artifactory-key", "AKCp", is_alphanumeric, 60),
     shape("clojars-token", "CLOJARS_", is_alphanumeric, 50),
     shape("sourcegraph-token", "sgp_", is_word, 40),
+    shape("cargo-token", "cio", is_alphanumeric, 32),
+    shape("nuget-key", "oy2", is_lower_or_digit, 43),
+    shape("buildkite-token", "bkua_", is_hex, 40),
     // Clouds.
     shape("aws-key", "AKIA", is_upper_or_digit, 16),
     shape("aws-key", "ASIA", is_upper_or_digit, 16),
@@ -78,6 +85,7 @@ const SHAPES: &[Shape] = &[
     shape("digitalocean-token", "dor_v1_", is_alphanumeric, 40),
     shape("cloudflare-key", "v1.0-", is_word, 150),
     shape("heroku-key", "HRKU-AA", is_word, 50),
+    shape("heroku-key", "HRKU-", is_hex_or_hyphen, 36),
     shape("flyio-token", "fo1_", is_word, 40),
     shape("flyio-token", "fm1a_", is_base64, 80),
     shape("flyio-token", "fm1r_", is_base64, 80),
@@ -99,6 +107,12 @@ const SHAPES: &[Shape] = &[
     shape("onepassword-token", "ops_eyJ", is_base64, 150),
     shape("onepassword-key", "A3-", is_upper_or_hyphen, 30),
     shape("age-key", "AGE-SECRET-KEY-1", is_upper_or_digit, 50),
+    // The base64 of a PEM block, as a kubeconfig holds it: `-----BEGIN ` and the first letters of the label.
+    shape("private-key", "LS0tLS1CRUdJTiBQUklW", is_base64, 40),
+    shape("private-key", "LS0tLS1CRUdJTiBSU0Eg", is_base64, 40),
+    shape("private-key", "LS0tLS1CRUdJTiBFQyBQ", is_base64, 40),
+    shape("private-key", "LS0tLS1CRUdJTiBFTkNS", is_base64, 40),
+    shape("private-key", "LS0tLS1CRUdJTiBPUEVO", is_base64, 40),
     // Messages and work.
     shape("slack-token", "xoxb-", is_word, 20),
     shape("slack-token", "xoxp-", is_word, 20),
@@ -113,6 +127,12 @@ const SHAPES: &[Shape] = &[
     shape("slack-webhook", "hooks.slack.com/workflows/", is_word_or_slash, 40),
     shape("discord-webhook", "discord.com/api/webhooks/", is_word_or_slash, 60),
     shape("discord-webhook", "discordapp.com/api/webhooks/", is_word_or_slash, 60),
+    shape("teams-webhook", "webhook.office.com/webhookb2/", is_word_slash_or_at, 100),
+    shape("resend-key", "re_", is_word, 33),
+    shape("notion-token", "secret_", is_alphanumeric, 43),
+    shape("contentful-token", "CFPAT-", is_word, 40),
+    shape("mapbox-token", "sk.eyJ", is_word_or_dot, 60),
+    shape("dropbox-token", "sl.", is_word, 120),
     shape("sendgrid-key", "SG.", is_word_or_dot, 50),
     shape("brevo-key", "xkeysib-", is_word, 70),
     shape("mailgun-key", "key-", is_hex, 32),
@@ -133,6 +153,9 @@ const SHAPES: &[Shape] = &[
     shape("stripe-key", "whsec_", is_alphanumeric, 24),
     shape("square-token", "sq0atp-", is_word, 22),
     shape("square-token", "sq0csp-", is_word, 40),
+    shape("square-token", "EAAA", is_word, 56),
+    shape("braintree-token", "access_token$production$", is_word_or_dollar, 40),
+    shape("flutterwave-key", "FLWSECK-", is_hex, 32),
     shape("facebook-token", "EAAC", is_alphanumeric, 100),
     shape("facebook-token", "EAAM", is_alphanumeric, 100),
     shape("shopify-token", "shpat_", is_hex, 32),
@@ -192,6 +215,10 @@ pub fn shaped(text: &str, at: usize) -> Option<Span> {
         let Some(body) = rest.strip_prefix(prefix.as_bytes()) else { continue };
         let length = run(body, *class);
         let Some(body) = body.get(..length).filter(|_| length >= *least) else { continue };
+        // Short for a mark: a name may begin so too, and has no eight characters before the next `_`.
+        if *rule == "resend-key" && (body.get(8) != Some(&b'_') || length != 33) {
+            continue;
+        }
         if !is_placeholder(&String::from_utf8_lossy(body)) && is_mixed(body) {
             return Some(Span { start: at, end: at + prefix.len() + length, rule });
         }
@@ -213,6 +240,22 @@ fn is_hex(byte: u8) -> bool {
 
 fn is_base64(byte: u8) -> bool {
     is_word(byte) || matches!(byte, b'+' | b'/' | b'=')
+}
+
+fn is_hex_or_hyphen(byte: u8) -> bool {
+    is_hex(byte) || byte == b'-'
+}
+
+fn is_lower_or_digit(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+fn is_word_or_dollar(byte: u8) -> bool {
+    is_word(byte) || byte == b'$'
+}
+
+fn is_word_slash_or_at(byte: u8) -> bool {
+    is_word(byte) || matches!(byte, b'/' | b'@')
 }
 
 fn is_word_or_slash(byte: u8) -> bool {
