@@ -3,7 +3,7 @@
 //! ```text
 //! edit  := "<<<<<<< SEARCH" lines "=======" lines ">>>>>>> REPLACE"       also ORIGINAL, UPDATED, "------- SEARCH"
 //! diff  := ( "diff --git" | "--- a" "+++ b" | "@@ -1,2 +1,3 @@" | "*** Begin Patch" … ) and all that belongs to it
-//! loose := a ```diff block of lines with `+` and `-`, without any header
+//! loose := a ```diff block of lines with `+` and `-`, without any header; also an edit without a divider
 //! ```
 //!
 //! Edits are lifted out of the text before its blocks are looked for, since they may hold fences themselves. Each leaves
@@ -214,9 +214,19 @@ fn search_replace<'a>(text: &'a str, from: usize, path: &'a str) -> (usize, Vec<
     let (mut inner, mut dividers, mut at) = (Vec::new(), Vec::new(), from);
     let path = Some(path).filter(|path| path.contains('.') || path.contains('/')).map(Cow::Borrowed);
     while let Some(line) = line_at(text, at).filter(|line| opening(line).is_none()) {
+        let body = text.get(from..at).unwrap_or("");
         at += line.len();
         if is_closing(line) && !dividers.is_empty() {
             return (at, vec![Edit { path, what: What::Lines { inner, dividers } }]);
+        }
+        // Without a divider, the signs of a diff tell the old lines from the new ones.
+        let has = |sign: char| inner.iter().any(|line: &&str| line.starts_with(sign));
+        if is_closing(line)
+            && has('-')
+            && has('+')
+            && let Some(what) = loose(body)
+        {
+            return (at, vec![Edit { path, what }]);
         }
         if is_divider(line) && dividers.len() < MOST_DIVIDERS {
             dividers.push(inner.len());
