@@ -20,6 +20,8 @@ const LONGEST: usize = 120;
 const MOST_MATCHES: usize = 200;
 /// Parts this near to each other are one.
 const NEAR: usize = 3;
+/// A single word of the task that stands on more lines than these leads to none of them, where anything else does.
+const COMMON: usize = 3;
 /// What stands around a part, in tokens.
 const AROUND_PART: u64 = 16;
 
@@ -32,14 +34,24 @@ pub struct Sought {
 }
 
 /// Returns the parts of a text to show, as ranges of lines counted from 0. Empty: nothing in it is what the task says,
-/// or not even one part fits. Definitions of what is sought come first, then its uses, then plain words.
+/// or not even one part fits. Definitions of what is sought come first, then its uses, then plain words, common ones only
+/// where there is nothing else.
 pub fn parts(text: &str, sought: &Sought, budget: u64) -> Vec<Range<usize>> {
     let lines: Vec<&str> = text.lines().collect();
     let mut matches: Vec<(u8, usize)> = Vec::new();
+    // The lines on which one word stands and nothing else of the task, for each word.
+    let mut single: Vec<Vec<usize>> = vec![Vec::new(); sought.words.len()];
     for (number, line) in lines.iter().enumerate() {
-        if let Some(rank) = rank(line, sought) {
-            matches.push((rank, number));
+        match rank(line, sought) {
+            Some(Rank::Alone(word)) => single.get_mut(word).into_iter().for_each(|lines| lines.push(number)),
+            Some(Rank::Sure(rank)) => matches.push((rank, number)),
+            None => {}
         }
+    }
+    let alone = |most: usize| single.iter().filter(move |lines| lines.len() <= most).flatten().map(|line| (3, *line));
+    matches.extend(alone(COMMON));
+    if matches.is_empty() {
+        matches.extend(alone(usize::MAX));
     }
     let mut shown: Vec<Range<usize>> = Vec::new();
     for (_, number) in sorted(matches).into_iter().take(MOST_MATCHES) {
@@ -58,24 +70,28 @@ pub fn parts(text: &str, sought: &Sought, budget: u64) -> Vec<Range<usize>> {
     shown
 }
 
-/// Returns how well a line matches; the lowest is the best.
-fn rank(line: &str, sought: &Sought) -> Option<u8> {
+/// How well a line matches.
+enum Rank {
+    /// The lowest is the best.
+    Sure(u8),
+    /// By one word, of this number.
+    Alone(usize),
+}
+
+fn rank(line: &str, sought: &Sought) -> Option<Rank> {
     if context::defined(line, &sought.names).is_any() {
-        return Some(0);
+        return Some(Rank::Sure(0));
     }
     let is_word = |char: char| char.is_alphanumeric() || char == '_';
     let mut tokens = line.split(|char| !is_word(char)).filter(|token| !token.is_empty());
     if tokens.any(|token| sought.names.iter().any(|name| name.text == token)) {
-        return Some(1);
+        return Some(Rank::Sure(1));
     }
     let lower = line.to_lowercase();
-    let n_words = sought.words.iter().filter(|word| lower.contains(word.as_str())).count();
+    let mut words = (0..).zip(&sought.words).filter(|(_, word)| lower.contains(word.as_str()));
+    let (first, _) = words.next()?;
     // Two words of a task on one line say more than one.
-    match n_words {
-        0 => None,
-        1 => Some(3),
-        _ => Some(2),
-    }
+    Some(words.next().map_or(Rank::Alone(first), |_| Rank::Sure(2)))
 }
 
 /// The definition around a line, with the comments and decorators above it.
@@ -219,6 +235,15 @@ mod tests {
         let found = shown(&text, "Raise the largest upload to 20", 400);
         assert!(found.contains("# largest upload\n    10,"), "{found}");
         assert!(found.lines().count() <= 2 * AROUND + 1, "{found}");
+    }
+
+    #[test]
+    fn one_common_word_leads_nowhere_where_a_rare_one_leads() {
+        let text = file(40, "") + "LIMITS = [\n    # largest upload\n    10,\n]\n" + &file(40, "");
+        let found = shown(&text, "Raise the largest total to 20", 4000);
+        assert!(found.contains("# largest upload") && found.lines().count() <= 2 * AROUND + 1, "{found}");
+        let found = shown(&text, "Round each total", 4000);
+        assert!(found.lines().count() > 300, "where nothing else leads, all places do: {found}");
     }
 
     #[test]
