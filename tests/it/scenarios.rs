@@ -98,4 +98,5 @@ scenarios! {
     _124_a_provider_that_is_not_let_write_is_not_asked_again,
     _126_why_follows_a_change_to_the_cloud,
     _127_why_says_what_a_review_took_back,
+    _128_a_low_score_sends_an_answer_to_the_cloud,
 }
