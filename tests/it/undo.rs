@@ -130,11 +130,15 @@ fn comes_back(name: &str, prepare: &dyn Fn(&Scene)) {
     prepare(&scene);
     let path = scene.world.work.join("hello.py");
     fs::set_permissions(&path, PermissionsExt::from_mode(0o750)).unwrap();
-    let before = scene.tree();
+    let (before, git) = (scene.tree(), tree(&scene.world.work.join(".git")));
     let target = scene.run();
-    assert_ne!(scene.tree(), before, "{name}");
+    let mut after = scene.tree();
+    assert_ne!(after, before, "{name}");
+    after.insert("hello.py*".to_string(), before["hello.py*"].clone());
+    assert!(after == before, "{name}: the run moved something else");
     scene.undo(&[&target], 0, &["undone: 1 files\n", "changed hello.py"]);
     assert!(scene.tree() == before, "{name}: something else than before");
+    assert!(tree(&scene.world.work.join(".git")) == git && git.len() > 10, "{name}: the repository moved");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750, "{name}");
 }
 
@@ -153,6 +157,10 @@ fn it_makes_no_difference_what_git_thinks_of_a_file() {
         scene.write("hello.py", old);
     });
     comes_back("undo-untracked", &|scene| scene.write("hello.py", old));
+    comes_back("undo-added", &|scene| {
+        scene.write("hello.py", old);
+        scene.git("add -N hello.py");
+    });
     comes_back("undo-ignored", &|scene| {
         scene.write(".gitignore", b"hello.py\n");
         scene.write("hello.py", old);
