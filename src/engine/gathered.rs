@@ -5,7 +5,7 @@
 //! left out to make room; what was found is, the least useful first.
 
 use crate::rules::context::{self, Why};
-use crate::rules::names::RelPath;
+use crate::rules::names::{self, RelPath};
 use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
 use crate::rules::sorted::sorted;
@@ -250,6 +250,24 @@ impl Gathered {
 
     pub fn shows(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path)
+    }
+
+    /// Reads a file again that somebody has saved, made or deleted since it was shown. In one that is shown in parts, they
+    /// are looked for again.
+    pub fn show_again(&mut self, dir: &WorkDir, path: &str) {
+        let at = self.files.iter().position(|file| file.path == path);
+        let old = at.map(|at| self.files.remove(at));
+        self.to_create.retain(|other| other != path);
+        let why = old.as_ref().map_or(Why::Named, |file| file.why.clone());
+        let now = names::readable(path).ok().and_then(|path| read(dir, &path, why).ok().flatten());
+        let Some(mut file) = now else {
+            self.to_create.push(path.to_string());
+            return;
+        };
+        if let Some(old) = old.filter(|old| !old.parts.is_empty()) {
+            file.show_parts(&self.sought, old.tokens());
+        }
+        self.files.insert(at.unwrap_or(self.files.len()), file);
     }
 
     /// Adds a file that a reply rewrote without having seen it. Returns whether it is shown now and was not before.

@@ -403,7 +403,7 @@ impl Course<'_> {
             };
         }
         // To show a file, or what the checks say, is no repair but new evidence; the tries are counted.
-        if matches!(failure, Failure::Unseen { .. } | Failure::Unchanged) {
+        if matches!(failure, Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged) {
             return Last::Failed { class: failure.class(), again: true };
         }
         let spent =

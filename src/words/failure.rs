@@ -84,6 +84,10 @@ pub enum Failure {
     Unseen {
         paths: String,
     },
+    /// Somebody saved the file while the model wrote; it is shown again as it is now.
+    Stale {
+        path: String,
+    },
     /// A path that must not be written, and the rule.
     RefusedPath {
         path: String,
@@ -134,6 +138,7 @@ impl Failure {
             Failure::Unusable { .. }
             | Failure::Unchanged
             | Failure::Unseen { .. }
+            | Failure::Stale { .. }
             | Failure::RefusedPath { .. }
             | Failure::ToolCalls => FailureClass::Unparsable,
             Failure::Timeout { .. } => FailureClass::Timeout,
@@ -174,6 +179,7 @@ impl Failure {
             | Failure::Unusable { .. }
             | Failure::Unchanged
             | Failure::Unseen { .. }
+            | Failure::Stale { .. }
             | Failure::RefusedPath { .. } => true,
             Failure::Down { .. }
             | Failure::Timeout { .. }
@@ -225,6 +231,7 @@ impl fmt::Display for Failure {
             }
             Failure::Unusable { fault } => write!(f, "the reply holds no usable changes: {fault}"),
             Failure::Unchanged => f.write_str("the reply changes nothing"),
+            Failure::Stale { path } => write!(f, "`{path}` was saved by someone else meanwhile; nothing was written"),
             Failure::Unseen { paths } => write!(f, "the reply rewrites {paths} without having seen it"),
             Failure::RefusedPath { path, rule } => write!(f, "refused to write `{path}`: {rule}"),
             Failure::Disk { why } => write!(f, "the files could not be written: {why}"),

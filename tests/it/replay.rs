@@ -6,6 +6,7 @@
 //!         status 503                             instead of 200
 //!         header Retry-After: 1
 //!         wait 300                               milliseconds
+//!         until NAME                             a file of that name is in the folder
 //!         send 120                               so many bytes of the body; `send` alone: all that is left
 //!         cut | hang                             close, or keep silent until the client goes
 //!     http/health.json models.json props.json …  GET of that name, with `NAME.play`; health and models have defaults
@@ -127,6 +128,7 @@ enum Form {
 
 enum Play {
     Wait(Duration),
+    Until(String),
     Send(usize),
     Cut,
     Hang,
@@ -236,6 +238,7 @@ impl Shared {
                 "status" => response.status = u16::try_from(number()).unwrap(),
                 "header" => response.headers.push(value.to_string()),
                 "wait" => response.plays.push(Play::Wait(Duration::from_millis(number() as u64))),
+                "until" => response.plays.push(Play::Until(value.to_string())),
                 "send" if value.is_empty() => response.plays.push(Play::Send(usize::MAX)),
                 "send" => response.plays.push(Play::Send(number())),
                 "cut" => response.plays.push(Play::Cut),
@@ -254,6 +257,11 @@ impl Shared {
         for play in &response.plays {
             match play {
                 Play::Wait(time) => self.sleep(*time),
+                Play::Until(name) => {
+                    while !self.folder.join(name).exists() && !self.ended.load(Ordering::SeqCst) {
+                        thread::sleep(LOOK);
+                    }
+                }
                 Play::Send(bytes) => {
                     send_head(response, out, &mut has_head)?;
                     let (now, later) = rest.split_at((*bytes).min(rest.len()));

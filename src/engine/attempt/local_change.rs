@@ -104,6 +104,9 @@ pub fn attempt(
         let read = read(site, &reply.text, form);
         let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
         if let Err(failure) = &changed {
+            if let Failure::Stale { path } = failure {
+                site.context.show_again(site.dir, path);
+            }
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
         }
@@ -172,6 +175,8 @@ fn quoted(failure: &Failure) -> Option<String> {
         Some(format!("`{path}` must not be written: {rule}."))
     } else if let Failure::Unchanged = failure {
         Some("Every file in it is the same as before. Make the change that the task asks for.".to_string())
+    } else if let Failure::Stale { path } = failure {
+        Some(format!("`{path}` has changed while you wrote. It is shown above as it is now: change that."))
     } else if let Failure::Unseen { paths } = failure {
         Some(format!("{paths} exists already and was not shown to you. It is shown above now: keep what must stay."))
     } else {

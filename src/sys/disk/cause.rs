@@ -91,9 +91,8 @@ impl From<&Cause> for task::Failure {
             Cause::Stopped(StopReason::Signal(_) | StopReason::Canceled) => {
                 task::Failure::Stopped { why: task::Refusal::Canceled }
             }
-            Cause::Stale { .. } | Cause::TooLarge { .. } | Cause::Os { .. } => {
-                task::Failure::Disk { why: cause.to_string() }
-            }
+            Cause::Stale { path } => task::Failure::Stale { path: path.clone() },
+            Cause::TooLarge { .. } | Cause::Os { .. } => task::Failure::Disk { why: cause.to_string() },
         }
     }
 }
