@@ -243,13 +243,15 @@ impl Ledger {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
             let limit = if stop.is_called() { self.lock_wait.min(LOCK_WAIT_STOPPED) } else { self.lock_wait };
-            if start.elapsed() >= limit {
-                let why = format!("another process has held `{}` for {} s", path.display(), limit.as_secs());
-                return Err(io::Error::new(ErrorKind::TimedOut, why));
-            }
-            if !is_told && start.elapsed() >= QUIET_WAIT.min(limit / 2) {
+            // Told before the limit is looked at: a process that was kept from running says what it waited for, too.
+            let waited = start.elapsed();
+            if !is_told && waited >= QUIET_WAIT.min(limit / 2) {
                 on_wait("waiting for another mux that writes the ledger");
                 is_told = true;
+            }
+            if waited >= limit {
+                let why = format!("another process has held `{}` for {} s", path.display(), limit.as_secs());
+                return Err(io::Error::new(ErrorKind::TimedOut, why));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
