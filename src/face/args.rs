@@ -1,7 +1,12 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+mod egress;
 mod replay;
+mod report;
 mod server;
+
+pub use egress::EgressArgs;
+pub use report::ReportArgs;
 
 use crate::face::config::Action;
 use crate::face::setup::SetupArgs;
@@ -26,6 +31,7 @@ commands:
   doctor              what works, what does not, and the command that fixes it
   status              the model server, recent routes and failures; reads only
   log                 recent runs
+  report              one HTML page with charts of all runs
   why RUN_ID          why a run went where it went, and what would have changed it
   replay              what other settings would have made of the recorded runs
   diff RUN_ID         what a run changed, or what its last try would have changed
@@ -67,6 +73,9 @@ options of the others:
                       --deep calls each cloud CLI once, after saying what it spends
   status --json | --check
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
+  report [-o FILE] [--since 90d]
+                      default: mux-report.html here, or standard output where that
+                      is no terminal; `-` is standard output
   why RUN_ID [--json]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
       [--json]
@@ -101,22 +110,13 @@ pub enum Command {
     Config { action: Action, config: Option<PathBuf> },
     Why { run_id: String, json: bool, config: Option<PathBuf> },
     Replay { args: ReplayArgs, config: Option<PathBuf> },
+    Report { args: ReportArgs, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
     Mcp { budget_sec: Option<u64>, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
     Egress(EgressArgs),
-}
-
-/// The options of `mux egress`.
-#[derive(Debug, Default, PartialEq)]
-pub struct EgressArgs {
-    /// Only calls younger than this many milliseconds.
-    pub since_ms: Option<u64>,
-    /// Forget calls older than this many milliseconds, and list nothing.
-    pub prune_ms: Option<u64>,
-    pub json: bool,
 }
 
 /// The options of `mux log`.
@@ -186,8 +186,10 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 13] =
-    ["run", "doctor", "status", "log", "why", "replay", "diff", "undo", "egress", "mcp", "setup", "config", "trust"];
+const COMMANDS: [&str; 14] = [
+    "run", "doctor", "status", "log", "report", "why", "replay", "diff", "undo", "egress", "mcp", "setup", "config",
+    "trust",
+];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -208,8 +210,9 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run(parser),
         "doctor" | "status" | "log" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
-        "egress" => egress(parser),
+        "egress" => egress::egress(parser),
         "replay" => replay::replay(parser),
+        "report" => report::report(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
@@ -259,23 +262,6 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         words => say(&mut args.task, TaskText::Text(words.join(" ")))?,
     }
     Ok(Command::Run(Box::new(args)))
-}
-
-fn egress(mut parser: Parser) -> Result<Command, Error> {
-    let mut args = EgressArgs::default();
-    while let Some(arg) = parser.next().map_err(usage)? {
-        match arg {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Long("since") => args.since_ms = Some(span("--since", &text(&mut parser)?)?),
-            Arg::Long("prune") => args.prune_ms = Some(span("--prune", &text(&mut parser)?)?),
-            Arg::Long("json") => args.json = true,
-            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("egress"))),
-        }
-    }
-    if args.prune_ms.is_some() && (args.since_ms.is_some() || args.json) {
-        return Err(Error::new(ErrorKind::Usage, "`--prune` lists nothing; it stands alone"));
-    }
-    Ok(Command::Egress(args))
 }
 
 /// The commands that have few options of their own.
@@ -523,6 +509,9 @@ mod tests {
         let args = ReplayArgs { threshold: Some(0.7), keywords, max_attempts: Some(2), json: true, since_ms: None };
         let line = ["replay", "--threshold", "0.7", "--keywords=auth, crypto", "--max-attempts=2", "--json"];
         assert_eq!(read(&line), Ok(Command::Replay { args, config: None }));
+        let args = ReportArgs { output: Some("r.html".into()), since_ms: Some(7_776_000_000) };
+        let line = ["report", "-o", "r.html", "--since", "90d"];
+        assert_eq!(read(&line), Ok(Command::Report { args, config: None }));
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
@@ -560,6 +549,10 @@ mod tests {
         check_error(
             &["undo", "--forc", "01A"],
             "unexpected argument `--forc`\n  hint: did you mean `--force`? `mux --help` lists all",
+        );
+        check_error(
+            &["report", "--sinc", "7d"],
+            "unexpected argument `--sinc`\n  hint: did you mean `--since`? `mux --help` lists all",
         );
         check_error(&["run", "--answer", "--change", "x"], "`--answer` and `--change` contradict each other");
         check_error(&["run", "--deadline", "0", "x"], "`--deadline 0` is not a number of seconds from 1 to 604800");

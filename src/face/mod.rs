@@ -9,6 +9,7 @@ pub mod log;
 pub mod mcp;
 pub mod print;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod setup;
 pub mod start;

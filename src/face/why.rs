@@ -66,6 +66,13 @@ pub fn run(house: &House<'_>, project: Option<&Path>, id: &str, json: bool, out:
     Ok(0)
 }
 
+/// Returns the page for people of a ledger line; `None` for one that cannot be explained.
+pub fn explained(line: &str) -> Option<String> {
+    let record = read(line).ok()?;
+    let document = document(&record, record.facts.as_ref()?, record.policy.as_ref()?);
+    Some(page(&record, &document))
+}
+
 fn read(line: &str) -> Result<RunRecord, Error> {
     let run_id = || Row::parse(line).map(|row| row.run_id.into_owned()).unwrap_or_default();
     let what = || format!("cannot read the record of run {}", run_id());

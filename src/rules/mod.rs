@@ -48,6 +48,7 @@ pub mod prompt;
 pub mod provider;
 pub mod registration;
 pub mod reply;
+pub mod report;
 pub mod rpc;
 pub mod run_id;
 pub mod secrets;

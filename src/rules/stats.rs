@@ -65,10 +65,19 @@ pub struct Share {
 impl<'a> Row<'a> {
     /// Reads a ledger line. Returns `None` for one that is not a whole record.
     pub fn parse(line: &'a str) -> Option<Row<'a>> {
-        let mut row = Row { line, ..Row::default() };
+        let mut row = Row::of(line);
         json::read(line.as_bytes(), &mut row).ok()?;
-        let needed = [&row.run_id, &row.timestamp, &row.kind, &row.route, &row.reason];
-        needed.iter().all(|text| !text.is_empty()).then_some(row)
+        row.is_whole().then_some(row)
+    }
+
+    /// Returns the row of a line that is still to be read.
+    pub fn of(line: &'a str) -> Row<'a> {
+        Row { line, ..Row::default() }
+    }
+
+    /// Returns whether a row that was read is a record.
+    pub fn is_whole(&self) -> bool {
+        [&self.run_id, &self.timestamp, &self.kind, &self.route, &self.reason].iter().all(|text| !text.is_empty())
     }
 
     pub fn n_files(&self) -> usize {
@@ -109,6 +118,7 @@ impl<'t> Take<'t> for CloudUse {
             "calls" => &mut self.calls,
             "bytes" => &mut self.bytes,
             "usd" => &mut self.usd,
+            "at_least" => &mut self.at_least,
             _ => return None,
         })
     }
@@ -130,6 +140,7 @@ impl Summary {
         self.cloud.calls = self.cloud.calls.saturating_add(row.cloud.calls);
         self.cloud.bytes = self.cloud.bytes.saturating_add(row.cloud.bytes);
         self.cloud.usd += row.cloud.usd;
+        self.cloud.at_least |= row.cloud.at_least;
         if row.is_failed() && self.recent_failures.len() < max_recent_failures {
             let (run_id, timestamp) = (row.run_id.to_string(), row.timestamp.to_string());
             self.recent_failures.push(Failed { run_id, timestamp, reason: row.reason.to_string() });
@@ -166,7 +177,8 @@ impl Share {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+/// Counts one more of a name.
+pub fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
     match counts.get_mut(name) {
         Some(count) => *count += 1,
         None => {

@@ -10,17 +10,19 @@
 //!   through. Rotation renames, so a reader may meet a file twice: it is known by its inode and skipped.
 
 pub mod egress;
+mod file;
 
 use crate::rules::backwards::{self, End};
 use crate::rules::ledger_line::{field, line_of};
 use crate::rules::stats::{Row, Share};
+use crate::sys::ledger::file::{APPEND, LOCK, is_at, private, read_at};
 use crate::words::error::{Error, Kind};
 use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
-use rustix::fs::{Mode, OFlags};
-use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use rustix::fs::OFlags;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,8 @@ const LOCK_WAIT_STOPPED: Duration = Duration::from_secs(2);
 const QUIET_WAIT: Duration = Duration::from_millis(500);
 /// How many bytes a listing or a summary goes through, over all files; by default all of them together have 12 MB.
 const BUDGET: u64 = 64 << 20;
+/// The same for a report, whose reader knows that it is about everything: some 100 000 runs, read in about a second.
+const WHOLE_BUDGET: u64 = 256 << 20;
 /// How many lines that are no records a listing passes over, at least and for each record that is asked for: a large
 /// file of another program is not gone through (64 MiB of it took 45 ms, to find nothing).
 const MOST_BAD: (usize, usize) = (1000, 10);
@@ -129,18 +133,30 @@ impl Ledger {
     /// # Errors
     /// `Io` when a file cannot be read, is a link, or is another user's. A ledger that does not exist is empty.
     pub fn recent(&self, n: usize, each: &mut dyn FnMut(&Row) -> bool) -> Result<Tally, Error> {
+        self.read(n, BUDGET, &mut |line| Row::parse(line).map(|row| each(&row)))
+    }
+
+    /// Reads the whole ledger, newest line first. `each` says whether to go on, or `None` for what is no record.
+    ///
+    /// # Errors
+    /// As [`Ledger::recent`].
+    pub fn all(&self, each: &mut dyn FnMut(&str) -> Option<bool>) -> Result<Tally, Error> {
+        self.read(usize::MAX, WHOLE_BUDGET, each)
+    }
+
+    fn read(&self, n: usize, budget: u64, each: &mut dyn FnMut(&str) -> Option<bool>) -> Result<Tally, Error> {
         let mut tally = Tally::default();
         if n == 0 {
             return Ok(tally);
         }
         let most_bad = MOST_BAD.0.max(n.saturating_mul(MOST_BAD.1));
-        let end = self.walk(BUDGET, &mut |line| {
-            let Some(row) = line.and_then(Row::parse) else {
+        let end = self.walk(budget, &mut |line| {
+            let Some(goes_on) = line.and_then(&mut *each) else {
                 tally.bad += 1;
                 return tally.bad < most_bad;
             };
             tally.records += 1;
-            each(&row) && tally.records < n
+            goes_on && tally.records < n
         });
         tally.is_cut = end.map_err(|source| self.unreadable(source))? == End::Budget || tally.bad >= most_bad;
         Ok(tally)
@@ -402,50 +418,6 @@ impl Ledger {
     }
 }
 
-const APPEND: OFlags = OFlags::RDWR.union(OFlags::APPEND).union(OFlags::CREATE);
-const LOCK: OFlags = OFlags::RDWR.union(OFlags::CREATE);
-
-/// Opens a file that is ours alone: no link, no FIFO, no directory, no other owner; 0600 whatever the umask.
-fn private(path: &Path, flags: OFlags) -> io::Result<File> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
-        Err(error) => return Err(error.into()),
-    };
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other("it belongs to another user"));
-    }
-    if meta.mode() & 0o777 != 0o600 && flags.contains(OFlags::RDWR) {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    Ok(file)
-}
-
-/// Whether an open file is the one that stands at a path.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(named)) = (file.metadata(), fs_err::symlink_metadata(path)) else { return false };
-    (open.dev(), open.ino()) == (named.dev(), named.ino())
-}
-
-/// Reads as many bytes at `at` as there are and fit.
-fn read_at(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut n = 0;
-    while let Some(rest) = block.get_mut(n..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + n as u64) {
-            Ok(0) => break,
-            Ok(more) => n += more,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(n)
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "roles are played by children of the test binary")]
 mod tests {
@@ -454,8 +426,11 @@ mod tests {
     use crate::words::record::{CloudUse, RuntimeStatus, SCHEMA};
     use crate::words::task::{Kind as TaskKind, Reason, Route, Source};
     use crate::words::time::Utc;
+    use rustix::fs::Mode;
     use std::collections::BTreeSet;
+    use std::fs::Permissions;
     use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -8,6 +8,7 @@ pub mod git;
 pub mod http;
 pub mod lane;
 pub mod ledger;
+pub mod page_file;
 pub mod proc;
 pub mod results;
 pub mod scratch;

@@ -21,6 +21,7 @@ mod mcp;
 mod offline;
 mod record;
 mod replay;
+mod report;
 mod scenarios;
 mod setup;
 mod signals;

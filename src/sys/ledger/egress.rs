@@ -7,7 +7,8 @@
 //!
 //! **Invariant:** bytes and hash are those of the very bytes that are handed to the provider: they are taken here.
 
-use super::{APPEND, Ledger, Limits, private};
+use super::file::{APPEND, private};
+use super::{Ledger, Limits};
 use crate::rules::backwards::MAX_LINE;
 use crate::rules::config::{Choice, Scope};
 use crate::rules::escape::in_json;
