@@ -4,7 +4,7 @@
 //! is never tried; a tier advances only with evidence and never comes back; whatever may escalate can.
 
 use crate::words::task::{
-    Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Reason, Refusal, Score, Tier, Verdict,
+    Asked, Cloud, Decision, Facts, FailureClass, Hands, Kind, Last, Policy, Reason, Refusal, Score, Tier, Verdict,
 };
 
 /// Chooses the next step of a task. The first rule that holds wins.
@@ -53,7 +53,10 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
         (Tier::Local | Tier::Advice, Last::Change { verdict: Verdict::Failed, .. }) => {
             policy.on_verification_failures.then_some(Reason::VerifyFailed)
         }
-        (Tier::Local, Last::Failed { class, .. }) => Some(Reason::LocalFailed(class)),
+        // A disk that is full for a local try is full for every other one.
+        (Tier::Local, Last::Failed { class, .. }) => {
+            (class != FailureClass::Disk).then_some(Reason::LocalFailed(class))
+        }
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
         // Advice that could not be applied is evidence for hands.
@@ -193,7 +196,7 @@ fn failure(facts: &Facts) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::task::{FailureClass, Provider};
+    use crate::words::task::Provider;
 
     fn policy() -> Policy {
         Policy {
@@ -382,6 +385,13 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_fails_is_no_reason_to_ask_a_provider() {
+        let last = Last::Failed { class: FailureClass::Disk, again: false };
+        let full = Facts { cloud: OPEN, local_tries: 1, last, ..facts(Kind::Change) };
+        check(&policy(), &full, "give up local_failed:disk");
+    }
+
+    #[test]
     fn a_forced_route_is_kept_or_refused() {
         let policy = policy();
         let forced = |asked, kind, cloud| Facts { asked, cloud, ..facts(kind) };
@@ -410,6 +420,7 @@ mod tests {
             Last::Overflow,
             Last::Failed { class: FailureClass::Empty, again: true },
             Last::Failed { class: FailureClass::Server, again: false },
+            Last::Failed { class: FailureClass::Disk, again: false },
         ];
         for score in [SURE, WEAK, POOR] {
             if kind == Kind::Answer {

@@ -14,6 +14,10 @@ pub enum FailureClass {
     Unparsable,
     Timeout,
     Server,
+    /// The files could not be written.
+    Disk,
+    /// The work was called off: a signal, or a client that canceled.
+    Canceled,
 }
 
 /// The phase of a call that ran out of time.
@@ -110,12 +114,14 @@ pub enum Failure {
 }
 
 impl FailureClass {
-    pub const ALL: [FailureClass; 5] = [
+    pub const ALL: [FailureClass; 7] = [
         FailureClass::Empty,
         FailureClass::Truncated,
         FailureClass::Unparsable,
         FailureClass::Timeout,
         FailureClass::Server,
+        FailureClass::Disk,
+        FailureClass::Canceled,
     ];
 
     pub fn name(self) -> &'static str {
@@ -125,6 +131,8 @@ impl FailureClass {
             FailureClass::Unparsable => "unparsable",
             FailureClass::Timeout => "timeout",
             FailureClass::Server => "server",
+            FailureClass::Disk => "disk",
+            FailureClass::Canceled => "canceled",
         }
     }
 }
@@ -141,7 +149,9 @@ impl Failure {
             | Failure::Stale { .. }
             | Failure::RefusedPath { .. }
             | Failure::ToolCalls => FailureClass::Unparsable,
-            Failure::Timeout { .. } => FailureClass::Timeout,
+            Failure::Timeout { .. } | Failure::Stopped { why: Refusal::Deadline } => FailureClass::Timeout,
+            Failure::Stopped { .. } => FailureClass::Canceled,
+            Failure::Disk { .. } => FailureClass::Disk,
             Failure::Cloud { class, .. } => match class {
                 CloudClass::Empty => FailureClass::Empty,
                 CloudClass::Malformed => FailureClass::Unparsable,
@@ -162,9 +172,7 @@ impl Failure {
             | Failure::Server { .. }
             | Failure::NoModel { .. }
             | Failure::ContentFilter
-            | Failure::ContextOverflow { .. }
-            | Failure::Disk { .. }
-            | Failure::Stopped { .. } => FailureClass::Server,
+            | Failure::ContextOverflow { .. } => FailureClass::Server,
         }
     }
 

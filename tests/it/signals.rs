@@ -62,14 +62,17 @@ fn is_asked(server: &Server) -> bool {
 
 /// Looks at the one ledger line of a run that a signal ended.
 #[track_caller]
-fn check_canceled(world: &World, ran: &Ran, exit: i32) {
+fn check_canceled(world: &World, ran: &Ran, exit: i32, reason: &str) {
     assert_eq!(ran.exit, exit, "{}", ran.report());
     let told = String::from_utf8_lossy(&ran.stdout);
-    assert!(told.starts_with("route: none\n") && told.contains("\nrefused: canceled\n"), "{}", ran.report());
+    let says = |line: &str| told.contains(&format!("\n{line}\n"));
+    let is_told = told.starts_with("route: none\n") && says(&format!("reason: {reason}")) && says("refused: canceled");
+    assert!(is_told, "{}", ran.report());
     let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
     assert_eq!(ledger.lines().count(), 1, "{ledger}");
     let line: serde_json::Value = serde_json::from_str(&ledger).unwrap();
-    assert_eq!((&line["route"], &line["refused"]), (&"none".into(), &"canceled".into()), "{ledger}");
+    let ended = (&line["route"], &line["reason"], &line["refused"]);
+    assert_eq!(ended, (&"none".into(), &reason.into(), &"canceled".into()), "{ledger}");
     assert_eq!(tree(&world.work).into_iter().collect::<Vec<_>>(), [("old.txt".to_string(), b"old\n".to_vec())]);
     assert!(tree(&world.root.join("tmp")).is_empty());
 }
@@ -81,7 +84,7 @@ fn a_signal_ends_a_run_while_the_model_generates() {
         let child = start(&world, &["run", TASK]);
         until("the model is asked", || is_asked(&server));
         kill_process(Pid::from_child(&child), signal).unwrap();
-        check_canceled(&world, &end(child), exit);
+        check_canceled(&world, &end(child), exit, "local_failed:canceled");
         server.end();
     }
 }
@@ -99,7 +102,7 @@ fn a_signal_ends_a_run_while_its_files_are_verified() {
         assert!(world.work.join("hello.py").exists(), "the files are verified where they stand");
         kill_process(Pid::from_child(&child), signal).unwrap();
         let ran = end(child);
-        check_canceled(&world, &ran, exit);
+        check_canceled(&world, &ran, exit, "verify_failed");
         for pid in fs::read_to_string(&pids).unwrap().split_whitespace() {
             until(&format!("process {pid} of the verification is gone"), || is_gone(&world, pid));
         }
@@ -122,7 +125,8 @@ fn a_deadline_ends_a_run_and_says_so() {
     let (world, server) = world("deadline", "send 700\nhang\n");
     let ran = end(start(&world, &["run", "--deadline", "1", TASK]));
     let told = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.exit == 1 && told.contains("\nrefused: deadline\n"), "{}", ran.report());
+    let says = |line: &str| told.contains(&format!("\n{line}\n"));
+    assert!(ran.exit == 1 && says("reason: local_failed:timeout") && says("refused: deadline"), "{}", ran.report());
     assert!(!world.work.join("hello.py").exists());
     server.end();
 }
@@ -165,7 +169,48 @@ fn two_runs_do_not_meet_in_one_directory() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(second.exit == 1 && said.contains("holds the work directory"), "{}", second.report());
     kill_process(Pid::from_child(&first), Signal::INT).unwrap();
-    check_canceled(&world, &end(first), 130);
+    check_canceled(&world, &end(first), 130, "local_failed:canceled");
+    server.end();
+}
+
+/// Not every machine has namespaces, or lets a user make them.
+fn has_namespaces(with: &[&str]) -> bool {
+    let probe = World::new("no-namespace");
+    let unshare = probe.root.join("bin/unshare");
+    let mut command = probe.command(&unshare);
+    command.args(with).arg("true");
+    unshare.exists() && run(command, b"").exit == 0
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_its_own_failure_and_calls_no_provider() {
+    const PRIVATE: [&str; 3] = ["--user", "--map-root-user", "--mount"];
+    if !has_namespaces(&PRIVATE) {
+        eprintln!("skipped: a read-only disk needs user namespaces");
+        return;
+    }
+    let (world, server) = world("read-only", "");
+    let locked = "old=$PATH; PATH=/bin:/usr/bin:/sbin:/usr/sbin; mount --bind . .; mount -o remount,bind,ro .; \
+                  PATH=$old; cd \"$PWD\"; exec \"$@\"";
+    let mut command = world.command(world.root.join("bin/unshare"));
+    command.args(PRIVATE).args(["sh", "-ec", locked, "sh", env!("CARGO_BIN_EXE_mux"), "run", "--no-verify", TASK]);
+    let ran = run(command, b"");
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 3 && told.starts_with("route: none\n"), "{}", ran.report());
+    assert!(told.contains("\nreason: local_failed:disk\n") && !told.contains("\nrefused: "), "{}", ran.report());
+    let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!((&line["reason"], &line["refused"]), (&"local_failed:disk".into(), &serde_json::Value::Null));
+    let id = line["run_id"].as_str().unwrap();
+    let mut why = world.mux();
+    why.args(["why", id]);
+    let why = run(why, b"");
+    let page = String::from_utf8_lossy(&why.stdout);
+    assert!(
+        why.exit == 0 && page.contains("none, local_failed:disk") && page.contains("failed: disk"),
+        "{}",
+        why.report()
+    );
     server.end();
 }
 
@@ -177,9 +222,7 @@ fn a_session_outside_of_the_pid_namespace_is_no_obstacle() {
         unshare.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", program]).args(args);
         run(unshare, b"")
     };
-    // Not every machine has namespaces, or lets a user make them.
-    let probe = World::new("no-namespace");
-    if !probe.root.join("bin/unshare").exists() || inside(&probe, "true", &[]).exit != 0 {
+    if !has_namespaces(&["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]) {
         return;
     }
     let (world, server) = world("namespace", "");
