@@ -5,9 +5,9 @@ use crate::engine::run::House;
 use crate::face::args::ReplayArgs;
 use crate::face::status::emit;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::recorded;
 use crate::rules::what_if::{Change, Counts, Report};
 use crate::words::error::{Context, Error, Kind};
-use crate::words::record::RunRecord;
 use crate::words::time::Utc;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &ReplayArgs, out: &m
         }
         let is_recent = since.is_none_or(|since| Utc::parse(&row.timestamp).is_some_and(|time| time >= since));
         if is_recent {
-            let record: Option<RunRecord> = serde_json::from_str(row.line).ok();
+            let record = recorded::read(row.line).ok();
             counts.add(record.as_ref(), undone.contains(row.run_id.as_ref()), &change);
         }
         true

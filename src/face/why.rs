@@ -5,6 +5,7 @@ use crate::engine::look;
 use crate::engine::run::House;
 use crate::face::status::emit;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::recorded;
 use crate::rules::stats::Row;
 use crate::rules::why::{self, Flip, Step};
 use crate::words::error::{Context, Error, Kind as ErrorKind};
@@ -76,7 +77,8 @@ pub fn explained(line: &str) -> Option<String> {
 fn read(line: &str) -> Result<RunRecord, Error> {
     let run_id = || Row::parse(line).map(|row| row.run_id.into_owned()).unwrap_or_default();
     let what = || format!("cannot read the record of run {}", run_id());
-    let record: RunRecord = serde_json::from_str(line).context(ErrorKind::Usage, what)?;
+    let unread = |key| Error::new(ErrorKind::Usage, format!("{}: `{key}` is missing, or of a later version", what()));
+    let record = recorded::read(line).map_err(unread)?;
     if record.schema > SCHEMA {
         let error = Error::new(ErrorKind::Usage, what());
         return Err(error.hint("a later version of mux has written it, and can explain it"));

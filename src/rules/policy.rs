@@ -196,6 +196,7 @@ fn failure(facts: &Facts) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::from_json;
     use crate::words::task::Provider;
 
     fn policy() -> Policy {
@@ -541,8 +542,10 @@ mod tests {
     #[test]
     fn recorded_facts_decide_the_same_again() {
         let facts = Facts { cloud: OPEN, ..changed(Verdict::Failed, POOR, 2) };
-        let text = serde_json::to_string(&(policy(), &facts)).unwrap();
-        let (policy, read): (Policy, Facts) = serde_json::from_str(&text).unwrap();
-        assert_eq!(decide(&policy, &read), decide(&policy, &facts));
+        let (policy, facts) = (policy(), facts);
+        let again: Policy = from_json::read(&serde_json::to_vec(&policy).unwrap()).unwrap();
+        let read: Facts = from_json::read(&serde_json::to_vec(&facts).unwrap()).unwrap();
+        assert_eq!((&again, &read), (&policy, &facts));
+        assert_eq!(decide(&again, &read), decide(&policy, &facts));
     }
 }

@@ -278,6 +278,7 @@ fn opened(why: Refusal) -> &'static str {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::rules::recorded::read;
     use crate::words::task::FailureClass;
     use std::collections::BTreeSet;
     use std::path::Path;
@@ -291,7 +292,7 @@ pub mod tests {
             let Ok(text) = fs_err::read_to_string(folder.path().join("expected/ledger.jsonl")) else { continue };
             for line in text.replace("\"{{n}}\"", "0").lines() {
                 let name = folder.file_name().into_string().unwrap();
-                all.push((name.clone(), serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}"))));
+                all.push((name.clone(), read(line).unwrap_or_else(|key| panic!("{name}: {key}"))));
             }
         }
         all

@@ -422,7 +422,7 @@ impl Ledger {
 #[expect(clippy::disallowed_methods, reason = "roles are played by children of the test binary")]
 mod tests {
     use super::*;
-    use crate::rules::run_id;
+    use crate::rules::{recorded, run_id};
     use crate::words::record::{CloudUse, RuntimeStatus, SCHEMA};
     use crate::words::task::{Kind as TaskKind, Reason, Route, Source};
     use crate::words::time::Utc;
@@ -554,7 +554,7 @@ mod tests {
             line.starts_with("{\"schema\":1,\"run_id\":\"A\",\"seq\":1,\"timestamp\":\"2026-11-23T02:54:00.123Z\"")
         );
         assert!(line.contains("\"route\":\"local\",\"reason\":\"verified\"") && line.ends_with("}\n"), "{line}");
-        let back: RunRecord = serde_json::from_str(&line).unwrap();
+        let back = recorded::read(&line).unwrap();
         assert_eq!(back, RunRecord { seq: 1, local_impl_ratio: Some(1.0), ..record("A") });
         assert_eq!(temp.names(), ["run_ledger.jsonl", "run_ledger.jsonl.lock"]);
     }
@@ -588,7 +588,7 @@ mod tests {
         check(&ledger, &["B", "A"], 0);
         let text = temp.text();
         assert!(!text.chars().any(|c| c != '\n' && crate::rules::escape::is_hidden(c)), "{text}");
-        let back: RunRecord = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let back = recorded::read(text.lines().next().unwrap()).unwrap();
         let clean =
             forged.replace(&token, "[redacted:github-token]").replace("my-own-key", "[redacted:configured-key]");
         assert_eq!(
@@ -749,7 +749,7 @@ mod tests {
         for id in ["01KAP5", "01KAP7", "01KB00"] {
             append(&ledger, id).unwrap();
         }
-        let is_record = |line: &str| serde_json::from_str::<RunRecord>(line).is_ok();
+        let is_record = |line: &str| recorded::read(line).is_ok();
         let one = |id: &str| matches!(ledger.find(id).unwrap(), Found::One(line) if is_record(&line));
         assert!(one("01KAP5") && one("01kap7") && one("01KB"));
         assert_eq!(ledger.find("01KAP").unwrap(), Found::Several(strings(&["01KAP7", "01KAP5"])));

@@ -24,6 +24,7 @@ mod walk;
 
 pub use prune::{Limits, prune};
 
+use crate::rules::from_json::{self, structs};
 use crate::rules::sorted::sorted;
 use crate::sys::git::Git;
 use crate::words::stop::Stop;
@@ -32,7 +33,7 @@ use keep::keep;
 use manifest::{Manifest, Stamp};
 use objects::Objects;
 use rustix::fs::{Mode, OFlags};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -117,12 +118,16 @@ pub struct Snapshot {
 }
 
 /// What stands in the file of an open snapshot.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Open {
     schema: u32,
     git: OsString,
     work_dir: OsString,
     stores: OsString,
+}
+
+structs! {
+    Open { schema, git, work_dir, stores }
 }
 
 /// What the children changed.
@@ -348,7 +353,7 @@ pub fn leftovers(runs: &Path, heals: bool) -> Result<Vec<Leftover>, NoSnapshot> 
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| NoSnapshot::os(&error))?;
-        let said = serde_json::from_slice::<Open>(&text).ok().filter(|said| said.schema == SCHEMA);
+        let said = from_json::read::<Open>(&text).ok().filter(|said| said.schema == SCHEMA);
         let run_dir = path.with_extension("");
         match said.filter(|_| run_dir.is_dir()) {
             Some(said) => found.push(Leftover {

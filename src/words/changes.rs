@@ -1,6 +1,6 @@
 //! What a reply wants to change on disk.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// One file to write or delete. The path is as the model wrote it: nothing has been checked yet.
@@ -36,7 +36,7 @@ pub struct ChangeSet {
 }
 
 /// What was done to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
     Create,
@@ -45,7 +45,7 @@ pub enum Op {
 }
 
 /// One file operation as it is recorded: in the journal, the ledger and the result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileOp {
     /// Relative to the work directory, `/` between components.
     pub path: String,

@@ -1,7 +1,7 @@
 //! The words of a call to a cloud CLI: how its process ended, what it replied, or why there is no reply.
 
 use crate::words::task::Failure;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// How the process of a CLI ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct CloudFailure {
 }
 
 /// The class of a failed call, as the ledger names it. `until` is in seconds from the end of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "class", rename_all = "snake_case")]
 pub enum CloudClass {
     /// The CLI, or a limit of the call (turns, dollars), did not allow what the task needs.
@@ -126,7 +126,6 @@ mod tests {
     fn check(class: CloudClass, json: &str) {
         let failure = Failure::Cloud { class, message: "m".to_string() };
         assert_eq!(serde_json::to_string(&failure).unwrap(), json);
-        assert_eq!(serde_json::from_str::<Failure>(json).unwrap(), failure);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use crate::words::cloud::CloudClass;
 use crate::words::task::Refusal;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 
 /// The class of a failed local try, as it appears in `local_failed:CLASS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailureClass {
     Empty,
@@ -21,7 +21,7 @@ pub enum FailureClass {
 }
 
 /// The phase of a call that ran out of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     Connect,
@@ -34,7 +34,7 @@ pub enum Phase {
 }
 
 /// Why a try gave nothing usable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Failure {
     /// Nobody listens, or the server is still loading after the health rule.

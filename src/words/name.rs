@@ -1,6 +1,6 @@
 //! The name of a CLI that the user declares in `providers.sota_cli.tools`: a word that is passed by value.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 
 /// The longest name, in bytes. Long enough for `team-assistant-nightly_2`, short enough to be copied like a number.
@@ -9,8 +9,8 @@ pub const LONGEST: usize = 24;
 const TAKEN: [&str; 8] = ["auto", "local", "cloud", "none", "sota", "claude", "codex", "gemini"];
 
 /// 1 to [`LONGEST`] bytes of `[a-z0-9_-]` that begin with a letter and are none of mux's own words.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Name {
     /// Filled up with zeros, which no name holds.
     bytes: [u8; LONGEST],

@@ -3,18 +3,18 @@
 use crate::words::changes::FileOp;
 use crate::words::task::{Attempt, CommandRun, Facts, Kind, Policy, Reason, Refusal, Route, Source};
 use crate::words::time::Utc;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The version of [`RunRecord`]; raised when a reader of the old one would misread the new one.
 pub const SCHEMA: u32 = 1;
 
 /// One run. Task and output text stay out unless the user asked for them (`ledger.store_text`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRecord {
     pub schema: u32,
     pub run_id: String,
     /// The run that this one took back; absent but for `undo`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub undoes: Option<String>,
     /// Grows by one with every record; given by the ledger under its lock. Survives clock jumps.
     pub seq: u64,
@@ -27,7 +27,7 @@ pub struct RunRecord {
     pub route: Route,
     pub reason: Reason,
     /// The escalation that was wanted but refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Reason>,
     pub refused: Option<Refusal>,
     pub model: String,
@@ -48,13 +48,13 @@ pub struct RunRecord {
     /// What the policy knew when it decided for the last time; null for records that no policy decided (`undo`).
     pub facts: Option<Facts>,
     /// The settings that it decided by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
     /// What the policy knew at each step away from the local model, in order; absent when there was none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub escalations: Vec<Facts>,
     /// What took back a result that the policy had accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub overruled: Option<Overruled>,
     pub attempts: Vec<Attempt>,
     pub commands: Vec<CommandRun>,
@@ -63,14 +63,14 @@ pub struct RunRecord {
     pub local_impl_ratio: Option<f64>,
     /// Whole run, in milliseconds.
     pub duration_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }
 
 /// The model server at the time of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeStatus {
     Up,
@@ -81,7 +81,7 @@ pub enum RuntimeStatus {
 }
 
 /// What can take back what the policy has accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overruled {
     /// A review that stayed bad, or a forced one that nobody gave.
@@ -91,13 +91,13 @@ pub enum Overruled {
 }
 
 /// What left the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CloudUse {
     pub calls: u64,
     pub bytes: u64,
     pub usd: f64,
     /// Whether a provider could read more than the bytes that mux sent.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
 

@@ -2,12 +2,12 @@
 
 pub use crate::words::failure::{Failure, FailureClass, Phase};
 pub use crate::words::route::{Asked, Provider, Route};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a task wants. Recorded; `undo` is never decided from a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Reads only.
@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 /// Who asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Cli,
@@ -29,8 +29,8 @@ pub enum Source {
 
 /// Why `route` was chosen: for `local` the acceptance, for a provider the trigger of the last escalation, for `none`
 /// the last failure. One vocabulary everywhere; `Display` is its spelling.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub enum Reason {
     /// Tests passed.
     Verified,
@@ -55,7 +55,7 @@ pub enum Reason {
 }
 
 /// Why a wanted escalation did not happen, or why work ended early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     LocalOnly,
@@ -70,7 +70,7 @@ pub enum Refusal {
 }
 
 /// What verification said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Every command ended with 0.
@@ -83,7 +83,7 @@ pub enum Verdict {
 }
 
 /// One verification command as it ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandRun {
     pub argv: Vec<String>,
     /// `None` when it did not exit by itself: not found, killed, out of time.
@@ -124,7 +124,7 @@ pub struct Failures {
 }
 
 /// How sure mux is of a reply that nothing has checked.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// 0 to 1.
     pub value: f64,
@@ -133,7 +133,7 @@ pub struct Score {
 }
 
 /// The form in which a model is asked for files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// Each new or changed file, complete.
@@ -144,12 +144,12 @@ pub enum Form {
 }
 
 /// One try on one route, as it is recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Attempt {
     pub route: Route,
     pub model: String,
     /// Of a provider; never the prompt.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub argv: Vec<String>,
     pub duration_ms: u64,
     pub ttft_ms: Option<u64>,
@@ -160,19 +160,18 @@ pub struct Attempt {
     pub verdict: Option<Verdict>,
     pub confidence: Option<f64>,
     /// Named terms of the score.
-    #[serde(default)]
     pub signals: BTreeMap<String, f64>,
     /// The form that files were asked for in; absent for an answer, and in older records.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<Form>,
     /// How many edits of the reply were applied in which way: `exact`, `blanks`, `shifted`, `alike`, `again`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub edits: BTreeMap<String, u64>,
     pub cost_usd: Option<f64>,
 }
 
 /// How the last try ended, as far as the policy cares.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Last {
     /// No try yet.
@@ -190,7 +189,7 @@ pub enum Last {
 }
 
 /// How far a run has come. Each step needs evidence from the one before; a step is taken at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     Local,
@@ -204,7 +203,7 @@ pub enum Tier {
 
 /// Whether a provider could be called now. Looking costs as much as the rest of a short run, so it is done when a
 /// decision depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cloud {
     /// Nobody has looked: nothing that was decided depends on it.
@@ -214,7 +213,7 @@ pub enum Cloud {
 }
 
 /// Whether the cloud may write after local tries failed (`workflow.allow_sota_write_fallback`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hands {
     Allowed,
@@ -225,7 +224,7 @@ pub enum Hands {
 
 /// The settings that decide, one bool for each switch of the configuration. Recorded with every run, so that its route can be replayed.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Policy {
     /// `router.local_confidence_threshold`, 0 to 1.
     pub threshold: f64,
@@ -242,7 +241,7 @@ pub struct Policy {
 }
 
 /// All that the policy may know. Plain values, recorded with every run so that its route can be replayed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Facts {
     pub kind: Kind,
     pub asked: Asked,
@@ -260,7 +259,7 @@ pub struct Facts {
     /// The best usable local answer so far, to fall back on.
     pub best_local: Option<Score>,
     /// A local change that stands on disk although nothing could check it, to fall back on as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Score>,
     pub cloud: Cloud,
     /// What the user answered when asked whether the cloud may write; `None` before that.

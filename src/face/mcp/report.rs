@@ -6,6 +6,7 @@
 
 use crate::face::print::cloud_line;
 use crate::rules::escape::plain;
+use crate::rules::from_json;
 use crate::rules::rpc::json;
 use crate::words::error::Error;
 use crate::words::record::CloudUse;
@@ -161,8 +162,8 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
         let items = outcome.pointer(&format!("/{name}")).and_then(Value::as_array).cloned().unwrap_or_default();
         list(name, items);
     }
-    let cloud = outcome.get("cloud").cloned().and_then(|cloud| serde_json::from_value::<CloudUse>(cloud).ok());
-    let cloud = cloud.unwrap_or_default();
+    let cloud = outcome.get("cloud").map(ToString::to_string);
+    let cloud: CloudUse = cloud.and_then(|cloud| from_json::read(cloud.as_bytes()).ok()).unwrap_or_default();
     fields.insert("cloud".into(), cloud_line(&cloud).into());
     fields.insert("cloud_bytes".into(), cloud.bytes.into());
     let mut output = cut(text("/output"), MOST_OUTPUT, &mut is_cut);

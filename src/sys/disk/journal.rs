@@ -9,11 +9,12 @@
 
 use super::cause::{Cause, Found};
 use super::tree;
+use crate::rules::from_json::{self, structs};
 use crate::rules::sorted::sorted;
 use crate::words::changes::FileOp;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RawMode};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -21,7 +22,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What a changeset does, complete before it begins.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) schema: u32,
     /// The directory that all of this is relative to: the work directory, or what existed above it. Absolute.
@@ -31,10 +32,10 @@ pub(super) struct Plan {
     /// Directories to make, parents first, relative to `base`.
     pub(super) dirs: Vec<String>,
     /// Directories to remove where nothing is left in them, parents first, relative to `base`: an undo has them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) gone: Vec<Gone>,
     /// Directories of which the permissions change, relative to `base`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) modes: Vec<Moded>,
     /// Beginning of the temporary names.
     pub(super) temp: String,
@@ -45,7 +46,7 @@ pub(super) struct Plan {
 pub(super) const SCHEMA: u32 = 1;
 
 /// A directory that is removed, with what it takes to make it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gone {
     pub path: String,
     /// Its permissions.
@@ -53,7 +54,7 @@ pub struct Gone {
 }
 
 /// A directory with other permissions than before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Moded {
     pub path: String,
     /// `None` for a directory that the changeset makes.
@@ -71,6 +72,12 @@ pub(super) struct Names {
     pub(super) scratch: String,
 }
 
+structs! {
+    Plan { schema, base, prefix, dirs, gone, modes, temp, steps }
+    Gone { path, mode }
+    Moded { path, before, after }
+}
+
 impl Plan {
     pub(super) fn names(&self, index: usize) -> Names {
         let temp = format!("{}{index}", self.temp);
@@ -79,7 +86,7 @@ impl Plan {
 
     /// Reads a plan; `None` for what this mux does not understand.
     pub(super) fn parse(text: &[u8]) -> Option<Plan> {
-        serde_json::from_slice::<Plan>(text).ok().filter(|plan| plan.schema == SCHEMA)
+        from_json::read::<Plan>(text).ok().filter(|plan| plan.schema == SCHEMA)
     }
 
     /// Returns the path of a step relative to `base`.

@@ -12,9 +12,10 @@
 
 use super::document::Document;
 use crate::rules::config::Budget as Limits;
+use crate::rules::from_json::structs;
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -63,7 +64,7 @@ pub struct Left {
 }
 
 /// The document. Runs are kept for a day longer than they need, for those that go on past midnight.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 struct Spent {
     /// `YYYY-MM-DD`, UTC.
     day: String,
@@ -72,10 +73,15 @@ struct Spent {
     runs: BTreeMap<String, RunSpent>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 struct RunSpent {
     day: String,
     usd_micros: u64,
+}
+
+structs! {
+    Spent { day, calls, usd_micros, runs }
+    RunSpent { day, usd_micros }
 }
 
 impl Budget {

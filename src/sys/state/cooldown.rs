@@ -4,10 +4,11 @@
 //! A document that cannot be read is none: the worst that follows is one call that fails again.
 
 use super::document::Document;
+use crate::rules::from_json::structs;
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::time::Utc;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub struct CoolDowns {
 }
 
 /// One provider that is left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CoolDown {
     /// When it is tried again.
     pub until: Utc,
@@ -34,6 +35,10 @@ pub struct CoolDown {
     pub since: Utc,
     /// One line, such as `quota`; words of a vendor may be in it.
     pub why: String,
+}
+
+structs! {
+    CoolDown { until, since, why }
 }
 
 type All = BTreeMap<String, CoolDown>;

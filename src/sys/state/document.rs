@@ -6,10 +6,10 @@
 //! is 0600; a link, a FIFO or another user's file is refused.
 
 use super::{is_at, open_lock};
+use crate::rules::from_json::{self, FromJson};
 use crate::words::stop::Stop;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -43,7 +43,7 @@ impl Document {
     ///
     /// # Errors
     /// `InvalidData` when it is no such document; those of the system.
-    pub fn read<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
+    pub fn read<T: FromJson>(&self) -> io::Result<Option<T>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -59,7 +59,12 @@ impl Document {
         if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than 1 MiB"));
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+        let unread = |key: from_json::Unread| {
+            let why =
+                if key.is_empty() { "it is no JSON of mux".to_string() } else { format!("it has no usable `{key}`") };
+            io::Error::new(ErrorKind::InvalidData, why)
+        };
+        from_json::read(&bytes).map(Some).map_err(unread)
     }
 
     /// Changes it under the lock. `change` gets what [`Document::read`] says and returns the new document, or `None` to
@@ -68,7 +73,7 @@ impl Document {
     /// # Errors
     /// `TimedOut` when another process holds the lock for too long; those of `change` and of the system. The document
     /// is then as before.
-    pub fn change<T: DeserializeOwned + Serialize, R>(
+    pub fn change<T: FromJson + Serialize, R>(
         &self,
         stop: &Stop,
         change: impl FnOnce(io::Result<Option<T>>) -> io::Result<(Option<T>, R)>,

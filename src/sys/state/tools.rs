@@ -5,10 +5,11 @@
 //! learned again.
 
 use super::document::Document;
+use crate::rules::from_json::{structs, words};
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::time::Utc;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub struct Tools {
 }
 
 /// Tells one build of a program from the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Stamp {
     mtime: i64,
     mtime_nsec: i64,
@@ -31,7 +32,7 @@ pub struct Stamp {
 }
 
 /// Whether a CLI has an account to work with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Login {
     LoggedIn,
@@ -41,7 +42,7 @@ pub enum Login {
 }
 
 /// What a program said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Known {
     pub stamp: Stamp,
     pub version: Option<String>,
@@ -51,6 +52,15 @@ pub struct Known {
 }
 
 pub type All = BTreeMap<PathBuf, Known>;
+
+structs! {
+    Known { stamp, version, login, asked }
+    Stamp { mtime, mtime_nsec, size }
+}
+
+words! {
+    Login { "logged_in" => LoggedIn, "logged_out" => LoggedOut, "unknown" => Unknown }
+}
 
 impl Tools {
     /// Names the knowledge of a state directory; nothing is touched.
