@@ -39,6 +39,11 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// Returns the address of the server, where it is another machine.
+    pub fn remote(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| model.server.base_url.as_str()).filter(|url| http::is_remote(url))
+    }
+
     /// Returns the model that answers, else the one that was configured.
     pub fn model_name(&self) -> &str {
         self.model.as_ref().map_or(&self.configured, |model| &model.server.model)

@@ -275,6 +275,7 @@ fn record(
         attempts: Vec::new(),
         commands: Vec::new(),
         cloud: CloudUse::default(),
+        remote: None,
         local_impl_ratio: None,
         duration_ms: millis(start.elapsed()),
         task: None,

@@ -29,6 +29,9 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let [created, changed, deleted] = [Op::Create, Op::Change, Op::Delete].map(|op| outcome.count(op));
     writeln!(out, "files: {created} created, {changed} changed, {deleted} deleted")?;
     writeln!(out, "cloud: {}", cloud_line(&record.cloud))?;
+    if let Some(url) = &record.remote {
+        writeln!(out, "remote: {} (code left this machine)", one_line(url))?;
+    }
     writeln!(out, "output:")?;
     // What must be read before all else stands at the beginning of the output.
     let says_first = outcome.proof.as_ref().is_some_and(|proof| !proof.remarks.is_empty());
@@ -115,6 +118,7 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
         },
         "files": { "created": created, "changed": changed, "deleted": deleted, "list": record.files },
         "cloud": record.cloud,
+        "remote": record.remote,
         "attempts": record.attempts,
         "duration_ms": record.duration_ms,
         "notes": outcome.notes,

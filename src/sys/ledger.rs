@@ -509,6 +509,7 @@ mod tests {
             attempts: Vec::new(),
             commands: Vec::new(),
             cloud: CloudUse::default(),
+            remote: None,
             local_impl_ratio: None,
             duration_ms: 4200,
             task: None,

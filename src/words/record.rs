@@ -59,6 +59,9 @@ pub struct RunRecord {
     pub attempts: Vec<Attempt>,
     pub commands: Vec<CommandRun>,
     pub cloud: CloudUse,
+    /// The address of the model server, where that is another machine: the task and what was shown went there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// Locally verified ÷ all changes in the window (`ledger.summary_window`); null before the first change.
     pub local_impl_ratio: Option<f64>,
     /// Whole run, in milliseconds.

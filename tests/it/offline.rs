@@ -5,6 +5,7 @@ use crate::bench::{World, manifest, run, tree};
 use crate::replay::Server;
 use crate::scenarios::NAMES;
 use fs_err as fs;
+use std::net::{IpAddr, UdpSocket};
 
 const CLIS: [&str; 3] = ["claude", "codex", "gemini"];
 
@@ -113,4 +114,34 @@ fn three_ways_keep_everything_at_home() {
             assert!(!world.root.join("state/mux/egress.jsonl").exists());
         }
     }
+}
+
+/// The address by which other machines would reach this one; asking for it sends nothing.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
+fn a_model_server_elsewhere_is_named_in_the_result_and_in_the_ledger() {
+    let Some(address) = own_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let server = Server::at(address, &manifest().join("fixtures/run/003_plain_answer_stays_home/http"));
+    let url = format!("{}/v1", server.url());
+    let local = format!("base_url: \"{url}\"\n    model: qwen-coder-1.5b\n    allow_remote: true\n");
+    let world = world("elsewhere", &format!("providers:\n  local:\n    {local}"));
+    let mut command = world.mux();
+    command.args(["run", "In two sentences: what does `git stash` do?"]);
+    let ran = run(command, b"");
+    let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.exit == 0 && told.contains(&format!("\nremote: {url} (code left this machine)\n")), "{}", ran.report());
+    assert!(said.contains(&format!("code leaves this machine: the model server is {url}")), "{}", ran.report());
+    let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!(line["remote"], url.as_str(), "{ledger}");
+    assert_eq!(server.end().len(), 1);
 }

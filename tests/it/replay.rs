@@ -15,7 +15,7 @@
 
 use fs_err as fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,9 +54,17 @@ impl Server {
         Server::with(folder, None)
     }
 
+    /// As [`Server::start`], at another address of this machine.
+    pub fn at(address: IpAddr, folder: &Path) -> Server {
+        Server::listening(TcpListener::bind((address, 0)).unwrap(), folder, None)
+    }
+
     /// As [`Server::start`]; has a real server answer what is not recorded yet.
     pub fn with(folder: &Path, upstream: Option<String>) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Server::listening(TcpListener::bind("127.0.0.1:0").unwrap(), folder, upstream)
+    }
+
+    fn listening(listener: TcpListener, folder: &Path, upstream: Option<String>) -> Server {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             folder: folder.to_path_buf(),
@@ -83,7 +91,7 @@ impl Server {
         Server { address, shared, accepting }
     }
 
-    /// Returns `http://127.0.0.1:PORT`.
+    /// Returns `http://ADDRESS:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -108,7 +108,7 @@ impl Report {
 }
 
 /// The names of a report in the order of reading.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "status",
     "run_id",
     "kind",
@@ -121,6 +121,7 @@ const ORDER: [&str; 18] = [
     "files",
     "cloud",
     "cloud_bytes",
+    "remote",
     "output",
     "notes",
     "proposed_commands",
@@ -135,7 +136,7 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
     let is_done = outcome.pointer("/exit").and_then(Value::as_u64) == Some(0);
     let is_logged = outcome.pointer("/logged").and_then(Value::as_bool).unwrap_or(true);
     fields.insert("status".into(), if is_done { "done" } else { "not_done" }.into());
-    for name in ["run_id", "kind", "route", "model", "reason", "refused", "workdir"] {
+    for name in ["run_id", "kind", "route", "model", "reason", "refused", "workdir", "remote"] {
         let value = text(&format!("/{name}"));
         if !value.is_empty() {
             fields.insert(name.into(), value.into());
