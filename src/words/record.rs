@@ -62,7 +62,8 @@ pub struct RunRecord {
     /// The address of the model server, where that is another machine: the task and what was shown went there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
-    /// Locally verified ÷ all changes in the window (`ledger.summary_window`); null before the first change.
+    /// Locally verified ÷ all changes in the window (`ledger.summary_window`), as of the last change; null before the
+    /// first one.
     pub local_impl_ratio: Option<f64>,
     /// Whole run, in milliseconds.
     pub duration_ms: u64,
