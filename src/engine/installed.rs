@@ -217,7 +217,8 @@ fn version(text: &str) -> Option<String> {
 }
 
 fn claude_login(code: i32, text: &str) -> Login {
-    let said = serde_json::from_str::<Value>(text).ok().and_then(|status| status.get("loggedIn")?.as_bool());
+    let said =
+        serde_json::from_slice::<Value>(text.as_bytes()).ok().and_then(|status| status.get("loggedIn")?.as_bool());
     match said {
         Some(true) => Login::LoggedIn,
         Some(false) => Login::LoggedOut,

@@ -7,7 +7,7 @@
 use crate::engine::suites::{self, Found};
 use crate::rules::argv;
 use crate::rules::config::CommandSpec;
-use crate::rules::{evidence, failing};
+use crate::rules::{evidence, failing, from_json};
 use crate::sys::proc::{self, Chunk, Exit, Spawn, Tail};
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind};
@@ -339,10 +339,10 @@ fn is_private(name: &str) -> bool {
 
 /// Reads a `--verify` value: a command line, or a list of arguments in JSON.
 fn parse(text: &str) -> Result<Vec<String>, argv::Fault> {
-    match serde_json::from_str::<Vec<String>>(text) {
-        Ok(list) if list.first().is_none_or(String::is_empty) => Err(argv::Fault::Empty),
-        Ok(list) => Ok(list),
-        Err(_) => argv::split(text),
+    match from_json::read::<Vec<String>>(text.as_bytes()).ok().filter(|_| text.trim_start().starts_with('[')) {
+        Some(list) if list.first().is_none_or(String::is_empty) => Err(argv::Fault::Empty),
+        Some(list) => Ok(list),
+        None => argv::split(text),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A review is asked for one JSON object, `{"ok": …, "issues": […]}`; providers put it into a fence or sentences around
 //! it. What cannot be read is no verdict, neither a good one nor a bad one.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 /// Issues beyond this many are not passed on: a local model cannot mend more at once.
 const MOST_ISSUES: usize = 8;
@@ -18,40 +18,35 @@ pub struct Findings {
     pub issues: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Raw {
-    ok: bool,
-    #[serde(default)]
-    issues: Vec<serde_json::Value>,
-}
-
 /// Reads a review. `None` where it holds no verdict.
 ///
 /// The last object that has an `ok` counts: some reviews quote the form before they use it. A verdict that says `ok` and
 /// names issues all the same stays a good one; its issues are remarks.
 pub fn read(text: &str) -> Option<Findings> {
     let starts = text.char_indices().rev().filter(|(_, char)| *char == '{');
-    let raw = starts.filter_map(|(at, _)| text.get(at..)).find_map(object)?;
-    let issues = raw.issues.into_iter().filter_map(issue).take(MOST_ISSUES).collect();
-    Some(Findings { is_ok: raw.ok, issues })
+    let (is_ok, issues) = starts.filter_map(|(at, _)| text.get(at..)).find_map(verdict)?;
+    Some(Findings { is_ok, issues: issues.into_iter().filter_map(issue).take(MOST_ISSUES).collect() })
 }
 
-fn object(text: &str) -> Option<Raw> {
-    serde_json::Deserializer::from_str(text).into_iter::<Raw>().next()?.ok()
+fn verdict(text: &str) -> Option<(bool, Vec<Value>)> {
+    let mut object = serde_json::Deserializer::from_slice(text.as_bytes()).into_iter::<Value>().next()?.ok()?;
+    let is_ok = object.get("ok")?.as_bool()?;
+    match object.get_mut("issues").map(Value::take) {
+        None => Some((is_ok, Vec::new())),
+        Some(Value::Array(issues)) => Some((is_ok, issues)),
+        Some(_) => None,
+    }
 }
 
 /// An issue as a line, whether it came as a text or as an object of texts.
-fn issue(value: serde_json::Value) -> Option<String> {
+fn issue(value: Value) -> Option<String> {
     let text = match value {
-        serde_json::Value::String(text) => text,
-        serde_json::Value::Object(fields) => {
-            let texts: Vec<&str> = fields.values().filter_map(serde_json::Value::as_str).collect();
+        Value::String(text) => text,
+        Value::Object(fields) => {
+            let texts: Vec<&str> = fields.values().filter_map(Value::as_str).collect();
             texts.join(": ")
         }
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::Array(_) => return None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     (!line.is_empty()).then(|| line.chars().take(LONGEST_ISSUE).collect())

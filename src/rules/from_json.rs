@@ -4,7 +4,7 @@
 //! Texts that others wrote are read by `json.rs`, which forgives. A derived `Deserialize` does the same in 3 to 7 KB of
 //! code for each struct, and in 20 for an enum with fields.
 
-use crate::rules::rpc::{Object, object, text};
+use crate::rules::rpc::{Object, items, object, text};
 use crate::words::time::Utc;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl<T: FromJson> FromJson for Vec<T> {
     fn from_json(raw: &RawValue) -> Result<Vec<T>, Unread> {
         let mut all = Vec::new();
         if raw.get() != "null" {
-            for item in serde_json::from_str::<Vec<&RawValue>>(raw.get()).map_err(|_| "")? {
+            for item in items(raw).ok_or("")? {
                 all.push(T::from_json(item)?);
             }
         }

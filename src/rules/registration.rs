@@ -1,6 +1,7 @@
 //! How mux is registered as an MCP server with the coding CLIs: their own commands, and what stands in their files.
 //! Pure. The forms were recorded from claude 2.1.330, codex 0.169.0 and gemini 0.61.0.
 
+use crate::rules::from_json;
 use serde_json::Value;
 
 /// The name of the registration, and of the table that holds it.
@@ -107,7 +108,7 @@ fn in_json(client: Client, text: &str, wanted: &Wanted<'_>) -> Entry {
     if text.trim().is_empty() {
         return Entry::Absent;
     }
-    let root: Value = match serde_json::from_str(text) {
+    let root: Value = match serde_json::from_slice(text.as_bytes()) {
         Ok(root @ Value::Object(_)) => root,
         Ok(_) => return Entry::Unreadable("it is no JSON object".to_string()),
         Err(error) => return Entry::Unreadable(error.to_string()),
@@ -133,8 +134,8 @@ fn in_toml(text: &str, wanted: &Wanted<'_>) -> Entry {
     let value = |key: &str| {
         table.lines.iter().find_map(|line| Some(line.trim().strip_prefix(key)?.trim_start().strip_prefix('=')?.trim()))
     };
-    let program = value("command").and_then(|text| serde_json::from_str::<String>(text).ok()).unwrap_or_default();
-    let args = value("args").and_then(|text| serde_json::from_str::<Vec<String>>(text).ok()).unwrap_or_default();
+    let program: String = value("command").and_then(|text| from_json::read(text.as_bytes()).ok()).unwrap_or_default();
+    let args: Vec<String> = value("args").and_then(|text| from_json::read(text.as_bytes()).ok()).unwrap_or_default();
     if !is_mux(&program, args.first().map(String::as_str)) {
         return Entry::Foreign;
     }

@@ -143,11 +143,11 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     if !whole.get().starts_with('[') {
         return Line::One(message(whole));
     }
-    match serde_json::from_str::<Vec<&RawValue>>(whole.get()) {
-        Ok(items) if !items.is_empty() && items.len() <= LARGEST_BATCH => {
+    match items(whole) {
+        Some(items) if !items.is_empty() && items.len() <= LARGEST_BATCH => {
             Line::Batch(items.into_iter().map(message).collect())
         }
-        Ok(_) | Err(_) => Line::One(invalid(None, "a batch holds from 1 to 1000 messages")),
+        Some(_) | None => Line::One(invalid(None, "a batch holds from 1 to 1000 messages")),
     }
 }
 
@@ -186,12 +186,17 @@ fn invalid(id: Option<Id>, why: &str) -> Message<'static> {
 
 /// Returns the members of an object; `None` for anything else.
 pub fn object(raw: &RawValue) -> Option<Object<'_>> {
-    serde_json::from_str(raw.get()).ok()
+    serde_json::from_slice(raw.get().as_bytes()).ok()
+}
+
+/// Returns the items of a list; `None` for anything else.
+pub fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_slice(raw.get().as_bytes()).ok()
 }
 
 /// Returns a text; `None` for anything else.
 pub fn text(raw: &RawValue) -> Option<String> {
-    if raw.get().starts_with('"') { serde_json::from_str(raw.get()).ok() } else { None }
+    if raw.get().starts_with('"') { serde_json::from_slice(raw.get().as_bytes()).ok() } else { None }
 }
 
 /// Returns whether a value is `null`.

@@ -101,7 +101,7 @@ pub fn redact_json(document: &str, also: &[String]) -> String {
         });
         let (string, after) = string.split_at_checked(close.map_or(string.len(), |at| at + 2)).unwrap_or((string, ""));
         kept.push_str(before);
-        match serde_json::from_str::<String>(string).as_deref().map(|text| redact(text, also)) {
+        match serde_json::from_slice::<String>(string.as_bytes()).as_deref().map(|text| redact(text, also)) {
             Ok(Cow::Owned(clean)) => kept.push_str(&serde_json::Value::String(clean).to_string()),
             Ok(Cow::Borrowed(_)) | Err(_) => kept.push_str(string),
         }

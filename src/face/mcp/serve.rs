@@ -12,7 +12,7 @@ use crate::face::mcp::wish::{self, Asks};
 use crate::face::mcp::work::{Seat, Work};
 use crate::rules::client::{self, BATCHES};
 use crate::rules::rpc::{
-    self, Fault, Framed, INVALID_PARAMS, INVALID_REQUEST, Id, Line, Message, Object, is_null, object, text,
+    self, Fault, Framed, INVALID_PARAMS, INVALID_REQUEST, Id, Line, Message, Object, is_null, items, object, text,
 };
 use crate::sys::wire;
 use crate::words::env::Env;
@@ -268,8 +268,7 @@ impl Session {
 
 /// The directories in an answer to `roots/list`. One that is a file system's own root says nothing.
 fn roots(result: &RawValue) -> Vec<PathBuf> {
-    let list =
-        object(result).and_then(|fields| serde_json::from_str::<Vec<&RawValue>>(fields.get("roots")?.get()).ok());
+    let list = object(result).and_then(|fields| items(fields.get("roots")?));
     let uri = |root: &&RawValue| object(root).and_then(|fields| text(fields.get("uri")?));
     let dirs = list.unwrap_or_default().iter().filter_map(uri).filter_map(|uri| client::root(&uri)).collect::<Vec<_>>();
     dirs.into_iter().filter(|dir| dir.parent().is_some()).collect()

@@ -2,7 +2,7 @@
 //! model reads it and tries again.
 
 use crate::rules::nearest::nearest;
-use crate::rules::rpc::{Object, is_null, object, text};
+use crate::rules::rpc::{Object, is_null, items, object, text};
 use crate::words::task::{Asked, Kind, Provider};
 use serde_json::value::RawValue;
 use std::path::PathBuf;
@@ -75,7 +75,8 @@ pub fn of_json(arguments: &Object<'_>) -> Result<Asks, String> {
     let payload = arguments.get("payload_json").ok_or(shape)?;
     // Models send the object itself now and then; there is only one thing that can mean.
     let payload = text(payload).unwrap_or_else(|| payload.get().to_string());
-    let raw: &RawValue = serde_json::from_str(&payload).map_err(|error| format!("{shape}; it is no JSON: {error}"))?;
+    let raw: &RawValue =
+        serde_json::from_slice(payload.as_bytes()).map_err(|error| format!("{shape}; it is no JSON: {error}"))?;
     let fields = object(raw).ok_or(shape)?;
     only(&fields, &KEYS, "key")?;
     let given: Vec<&str> = fields.iter().filter(|(_, value)| !is_unsaid(value)).map(|(key, _)| key.as_str()).collect();
@@ -182,7 +183,7 @@ fn strings(key: &str, value: &RawValue) -> Result<Vec<String>, String> {
     if let Some(one) = text(value) {
         return Ok(vec![one]);
     }
-    let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| bad(key, "a list of strings", value))?;
+    let items = items(value).ok_or_else(|| bad(key, "a list of strings", value))?;
     let is_command = |item: &RawValue| key == "verify" && item.get().starts_with('[');
     let item = |item: &RawValue| if is_command(item) { Some(item.get().to_string()) } else { text(item) };
     items.into_iter().map(|one| item(one).ok_or_else(|| bad(key, "a list of strings", value))).collect()

@@ -183,7 +183,7 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
         }
     })?;
     let broken = || Error::new(Kind::Io, format!("the record of run {id} cannot be read"));
-    let record: Value = serde_json::from_str(&line).map_err(|_| broken())?;
+    let record: Value = serde_json::from_slice(line.as_bytes()).map_err(|_| broken())?;
     let of = |name: &str| record.get(name).cloned().unwrap_or_default();
     let verdict = match record.get("verify_ok").and_then(Value::as_bool) {
         Some(true) => "passed",

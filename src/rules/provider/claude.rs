@@ -70,7 +70,7 @@ fn deny(glob: &str) -> String {
 /// Reads `json` and `stream-json` alike: the last object of type `result` counts, whatever stands around it.
 pub(super) fn hear(out: &str) -> Heard {
     let events = out.lines().filter(|line| line.starts_with(['{', '['])).filter_map(|line| {
-        let value: Value = serde_json::from_str(line).ok()?;
+        let value: Value = serde_json::from_slice(line.as_bytes()).ok()?;
         // With `--verbose` the `json` form is an array of all events.
         Some(if let Value::Array(events) = value { events } else { vec![value] })
     });

@@ -91,7 +91,7 @@ pub(super) fn servers(stdout: &[u8]) -> Option<Vec<String>> {
 
 pub(super) fn hear(out: &str) -> Heard {
     let mut heard = Heard::default();
-    for event in out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for event in out.lines().filter_map(|line| serde_json::from_slice::<Value>(line.as_bytes()).ok()) {
         let item = event.get("item").unwrap_or(&Value::Null);
         match (text(&event, "type"), text(item, "type")) {
             ("thread.started", _) => heard.reply.session = Some(text(&event, "thread_id").to_string()),

@@ -57,7 +57,7 @@ fn object(text: &str) -> Option<Value> {
         .match_indices('{')
         .filter(|(at, _)| text.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with('\n')));
     begins.into_iter().find_map(|(at, _)| {
-        let mut values = serde_json::Deserializer::from_str(text.get(at..)?).into_iter::<Value>();
+        let mut values = serde_json::Deserializer::from_slice(text.get(at..)?.as_bytes()).into_iter::<Value>();
         values.next()?.ok().filter(Value::is_object)
     })
 }
@@ -88,7 +88,7 @@ fn whole(object: &Value, err: &str) -> Heard {
 /// one, unless there was only one.
 fn streamed(out: &str) -> Heard {
     let mut heard = Heard::default();
-    for event in out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for event in out.lines().filter_map(|line| serde_json::from_slice::<Value>(line.as_bytes()).ok()) {
         match (text(&event, "type"), text(&event, "role")) {
             ("init", _) => heard.reply.session = Some(text(&event, "session_id").to_string()),
             ("message", "assistant") => heard.reply.text.push_str(text(&event, "content")),
@@ -121,7 +121,7 @@ fn sum(models: &Map<String, Value>, pointer: &str) -> Option<u64> {
 fn fault(object: &Value) -> Option<(CloudClass, String)> {
     let error = object.get("error")?;
     let said = text(error, "message");
-    let inner = serde_json::from_str::<Value>(said).ok();
+    let inner = serde_json::from_slice::<Value>(said.as_bytes()).ok();
     let inner = inner.as_ref().and_then(|value| value.pointer("/error/message")).and_then(Value::as_str);
     let message = inner.unwrap_or(said).to_string();
     let class = match error.get("code").and_then(Value::as_u64) {
