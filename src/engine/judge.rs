@@ -264,8 +264,16 @@ mod tests {
             let commands = commands.iter().map(|argv| argv.iter().map(ToString::to_string).collect()).collect();
             let plan = Plan { origin, commands, missing: None };
             let timeout = Duration::from_secs(50);
-            let ground =
-                Ground { workdir: &work, env: &env, pass: &[], timeout, strict: false, run_id: "judge", touched: &[] };
+            let ground = Ground {
+                workdir: &work,
+                env: &env,
+                pass: &[],
+                key: "",
+                timeout,
+                strict: false,
+                run_id: "judge",
+                touched: &[],
+            };
             let weakened = weakened(&[Edited { path, before: Some(&before), after: Some(content) }]);
             let seen = BTreeMap::new();
             let trial = Trial {

@@ -350,6 +350,7 @@ impl Course<'_> {
                 workdir: self.prepared.dir.path(),
                 env: self.house.env,
                 pass: &config.verification.env,
+                key: &config.providers.local.api_key_env,
                 timeout: config.verification.timeout_sec,
                 strict: config.verification.strict,
                 run_id: &self.run_id,

@@ -65,6 +65,8 @@ pub struct Ground<'a> {
     pub env: &'a Env,
     /// `verification.env`: names of variables that pass although they look like secrets.
     pub pass: &'a [String],
+    /// `providers.local.api_key_env`: the variable with the key of the model server, whatever it is called.
+    pub key: &'a str,
     /// `verification.timeout_sec`, for each command.
     pub timeout: Duration,
     /// `verification.strict`: skipped counts as failed.
@@ -323,7 +325,7 @@ fn run(
 /// The user's environment minus what tests have no business with. Python writes no bytecode: a `.pyc` counts as fresh
 /// while second and size of its source stay the same, and two tries within a second are what mux does.
 fn environment(ground: &Ground<'_>) -> Vec<(OsString, OsString)> {
-    let passes = |name: &str| ground.pass.iter().any(|pass| pass == name) || !is_private(name);
+    let passes = |name: &str| ground.pass.iter().any(|pass| pass == name) || !(is_private(name) || name == ground.key);
     let mut env = proc::environment(&ground.env.vars, &passes);
     env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
     env
@@ -447,7 +449,7 @@ mod tests {
 
     fn ground<'a>(workdir: &'a Path, env: &'a Env, strict: bool) -> Ground<'a> {
         let timeout = Duration::from_secs(50);
-        Ground { workdir, env, pass: &[], timeout, strict, run_id: "verify-test", touched: &[] }
+        Ground { workdir, env, pass: &[], key: "MODEL_PASS", timeout, strict, run_id: "verify-test", touched: &[] }
     }
 
     /// Compares verdict, the summary without its times, and whether there is evidence.
@@ -587,6 +589,7 @@ mod tests {
             ("AWS_SECRET_ACCESS", "s"),
             ("PGPASSWORD", "s"),
             ("X_CREDENTIALS", "s"),
+            ("MODEL_PASS", "s"),
             ("LD_PRELOAD_NOT", "s"),
             ("DYLD_X", "s"),
             ("GIT_DIR", "s"),

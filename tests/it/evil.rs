@@ -136,6 +136,47 @@ fn every_recorded_reply_has_its_row() {
     assert_eq!(recorded, rows);
 }
 
+/// 48 MiB of an answer to a program that may have 64 MiB of data: it stops long before and says so.
+#[test]
+fn a_reply_without_end_stays_small() {
+    let world = World::new("endless");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    let token = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"all work and no play \"}}]}\n\n";
+    fs::write(http.join("every.response.raw"), head.to_string() + &token.repeat((48 << 20) / token.len())).unwrap();
+    let server = Server::start(&http);
+    world.configure(&format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: evil\n", server.url()));
+    let mut command = world.command(world.root.join("bin/sh"));
+    let limited = "ulimit -d 65536; exec \"$@\"";
+    command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_mux"), "run", "Explain what a shining is"]);
+    let ran = run(command, b"");
+    let stdout = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 1 && stdout.contains(&format!("\nreason: {SERVER}\n")), "{}", ran.report());
+    assert!(stdout.contains("it does not end"), "{}", ran.report());
+    server.end();
+}
+
+/// What a task says is text for the model, not for a shell.
+#[test]
+fn no_word_of_a_task_is_run() {
+    let world = World::new("shell");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    let reply = manifest().join("fixtures/run/004_change_is_proved/http/1.response.sse");
+    fs::copy(reply, http.join("1.response.sse")).unwrap();
+    let server = Server::start(&http);
+    world.configure(&format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: evil\n", server.url()));
+    let task = "Create hello.py\"; touch pwned; $(touch pwned) `touch pwned` '|| touch pwned";
+    let mut command = world.mux();
+    command.args(["run", "--verify", "python3 hello.py", "--", task]);
+    let ran = run(command, b"");
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    let files: Vec<String> = tree(&world.root).into_keys().filter(|path| path.ends_with("pwned")).collect();
+    assert_eq!((files, tree(&world.work).into_keys().collect()), (vec![], vec!["hello.py".to_string()]));
+    server.end();
+}
+
 /// Plays one reply for every call of a run and returns all that is wrong with how it ended.
 fn faults_of(name: &str, end: End) -> Vec<String> {
     let world = World::new(&format!("evil-{name}"));
