@@ -2,7 +2,7 @@
 //!
 //! **Invariants:** an address is contacted only if [`Reach`] admits it, and names are resolved only where other machines
 //! are allowed at all. No proxy, no redirect, no compression. A key is in the `Authorization` header and nowhere else.
-//! Each call runs on a thread of its own that hands over what comes through a bounded channel, because signals don't
+//! Each call runs on a thread beside the caller's that hands over what comes through a bounded channel, because signals don't
 //! end a blocking read (ureq retries EINTR); shutting the agent down does (measured: 0.1 ms).
 
 use crate::words::server::Secret;
@@ -10,7 +10,7 @@ use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Failure, Phase, Refusal};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, HeaderValue, Uri};
@@ -39,7 +39,11 @@ pub struct Http {
     connect_timeout: Duration,
     /// Made when it is needed, and again after [`Http::abort`].
     agent: Mutex<Option<ureq::Agent>>,
+    /// To the thread of the last call: it takes the next one, if it is done by then.
+    idle: Mutex<SyncSender<Call>>,
 }
+
+type Call = Box<dyn FnOnce() + Send>;
 
 /// A whole answer of any status but 3xx.
 #[derive(Debug, PartialEq)]
@@ -130,7 +134,7 @@ pub fn host_and_port(url: &str) -> Option<(String, u16)> {
 
 impl Http {
     pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
-        Http { reach, connect_timeout, agent: Mutex::new(None) }
+        Http { reach, connect_timeout, agent: Mutex::new(None), idle: Mutex::new(sync_channel(0).0) }
     }
 
     /// Opens and closes one connection, for the doctor; nothing is sent.
@@ -205,16 +209,32 @@ impl Http {
         let key = key.map_err(|_| down("the key has characters that a header cannot hold".into()))?;
         let (sender, pieces) = sync_channel(PIECES);
         let (agent, body, timeout) = (self.agent(), request.body.clone(), request.timeout);
-        let call = move || {
+        let call: Call = Box::new(move || {
             let end = match perform(&agent, &uri, key, body.as_deref(), timeout, &sender) {
                 Ok(()) => Piece::End,
                 Err(failure) => Piece::Failed(failure),
             };
             let _ = sender.send(end); // nobody may be listening any more
-        };
-        let thread = std::thread::Builder::new().name("http".into()).spawn(call);
-        thread.map_err(|error| down(format!("no thread for the call: {error}")))?;
+        });
+        self.hand(call).map_err(|error| down(format!("no thread for the call: {error}")))?;
         Ok(Running { http: self, pieces, is_over: false })
+    }
+
+    /// Has the last thread do a call, if it waits (a channel without room takes nothing else), or a new one.
+    fn hand(&self, call: Call) -> io::Result<()> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = idle.try_send(call);
+        let Err(TrySendError::Full(call) | TrySendError::Disconnected(call)) = sent else { return Ok(()) };
+        let (sender, calls) = sync_channel::<Call>(0);
+        let work = move || {
+            call();
+            for call in calls {
+                call();
+            }
+        };
+        std::thread::Builder::new().name("http".into()).spawn(work)?;
+        *idle = sender;
+        Ok(())
     }
 
     fn agent(&self) -> ureq::Agent {
