@@ -2,12 +2,13 @@
 //!
 //! **Invariant:** whatever a model, a child or a file name says is escaped in the text form; JSON escapes by itself.
 
-use crate::engine::outcome::{Outcome, Plan};
+use crate::engine::outcome::{Outcome, Plan, PlannedFile};
 use crate::rules::escape::{one_line, plain};
+use crate::rules::rpc::json;
 use crate::words::changes::{FileOp, Op};
 use crate::words::record::CloudUse;
-use crate::words::task::{Proof, Verdict};
-use serde_json::{Value, json};
+use crate::words::task::{Attempt, CommandRun, Kind, Proof, Reason, Refusal, Route, Verdict};
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// Writes the result of a run for people and scripts: one `name: value` a line in a stable order, `output:` last.
@@ -96,38 +97,79 @@ fn verify_line(proof: Option<&Proof>) -> String {
     }
 }
 
-/// Returns the result of a run as one object with the names of the text form.
-pub fn outcome_json(outcome: &Outcome) -> Value {
+/// The object of `run --json`, with the names of the text form.
+#[derive(Serialize)]
+struct Printed<'a> {
+    route: Route,
+    model: &'a str,
+    reason: &'a Reason,
+    wanted: &'a Option<Reason>,
+    refused: Option<Refusal>,
+    run_id: &'a str,
+    kind: Kind,
+    workdir: &'a str,
+    confidence: Option<f64>,
+    verify: Checked<'a>,
+    files: Counted<'a>,
+    cloud: CloudUse,
+    remote: &'a Option<String>,
+    attempts: &'a [Attempt],
+    duration_ms: u64,
+    notes: &'a [String],
+    proposed_commands: &'a [String],
+    diff: &'a Option<String>,
+    hints: &'a [String],
+    logged: bool,
+    exit: u8,
+    output: &'a str,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    verdict: Verdict,
+    summary: &'a str,
+    commands: &'a [CommandRun],
+}
+
+#[derive(Serialize)]
+struct Counted<'a> {
+    created: usize,
+    changed: usize,
+    deleted: usize,
+    list: &'a [FileOp],
+}
+
+/// Returns the result of a run as one JSON object that is safe to show.
+pub fn outcome_json(outcome: &Outcome) -> String {
     let record = &outcome.record;
     let [created, changed, deleted] = [Op::Create, Op::Change, Op::Delete].map(|op| outcome.count(op));
-    let verdict = outcome.proof.as_ref().map_or(Verdict::Skipped, |proof| proof.verdict);
-    json!({
-        "route": record.route,
-        "model": record.model,
-        "reason": record.reason,
-        "wanted": record.wanted,
-        "refused": record.refused,
-        "run_id": record.run_id,
-        "kind": record.kind,
-        "workdir": record.workdir,
-        "confidence": record.confidence,
-        "verify": {
-            "verdict": verdict,
-            "summary": outcome.proof.as_ref().map_or("", |proof| proof.summary.as_str()),
-            "commands": record.commands,
+    json(&Printed {
+        route: record.route,
+        model: &record.model,
+        reason: &record.reason,
+        wanted: &record.wanted,
+        refused: record.refused,
+        run_id: &record.run_id,
+        kind: record.kind,
+        workdir: &record.workdir,
+        confidence: record.confidence,
+        verify: Checked {
+            verdict: outcome.proof.as_ref().map_or(Verdict::Skipped, |proof| proof.verdict),
+            summary: outcome.proof.as_ref().map_or("", |proof| proof.summary.as_str()),
+            commands: &record.commands,
         },
-        "files": { "created": created, "changed": changed, "deleted": deleted, "list": record.files },
-        "cloud": record.cloud,
-        "remote": record.remote,
-        "attempts": record.attempts,
-        "duration_ms": record.duration_ms,
-        "notes": outcome.notes,
-        "proposed_commands": outcome.proposed,
-        "diff": outcome.diff,
-        "hints": outcome.hints,
-        "logged": outcome.unlogged.is_none(),
-        "exit": outcome.exit,
-        "output": outcome.output,
+        files: Counted { created, changed, deleted, list: &record.files },
+        cloud: record.cloud,
+        remote: &record.remote,
+        attempts: &record.attempts,
+        duration_ms: record.duration_ms,
+        notes: &outcome.notes,
+        proposed_commands: &outcome.proposed,
+        diff: &outcome.diff,
+        hints: &outcome.hints,
+        logged: outcome.unlogged.is_none(),
+        exit: outcome.exit,
+        output: &outcome.output,
     })
 }
 
@@ -158,22 +200,47 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "first step: {}", plan.first_step)
 }
 
-/// Returns what `--dry-run` found out as one object.
-pub fn plan_json(plan: &Plan) -> Value {
-    let files = plan.context.iter();
-    let files: Vec<Value> = files
-        .map(|file| json!({"path": file.path, "bytes": file.bytes, "why": file.why.text(), "lines": file.lines}))
-        .collect();
-    json!({
-        "kind": plan.kind,
-        "ambiguous": plan.ambiguous,
-        "workdir": plan.workdir.to_string_lossy(),
-        "workdir_missing": plan.missing,
-        "verify": plan.verification,
-        "context": files,
-        "context_tokens": plan.context_tokens,
-        "to_create": plan.to_create,
-        "notes": plan.notes,
-        "first_step": plan.first_step,
+/// The object of `run --dry-run --json`.
+#[derive(Serialize)]
+struct Planned<'a> {
+    kind: Kind,
+    ambiguous: bool,
+    workdir: &'a str,
+    workdir_missing: bool,
+    verify: &'a [String],
+    context: Vec<Shown<'a>>,
+    context_tokens: u64,
+    to_create: &'a [String],
+    notes: &'a [String],
+    first_step: &'a str,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    path: &'a str,
+    bytes: usize,
+    why: String,
+    lines: &'a Option<String>,
+}
+
+impl Shown<'_> {
+    fn of(file: &PlannedFile) -> Shown<'_> {
+        Shown { path: &file.path, bytes: file.bytes, why: file.why.text(), lines: &file.lines }
+    }
+}
+
+/// Returns what `--dry-run` found out as one JSON object that is safe to show.
+pub fn plan_json(plan: &Plan) -> String {
+    json(&Planned {
+        kind: plan.kind,
+        ambiguous: plan.ambiguous,
+        workdir: &plan.workdir.to_string_lossy(),
+        workdir_missing: plan.missing,
+        verify: &plan.verification,
+        context: plan.context.iter().map(Shown::of).collect(),
+        context_tokens: plan.context_tokens,
+        to_create: &plan.to_create,
+        notes: &plan.notes,
+        first_step: &plan.first_step,
     })
 }

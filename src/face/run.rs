@@ -3,7 +3,6 @@
 use crate::engine::run::{self as engine, House, Job, Run};
 use crate::face::args::{RunArgs, TaskText};
 use crate::face::print;
-use crate::rules::escape::in_json;
 use crate::sys::state::Patience;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::event::{Event, Watcher};
@@ -49,7 +48,7 @@ pub fn run(
         client: None,
     };
     match engine::run(house, &job, watcher, stop)? {
-        Run::Planned(plan) if args.json => json(out, &print::plan_json(&plan))?,
+        Run::Planned(plan) if args.json => printed(writeln!(out, "{}", print::plan_json(&plan)))?,
         Run::Planned(plan) => printed(print::plan(out, &plan))?,
         Run::Busy { holder } => {
             watcher.event(&Event::Note(&format!(
@@ -59,7 +58,7 @@ pub fn run(
         }
         Run::Ended(outcome) => {
             if args.json {
-                json(out, &print::outcome_json(&outcome))?;
+                printed(writeln!(out, "{}", print::outcome_json(&outcome)))?;
             } else {
                 printed(print::outcome(out, &outcome))?;
             }
@@ -107,10 +106,6 @@ fn bounded(input: &mut dyn Read, name: &str) -> Result<String, Error> {
 fn too_large(name: &str) -> Error {
     let error = Error::new(ErrorKind::Usage, format!("{name} is larger than {} MiB", LARGEST_TASK >> 20));
     error.hint("say what to do in a few sentences; show files with `--file PATH`")
-}
-
-fn json(out: &mut dyn Write, value: &serde_json::Value) -> Result<(), Error> {
-    printed(writeln!(out, "{}", in_json(&value.to_string())))
 }
 
 /// A reader that has gone away is no failure of the run.

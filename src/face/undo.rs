@@ -5,13 +5,15 @@ use crate::engine::undo::{self, Undone, Wish};
 use crate::face::args::UndoArgs;
 use crate::face::print;
 use crate::face::status::emit;
-use crate::rules::escape::{in_json, one_line};
+use crate::rules::escape::one_line;
+use crate::rules::rpc::json;
 use crate::sys::state::Patience;
+use crate::words::changes::FileOp;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use crate::words::task::Source;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -31,8 +33,7 @@ pub fn run(
     let wish = Wish { run_id: &args.run_id, force: args.force, patience, source: Source::Cli };
     let undone = undo::undo(house, project, &wish, watcher, stop)?;
     let mut page = Vec::new();
-    let written =
-        if args.json { writeln!(page, "{}", in_json(&as_json(&undone).to_string())) } else { text(&mut page, &undone) };
+    let written = if args.json { writeln!(page, "{}", as_json(&undone)) } else { text(&mut page, &undone) };
     written
         .and_then(|()| emit(out, &String::from_utf8_lossy(&page)))
         .context(Kind::Io, || "cannot write the result".to_string())?;
@@ -60,17 +61,36 @@ fn text(out: &mut dyn Write, undone: &Undone) -> io::Result<()> {
     Ok(())
 }
 
-fn as_json(undone: &Undone) -> Value {
-    let left: Vec<Value> = undone.left.iter().map(|(path, why)| json!({"path": path, "why": why})).collect();
-    json!({
-        "undone": undone.files.len(),
-        "undoes": undone.undoes,
-        "run_id": undone.run_id,
-        "files": undone.files,
-        "left": left,
-        "why": undone.why,
-        "hints": undone.hints,
-        "logged": undone.run_id.is_some() && undone.unlogged.is_none(),
-        "exit": undone.exit,
+/// The object of `undo --json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    undone: usize,
+    undoes: &'a str,
+    run_id: &'a Option<String>,
+    files: &'a [FileOp],
+    left: Vec<Left<'a>>,
+    why: &'a Option<String>,
+    hints: &'a [String],
+    logged: bool,
+    exit: u8,
+}
+
+#[derive(Serialize)]
+struct Left<'a> {
+    path: &'a str,
+    why: &'a str,
+}
+
+fn as_json(undone: &Undone) -> String {
+    json(&Document {
+        undone: undone.files.len(),
+        undoes: &undone.undoes,
+        run_id: &undone.run_id,
+        files: &undone.files,
+        left: undone.left.iter().map(|(path, why)| Left { path, why }).collect(),
+        why: &undone.why,
+        hints: &undone.hints,
+        logged: undone.run_id.is_some() && undone.unlogged.is_none(),
+        exit: undone.exit,
     })
 }

@@ -227,7 +227,7 @@ fn facts(facts: &Facts, policy: &Policy) -> Vec<(&'static str, String)> {
         Cloud::Refused(why) => format!("refused: {}", why.name()),
     };
     let mut lines = vec![
-        ("route asked for", serde_json::to_value(facts.asked).ok().and_then(|name| Some(name.as_str()?.to_string()))),
+        ("route asked for", Some(facts.asked.name().to_string())),
         ("model server", Some(if facts.local_up { "up" } else { "down" }.to_string())),
         ("risk words", Some(or_none(facts.risk_words.join(", ")))),
         ("local tries", Some(format!("{} of {}", facts.local_tries, policy.max_local_tries))),

@@ -32,21 +32,20 @@ pub fn alike(lines: &[&str], search: &[&str]) -> Result<Place, Mismatch> {
     let numbered: Vec<(usize, &str)> =
         lines.iter().enumerate().filter(|(_, line)| is_text(line)).map(|(at, line)| (at, *line)).collect();
     let wanted: Vec<&str> = search.iter().copied().filter(|line| is_text(line)).collect();
-    let mut scored = scores(&numbered, &wanted);
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let [best, next] = best_two(scores(&numbered, &wanted));
     let is_long = wanted.iter().flat_map(|line| letters(line)).take(FEWEST_LETTERS).count() == FEWEST_LETTERS;
     let least = if wanted.len() < 3 { LEAST_FEW } else { LEAST_MANY };
-    let best = match scored.as_slice() {
-        [best, ..] if best.0 < least || !is_long => None,
-        [best, next, ..] if next.0 > best.0 - MARGIN => {
+    let sure = match (best, next) {
+        (Some(best), _) if best.0 < least || !is_long => None,
+        (Some(best), Some(next)) if next.0 > best.0 - MARGIN => {
             let starts: Vec<usize> = [best, next].iter().filter_map(|score| Some(numbered.get(score.1)?.0)).collect();
             return Err(Mismatch::Ambiguous { search: first(search), places: several(&starts, lines) });
         }
-        [best, ..] => Some(best.1),
-        [] => None,
+        (Some(best), _) => Some(best.1),
+        (None, _) => None,
     };
-    let Some(at) = best else {
-        let near = scored.first().map(|score| score.1).or_else(|| nearest(&numbered, &wanted));
+    let Some(at) = sure else {
+        let near = best.map(|score| score.1).or_else(|| nearest(&numbered, &wanted));
         let near = near.and_then(|at| numbered.get(at)).map_or(0..0, |(line, _)| {
             line.saturating_sub(1)..lines.len().min((line + search.len() + 1).min(line + MOST_QUOTED - 1))
         });
@@ -80,6 +79,20 @@ fn scores(lines: &[(usize, &str)], wanted: &[&str]) -> Vec<(f64, usize)> {
         }
     }
     found
+}
+
+/// The best score and the one after it; of equal ones the first.
+fn best_two(scores: Vec<(f64, usize)>) -> [Option<(f64, usize)>; 2] {
+    let (mut best, mut next) = (None, None);
+    let beats = |score: (f64, usize), other: Option<(f64, usize)>| other.is_none_or(|other| score.0 > other.0);
+    for score in scores {
+        if beats(score, best) {
+            (best, next) = (Some(score), best);
+        } else if beats(score, next) {
+            next = Some(score);
+        }
+    }
+    [best, next]
 }
 
 /// The share of pairs of neighbouring characters that two lines have in common (Dice), blanks aside and quotes taken as

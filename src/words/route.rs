@@ -103,6 +103,18 @@ impl Asked {
     /// The words that need no configuration.
     pub const NAMES: [&'static str; 6] = ["auto", "local", "cloud", "claude", "codex", "gemini"];
 
+    pub fn name(&self) -> &str {
+        match self {
+            Asked::Auto => "auto",
+            Asked::Local => "local",
+            Asked::Cloud => "cloud",
+            Asked::Claude => "claude",
+            Asked::Codex => "codex",
+            Asked::Gemini => "gemini",
+            Asked::Declared(name) => name.as_str(),
+        }
+    }
+
     /// Reads the value of `--route`: one of mux's own words, or a name that the configuration may declare.
     pub fn parse(text: &str) -> Option<Asked> {
         Some(match text {

@@ -4,7 +4,7 @@
 //! `additionalProperties: false`, one scalar type and a description for each property, no keyword beyond. One keyword
 //! more makes some of them refuse the whole list.
 
-use serde_json::{Value, json};
+use crate::rules::rpc::json;
 use std::sync::OnceLock;
 
 /// A tool of this server.
@@ -44,38 +44,35 @@ impl Tool {
         Tool::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
-    fn describe(self) -> Value {
+    fn describe(self) -> String {
         let (title, description, input, output) = match self {
-            Tool::Mux => ("Do a coding task locally", MUX, mux_input(), run_output()),
-            Tool::MuxJson => ("Do a coding task, with options; or get a result", MUX_JSON, json_input(), run_output()),
-            Tool::MuxDoctor => {
-                ("Find out what is wrong with mux", MUX_DOCTOR, object(&json!({}), &[]), doctor_output())
+            Tool::Mux => ("Do a coding task locally", MUX, schema(&MUX_INPUT, &["task"]), run_output()),
+            Tool::MuxJson => {
+                let input = schema(&[("payload_json", TEXT, PAYLOAD)], &["payload_json"]);
+                ("Do a coding task, with options; or get a result", MUX_JSON, input, run_output())
             }
-            Tool::MuxHealth => ("Is the local model up", MUX_HEALTH, object(&json!({}), &[]), health_output()),
+            Tool::MuxDoctor => ("Find out what is wrong with mux", MUX_DOCTOR, schema(&[], &[]), doctor_output()),
+            Tool::MuxHealth => ("Is the local model up", MUX_HEALTH, schema(&[], &[]), health_output()),
         };
         let is_read_only = matches!(self, Tool::MuxDoctor | Tool::MuxHealth);
-        json!({
-            "name": self.name(),
-            "title": title,
-            "description": description,
-            "inputSchema": input,
-            "outputSchema": output,
-            // Every run can be undone, hence not destructive; codex refuses destructive tools when nobody can be asked.
-            "annotations": {
-                "title": title,
-                "readOnlyHint": is_read_only,
-                "destructiveHint": false,
-                "idempotentHint": is_read_only,
-                "openWorldHint": !is_read_only,
-            },
-        })
+        let (name, title, description) = (json(&self.name()), json(&title), json(&description));
+        // Every run can be undone, hence not destructive; codex refuses destructive tools when nobody can be asked.
+        let hints = format!(
+            "\"readOnlyHint\":{is_read_only},\"destructiveHint\":false,\"idempotentHint\":{is_read_only},\
+             \"openWorldHint\":{}",
+            !is_read_only
+        );
+        format!(
+            "{{\"name\":{name},\"title\":{title},\"description\":{description},\"inputSchema\":{input},\
+             \"outputSchema\":{output},\"annotations\":{{\"title\":{title},{hints}}}}}"
+        )
     }
 }
 
 /// Returns the list of all tools as JSON, the same bytes every time. Written once: clients ask for it again and again.
 pub fn list() -> &'static str {
     static LIST: OnceLock<String> = OnceLock::new();
-    LIST.get_or_init(|| Value::Array(Tool::ALL.into_iter().map(Tool::describe).collect()).to_string())
+    LIST.get_or_init(|| format!("[{}]", Tool::ALL.map(Tool::describe).join(",")))
 }
 
 const MUX: &str = "\
@@ -99,86 +96,86 @@ const MUX_HEALTH: &str = "\
 Says whether the local model server answers, with which model and how much context, and why not. Changes nothing, takes \
 milliseconds. Not needed before every task: mux says itself when the model is down.";
 
-fn object(properties: &Value, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-}
+const PAYLOAD: &str = "A JSON object in a string: {\"task\": \"…\", \"verify\": [\"…\"]}, or {\"run_id\": \"…\"}.";
 
-fn property(kind: &str, description: &str) -> Value {
-    json!({"type": kind, "description": description})
-}
+/// A property of an object: its name, its type as JSON, what it says.
+type Property<'a> = (&'a str, &'a str, &'a str);
 
-fn texts(description: &str) -> Value {
-    json!({"type": "array", "items": {"type": "string"}, "description": description})
-}
+const TEXT: &str = r#""type":"string""#;
+const TEXTS: &str = r#""type":"array","items":{"type":"string"}"#;
+const COUNT: &str = r#""type":"integer""#;
+const SWITCH: &str = r#""type":"boolean""#;
 
-fn mux_input() -> Value {
-    let task = "What to do, as an outcome: name the files and say when it is done. No conversation is shared.";
-    let workdir = "Absolute path of the project, if it is not the one that is open.";
-    object(&json!({"task": property("string", task), "workdir": property("string", workdir)}), &["task"])
-}
+const MUX_INPUT: [Property<'_>; 2] = [
+    ("task", TEXT, "What to do, as an outcome: name the files and say when it is done. No conversation is shared."),
+    ("workdir", TEXT, "Absolute path of the project, if it is not the one that is open."),
+];
 
-fn json_input() -> Value {
-    let payload = "A JSON object in a string: {\"task\": \"…\", \"verify\": [\"…\"]}, or {\"run_id\": \"…\"}.";
-    object(&json!({"payload_json": property("string", payload)}), &["payload_json"])
-}
-
-fn run_output() -> Value {
-    let properties = json!({
-        "status": property("string", "done, or running: then call mux_json with the run_id to wait"),
-        "run_id": property("string", "the name of the run, for mux_json and for `mux diff`, `mux undo`, `mux why`"),
-        "kind": property("string", "answer or change"),
-        "route": property("string", "where the accepted result comes from: local, or a cloud CLI"),
-        "model": property("string", "the model that answered"),
-        "reason": property("string", "why it was accepted: verified, confident, unproven, unverified, requested …"),
-        "refused": property("string", "why an escalation that was wanted did not happen"),
-        "workdir": property("string", "where it worked"),
-        "verify": property("string", "passed, unproven, skipped or failed, with the commands"),
-        "files": texts("what was done to each file"),
-        "cloud": property("string", "what left this machine; ≥ where a cloud CLI could read more by itself"),
-        "cloud_bytes": property("integer", "bytes that mux sent out of this machine"),
-        "output": property("string", "the answer, or what there is to say about the change"),
-        "diff": property("string", "the diff of a preview"),
-        "notes": texts("what was repaired or left out on the way"),
-        "proposed_commands": texts("commands that the model proposed; they were not run"),
-        "hints": texts("what to do next"),
-        "full_result": property("string", "a file with everything, where something was cut"),
-    });
-    object(&properties, &["status", "run_id", "output"])
-}
-
-fn doctor_output() -> Value {
-    let check = object(
-        &json!({
-            "name": property("string", "what was looked at"),
-            "state": property("string", "ok, warn or fail"),
-            "text": property("string", "what was found"),
-            "fix": property("string", "a shell command that fixes it; empty where nothing is wrong"),
-        }),
-        &["name", "state", "text", "fix"],
-    );
-    let checks = json!({"type": "array", "items": check, "description": "each check, in order"});
-    object(
-        &json!({"usable": property("boolean", "whether some route can work"), "checks": checks}),
-        &["usable", "checks"],
+/// Returns the schema of an object.
+fn schema(properties: &[Property<'_>], required: &[&str]) -> String {
+    let property = |(name, kind, says): &Property<'_>| format!("\"{name}\":{{{kind},\"description\":{}}}", json(says));
+    let properties: Vec<String> = properties.iter().map(property).collect();
+    let (properties, required) = (properties.join(","), json(&required));
+    format!(
+        "{{\"type\":\"object\",\"properties\":{{{properties}}},\"required\":{required},\"additionalProperties\":false}}"
     )
 }
 
-fn health_output() -> Value {
-    let properties = json!({
-        "up": property("boolean", "whether a model answers"),
-        "base_url": property("string", "the server"),
-        "model": property("string", "the model that answers; empty when none does"),
-        "context_tokens": property("integer", "the size of its window; 0 when the server does not say"),
-        "why": property("string", "why it is not up; empty when it is"),
-        "found_elsewhere": texts("models or servers that were found instead"),
-        "version": property("string", "the version of mux"),
-    });
-    object(&properties, &["up", "base_url", "model", "context_tokens", "why", "found_elsewhere", "version"])
+fn run_output() -> String {
+    let properties = [
+        ("status", TEXT, "done, or running: then call mux_json with the run_id to wait"),
+        ("run_id", TEXT, "the name of the run, for mux_json and for `mux diff`, `mux undo`, `mux why`"),
+        ("kind", TEXT, "answer or change"),
+        ("route", TEXT, "where the accepted result comes from: local, or a cloud CLI"),
+        ("model", TEXT, "the model that answered"),
+        ("reason", TEXT, "why it was accepted: verified, confident, unproven, unverified, requested …"),
+        ("refused", TEXT, "why an escalation that was wanted did not happen"),
+        ("workdir", TEXT, "where it worked"),
+        ("verify", TEXT, "passed, unproven, skipped or failed, with the commands"),
+        ("files", TEXTS, "what was done to each file"),
+        ("cloud", TEXT, "what left this machine; ≥ where a cloud CLI could read more by itself"),
+        ("cloud_bytes", COUNT, "bytes that mux sent out of this machine"),
+        ("remote", TEXT, "the model server, where it is another machine: code went there"),
+        ("output", TEXT, "the answer, or what there is to say about the change"),
+        ("diff", TEXT, "the diff of a preview"),
+        ("notes", TEXTS, "what was repaired or left out on the way"),
+        ("proposed_commands", TEXTS, "commands that the model proposed; they were not run"),
+        ("hints", TEXTS, "what to do next"),
+        ("full_result", TEXT, "a file with everything, where something was cut"),
+    ];
+    schema(&properties, &["status", "run_id", "output"])
+}
+
+fn doctor_output() -> String {
+    let check = [
+        ("name", TEXT, "what was looked at"),
+        ("state", TEXT, "ok, warn or fail"),
+        ("text", TEXT, "what was found"),
+        ("fix", TEXT, "a shell command that fixes it; empty where nothing is wrong"),
+    ];
+    let checks = format!("\"type\":\"array\",\"items\":{}", schema(&check, &["name", "state", "text", "fix"]));
+    let properties =
+        [("usable", SWITCH, "whether some route can work"), ("checks", checks.as_str(), "each check, in order")];
+    schema(&properties, &["usable", "checks"])
+}
+
+fn health_output() -> String {
+    let properties = [
+        ("up", SWITCH, "whether a model answers"),
+        ("base_url", TEXT, "the server"),
+        ("model", TEXT, "the model that answers; empty when none does"),
+        ("context_tokens", COUNT, "the size of its window; 0 when the server does not say"),
+        ("why", TEXT, "why it is not up; empty when it is"),
+        ("found_elsewhere", TEXTS, "models or servers that were found instead"),
+        ("version", TEXT, "the version of mux"),
+    ];
+    schema(&properties, &["up", "base_url", "model", "context_tokens", "why", "found_elsewhere", "version"])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     /// What contracts of clients and model APIs refuse, drop or rewrite.
     fn faults(schema: &Value, at: &str, faults: &mut Vec<String>) {

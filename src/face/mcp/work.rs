@@ -128,9 +128,9 @@ fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Re
     };
     let mut watcher = Reporter::new(order.phase.clone());
     let mut outcome = match engine::run(house, &job, &mut watcher, &order.stop)? {
-        Run::Ended(outcome) => print::outcome_json(&outcome),
+        Run::Ended(outcome) => tree(&print::outcome_json(&outcome)),
         // Neither was asked for.
-        Run::Planned(plan) => print::plan_json(&plan),
+        Run::Planned(plan) => tree(&print::plan_json(&plan)),
         Run::Busy { holder } => return Ok(Report::failed(&format!("run {holder} holds the work directory"))),
     };
     if let Some(Value::Array(notes)) = outcome.get_mut("notes") {
@@ -145,6 +145,11 @@ fn run(house: &House<'_>, wish: &Wish, run_id: &str, order: &Order) -> Result<Re
         let _ = results.save(run_id, Part::Output, report::in_full(&outcome).as_bytes());
     }
     Ok(report)
+}
+
+/// JSON of mux's own making, as values.
+fn tree(json: &str) -> Value {
+    serde_json::from_slice(json.as_bytes()).unwrap_or_default()
 }
 
 fn health(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result<Report, Error> {

@@ -3,6 +3,7 @@
 use super::manifest::{Entry, Following, Kind, Manifest};
 use super::objects::Objects;
 use super::{Beyond, Changed, NoSnapshot, Taken, Unkept, is_racy};
+use crate::rules::sorted::sorted;
 use crate::words::stop::Stop;
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,8 +19,8 @@ pub(super) fn compare(
     pairs.retain(|(path, ..)| !same.contains(path));
     let mut taken = Taken::default();
     // Sorted, so that parents come first.
-    pairs.sort_unstable_by_key(|(path, ..)| *path);
-    for (path, old, new) in pairs {
+    let order = sorted(pairs.iter().enumerate().map(|(number, (path, ..))| (*path, number)).collect());
+    for (path, old, new) in order.into_iter().filter_map(|(_, number)| pairs.get(number).copied()) {
         let Ok(text) = str::from_utf8(path) else {
             taken.beyond.push(Beyond { path: String::from_utf8_lossy(path).into_owned(), why: Unkept::Name });
             continue;
