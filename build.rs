@@ -1,12 +1,17 @@
-//! Links the released program without unwind tables: its panics abort, so nothing ever reads them. They are 353 KB of
-//! 2.58 MB, and no profile of cargo leaves them out: `-C force-unwind-tables=no` changes nothing under fat LTO, since the
-//! standard library comes with debug information and with tables of its own, and then LLVM writes them for all.
+//! Two things that make the released program on Linux smaller, and that no profile of cargo can say.
 //!
-//! What is lost with them: frames in the backtrace of a panic, where a stripped program has no names to show anyway.
+//! **No unwind tables**: its panics abort, so nothing ever reads them. They are 353 KB of 2.58 MB. `-C
+//! force-unwind-tables=no` changes nothing under fat LTO, since the standard library comes with debug information and
+//! with tables of its own, and then LLVM writes them for all. What is lost with them: frames in the backtrace of a panic,
+//! where a stripped program has no names to show anyway.
+//!
+//! **Packed relocations** (`DT_RELR`): the 3700 addresses that the loader adjusts take 1 KB instead of 88. glibc reads
+//! them since 2.36; on a machine with an older one, or with another libc, they stay as they are.
 
 #![expect(clippy::disallowed_methods, reason = "this is how a build script talks with cargo")]
 
 use std::env::var;
+use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -25,4 +30,16 @@ fn main() {
     for arg in ["-Wl,--no-eh-frame-hdr", "-T", &script] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
+    if is("CARGO_CFG_TARGET_ENV", "gnu") && var("HOST") == var("TARGET") && has_glibc(2, 36) {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// Whether the glibc of this machine, `glibc 2.36`, is that one or a later one.
+fn has_glibc(major: u32, minor: u32) -> bool {
+    let Ok(output) = Command::new("getconf").arg("GNU_LIBC_VERSION").output() else { return false };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.trim().trim_start_matches("glibc ").split('.').map(|number| number.parse::<u32>().ok());
+    let found = (numbers.next().flatten(), numbers.next().flatten());
+    found >= (Some(major), Some(minor))
 }
