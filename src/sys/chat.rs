@@ -264,16 +264,13 @@ struct Body<'a> {
     max_tokens: u32,
     temperature: f64,
     stream: bool,
-    #[serde(flatten)]
-    extras: Option<Extras>,
-}
-
-/// What not every server knows.
-#[derive(Serialize)]
-struct Extras {
-    stream_options: StreamOptions,
-    logprobs: bool,
-    top_logprobs: u8,
+    // What not every server knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat_template_kwargs: Option<TemplateOptions>,
 }
@@ -289,14 +286,17 @@ struct TemplateOptions {
 }
 
 fn body(server: &Server, messages: &[Message], ask: &Ask, with_extras: bool) -> Result<Arc<[u8]>, Failure> {
-    let extras = with_extras.then(|| Extras {
-        stream_options: StreamOptions { include_usage: true },
-        logprobs: true,
-        top_logprobs: 2,
-        chat_template_kwargs: (!ask.thinking).then_some(TemplateOptions { enable_thinking: false }),
-    });
-    let (max_tokens, temperature) = (ask.max_tokens, ask.temperature);
-    let body = Body { model: &server.model, messages, max_tokens, temperature, stream: true, extras };
+    let body = Body {
+        model: &server.model,
+        messages,
+        max_tokens: ask.max_tokens,
+        temperature: ask.temperature,
+        stream: true,
+        stream_options: with_extras.then_some(StreamOptions { include_usage: true }),
+        logprobs: with_extras.then_some(true),
+        top_logprobs: with_extras.then_some(2),
+        chat_template_kwargs: (with_extras && !ask.thinking).then_some(TemplateOptions { enable_thinking: false }),
+    };
     let body = serde_json::to_vec(&body).map_err(|error| Failure::Protocol { why: error.to_string() })?;
     Ok(body.into())
 }

@@ -9,6 +9,7 @@ use crate::rules::config_keys::{self as keys, OTHER_VARIABLES};
 use crate::rules::config_layers::{Origin, Standing};
 use crate::rules::config_text::MAX_BYTES;
 use crate::rules::config_values::Base;
+use crate::rules::from_json;
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
 use fs_err as fs;
@@ -353,7 +354,12 @@ fn record_key(path: &Path) -> String {
 fn records(state: &Path) -> Result<BTreeMap<String, String>, Error> {
     let path = state.join("trust.json");
     let Some(bytes) = read_record_file(&path)? else { return Ok(BTreeMap::new()) };
-    serde_json::from_slice(&bytes).context(Kind::Io, || format!("cannot read the trust records `{}`", path.display()))
+    from_json::read(&bytes).map_err(|_| {
+        Error::new(
+            Kind::Io,
+            format!("cannot read the trust records `{}`: they are not as mux writes them", path.display()),
+        )
+    })
 }
 
 fn read_record_file(path: &Path) -> Result<Option<Vec<u8>>, Error> {
@@ -377,7 +383,7 @@ fn amend<T>(state: &Path, change: impl FnOnce(&mut BTreeMap<String, String>) -> 
     let result = change(&mut records);
     let temporary = state.join(format!("trust.json.{}", std::process::id()));
     let _ = fs::remove_file(&temporary);
-    let bytes = serde_json::to_vec_pretty(&records).context(Kind::Io, what)?;
+    let bytes = serde_json::to_vec(&records).context(Kind::Io, what)?;
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).context(Kind::Io, what)?;
     let written = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, &path));

@@ -97,7 +97,7 @@ impl Gate<'_> {
             usd,
             duration_ms: millis(ran.duration),
         };
-        let recorded = Egress::below(self.house.state.dir()).end(&begun.id, ended, stop);
+        let recorded = Egress::below(self.house.state.dir()).end(&begun.id, &ended, stop);
         let cooled = self.cool(provider, reply, now, stop);
         for error in [settled, recorded, cooled].into_iter().filter_map(Result::err) {
             watcher.event(&Event::Note(&error.to_string()));

@@ -11,8 +11,8 @@ use super::file::{APPEND, private};
 use super::{Ledger, Limits};
 use crate::rules::backwards::MAX_LINE;
 use crate::rules::config::{Choice, Scope};
-use crate::rules::escape::in_json;
 use crate::rules::json::{self, List, Take};
+use crate::rules::rpc;
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::task::Reason;
@@ -105,21 +105,10 @@ pub struct Call {
     pub ended: Option<Ended>,
 }
 
-/// A line of the file.
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+/// A line of the file: an object with `event`, `schema` and the members of one of these.
 enum Line {
-    Sent {
-        schema: u32,
-        #[serde(flatten)]
-        call: Box<Call>,
-    },
-    Ended {
-        schema: u32,
-        id: String,
-        #[serde(flatten)]
-        ended: Ended,
-    },
+    Sent { call: Box<Call> },
+    Ended { id: String, ended: Ended },
 }
 
 /// A line while it is read: all that one of either kind may hold.
@@ -164,7 +153,7 @@ impl Egress {
             may_read,
             ended: None,
         };
-        let written = self.append(&Line::Sent { schema: SCHEMA, call: Box::new(call) }, stop);
+        let written = self.append(&format!("\"event\":\"sent\",\"schema\":{SCHEMA}"), &rpc::json(&call), stop);
         written.map_err(|source| self.fault("record what would be sent in", source)).map(|()| id)
     }
 
@@ -172,14 +161,15 @@ impl Egress {
     ///
     /// # Errors
     /// `Io`; the call stays recorded as one without an end.
-    pub fn end(&self, id: &str, ended: Ended, stop: &Stop) -> Result<(), Error> {
-        let written = self.append(&Line::Ended { schema: SCHEMA, id: id.to_string(), ended }, stop);
+    pub fn end(&self, id: &str, ended: &Ended, stop: &Stop) -> Result<(), Error> {
+        let head = format!("\"event\":\"ended\",\"schema\":{SCHEMA},\"id\":{}", rpc::json(&id));
+        let written = self.append(&head, &rpc::json(ended), stop);
         written.map_err(|source| self.fault("record the end of a call in", source))
     }
 
-    fn append(&self, line: &Line, stop: &Stop) -> io::Result<()> {
-        let mut bytes = in_json(&serde_json::to_string(line)?).into_owned().into_bytes();
-        bytes.push(b'\n');
+    /// Appends a line: an object of the members `head`, then those of another object.
+    fn append(&self, head: &str, object: &str, stop: &Stop) -> io::Result<()> {
+        let bytes = format!("{{{head},{}\n", object.trim_start_matches('{')).into_bytes();
         if bytes.len() > MAX_LINE {
             return Err(io::Error::new(ErrorKind::FileTooLarge, "the record is too long for a line"));
         }
@@ -295,10 +285,10 @@ impl Line {
     fn read(line: &[u8]) -> Option<Line> {
         let mut held = Held::default();
         json::read(line, &mut held).ok()?;
-        let (schema, call) = (u32::try_from(held.schema?).ok()?, held.call);
+        let (_, call) = (held.schema?, held.call);
         match &*held.event {
-            "sent" => Some(Line::Sent { schema, call: Box::new(Call { files: held.files.0, ..call }) }),
-            "ended" => Some(Line::Ended { schema, id: call.id, ended: Ended { ts: call.ts, ..held.ended } }),
+            "sent" => Some(Line::Sent { call: Box::new(Call { files: held.files.0, ..call }) }),
+            "ended" => Some(Line::Ended { id: call.id, ended: Ended { ts: call.ts, ..held.ended } }),
             _ => None,
         }
     }
@@ -455,7 +445,7 @@ mod tests {
             ended: None,
         };
         assert_eq!(all(&egress, None), (vec![expected.clone()], 0), "also when it never ends");
-        egress.end(&id, ended(Some(0.25)), &soon()).unwrap();
+        egress.end(&id, &ended(Some(0.25)), &soon()).unwrap();
         expected.ended = Some(ended(Some(0.25)));
         assert_eq!(all(&egress, None), (vec![expected], 0));
         let bytes = fs_err::read(egress.0.path()).unwrap();
@@ -503,7 +493,7 @@ mod tests {
         assert_eq!(egress.prune(NOW, &soon()).unwrap(), 0, "no file, nothing to do");
         let old = begin(&egress, "OLD", 1, Utc(NOW.0 - 5000), Scope::Prompt, b"");
         begin(&egress, "NEW", 1, NOW, Scope::Prompt, b"");
-        egress.end(&old, ended(None), &soon()).unwrap();
+        egress.end(&old, &ended(None), &soon()).unwrap();
         fs_err::OpenOptions::new().append(true).open(egress.0.path()).unwrap().write_all(b"not ours\n").unwrap();
         assert_eq!(all(&egress, Some(NOW)).0.len(), 1);
         assert_eq!(egress.prune(Utc(NOW.0 - 9000), &soon()).unwrap(), 0);
