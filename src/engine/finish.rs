@@ -119,7 +119,11 @@ fn output(
             lines.extend(changed.proof.remarks.iter().cloned());
             let nothing_ran = changed.proof.verdict == Verdict::Skipped && changed.proof.remarks.is_empty();
             if nothing_ran && !course.job.preview {
-                lines.push("Nothing has checked these files.".to_string());
+                lines.push(match changed.proof.examples {
+                    0 => "Nothing has checked these files.".to_string(),
+                    1 => "The one example that was given holds; nothing else has checked these files.".to_string(),
+                    n => format!("The {n} examples that were given hold; nothing else has checked these files."),
+                });
             }
             let own_tests = changed.files.iter().any(|file| file.op == Op::Create && file.path.contains("test"));
             if own_tests && course.prepared.proof.origin == Origin::Project {

@@ -273,6 +273,7 @@ mod tests {
                 strict: false,
                 run_id: "judge",
                 touched: &[],
+                examples: None,
             };
             let weakened = weakened(&[Edited { path, before: Some(&before), after: Some(content) }]);
             let seen = BTreeMap::new();

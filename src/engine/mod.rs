@@ -23,5 +23,6 @@ pub mod review;
 pub mod run;
 pub mod setup;
 pub mod suites;
+pub mod syntax;
 pub mod undo;
 pub mod verify;

@@ -355,6 +355,7 @@ impl Course<'_> {
                 strict: config.verification.strict,
                 run_id: &self.run_id,
                 touched: &[],
+                examples: None,
             },
             baseline: &mut self.baseline,
             more_tries,
@@ -403,8 +404,10 @@ impl Course<'_> {
                 [_, ..] => Last::Failed { class: failure.class(), again: true },
             };
         }
-        // To show a file, or what the checks say, is no repair but new evidence; the tries are counted.
-        if matches!(failure, Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged) {
+        // To show a file, or what a check says, is no repair but new evidence; the tries are counted.
+        let is_news =
+            matches!(failure, Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged | Failure::Syntax { .. });
+        if is_news {
             return Last::Failed { class: failure.class(), again: true };
         }
         let spent =

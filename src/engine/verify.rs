@@ -7,6 +7,7 @@
 use crate::engine::suites::{self, Found};
 use crate::rules::argv;
 use crate::rules::config::CommandSpec;
+use crate::rules::examples::Examples;
 use crate::rules::{evidence, failing, from_json};
 use crate::sys::proc::{self, Chunk, Exit, Spawn, Tail};
 use crate::words::env::Env;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// Output kept of one command, in bytes: enough for the first failure of a large suite.
 const KEEP: usize = 512 * 1024;
+
+/// How long examples may take, all together.
+const TO_TRY: Duration = Duration::from_secs(30);
 
 /// Where commands come from. Decides what a missing program and an empty suite mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub struct Ground<'a> {
     /// Paths that the change touches, relative to the work directory: of several test suites those of their languages
     /// run.
     pub touched: &'a [String],
+    /// What is tried where the project has no tests: examples that the user or the files gave.
+    pub examples: Option<&'a Examples>,
 }
 
 /// How one command went.
@@ -143,7 +149,13 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
         Origin::Project => suites::detect(ground.workdir, ground.touched),
         Origin::Flag | Origin::Config | Origin::Nowhere => Found::default(),
     };
-    let commands = if plan.origin == Origin::Project { &found.commands } else { &plan.commands };
+    // Examples are less than tests: they are tried where nothing else says anything.
+    let examples = ground.examples.filter(|_| plan.origin == Origin::Project && found.commands.is_empty());
+    let commands = match examples {
+        Some(examples) => std::slice::from_ref(&examples.argv),
+        None if plan.origin == Origin::Project => &found.commands,
+        None => &plan.commands,
+    };
     let mut lines = Vec::new();
     let mut empty: Option<String> = None;
     let mut passed = false;
@@ -155,6 +167,8 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
                 passed = true;
                 lines.push(format!("{name}, {seconds:.1} s"));
             }
+            // Examples that cannot be tried are as good as none.
+            Went::Empty | Went::Absent(_) if examples.is_some() => {}
             Went::Empty => {
                 lines.push(format!("{name} ran no test, {seconds:.1} s"));
                 empty.get_or_insert(name);
@@ -183,7 +197,11 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
         }
     }
     proof.summary = lines.join("; ");
-    if proof.verdict == Verdict::Skipped && passed {
+    if let Some(examples) = examples.filter(|_| passed && !ground.strict) {
+        // A few examples that hold are no proof, and never called one.
+        proof.examples = examples.n;
+        proof.summary.push_str("; no test suite found");
+    } else if proof.verdict == Verdict::Skipped && passed && examples.is_none() {
         proof.verdict = Verdict::Passed;
     } else if proof.verdict == Verdict::Skipped {
         nothing_proved(plan.origin, ground.strict, empty, &mut proof);
@@ -194,7 +212,7 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
 /// A proof of nothing yet.
 pub fn unjudged(summary: String) -> Proof {
     let (commands, red, remarks) = (Vec::new(), Vec::new(), Vec::new());
-    Proof { verdict: Verdict::Skipped, summary, commands, evidence: None, red, remarks }
+    Proof { verdict: Verdict::Skipped, summary, commands, evidence: None, red, remarks, examples: 0 }
 }
 
 /// Runs one command of a plan in the work directory as it is now, to compare it with a red run of the same command.
@@ -266,7 +284,8 @@ fn run(
     watcher: &mut dyn Watcher,
     runs: &mut Vec<CommandRun>,
 ) -> (String, Went, Duration, String) {
-    let name = argv::spell(command);
+    let examples = ground.examples.filter(|examples| examples.argv == command);
+    let name = examples.map_or_else(|| argv::spell(command), Examples::name);
     watcher.event(&Event::Verifying { command: &name });
     let mut run = CommandRun { argv: command.to_vec(), exit: None, duration_ms: 0 };
     let (program, args) = command.split_first().map_or(("", command), |(program, args)| (program.as_str(), args));
@@ -279,14 +298,15 @@ fn run(
         args: args.iter().map(OsString::from).collect(),
         cwd: ground.workdir.to_path_buf(),
         env: environment(ground),
-        stdin: None,
+        stdin: examples.map(|examples| examples.script.clone().into_bytes()),
         keep: 0,
         silence: None,
         marker: ground.run_id.to_string(),
     };
     // Both streams into one tail, in the order in which they came: a test's own words next to the runner's.
     let mut tail = Tail::new(KEEP);
-    let ran = proc::run(&spawn, &stop.until(Instant::now() + ground.timeout), &mut |chunk| match chunk {
+    let timeout = if examples.is_some() { ground.timeout.min(TO_TRY) } else { ground.timeout };
+    let ran = proc::run(&spawn, &stop.until(Instant::now() + timeout), &mut |chunk| match chunk {
         Chunk::Out(bytes) | Chunk::Err(bytes) => tail.push(bytes),
     });
     run.duration_ms = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
@@ -313,7 +333,7 @@ fn run(
             Went::Failed("the run's deadline passed".into(), None, None)
         }
         Exit::TimedOut | Exit::Silent => {
-            Went::Failed(format!("did not end within {} s", ground.timeout.as_secs()), useful(), None)
+            Went::Failed(format!("did not end within {} s", timeout.as_secs()), useful(), None)
         }
         Exit::Stopped(_) => Went::Failed("interrupted".into(), None, None),
         Exit::NotStarted(error) => Went::Absent(format!("cannot start `{name}`: {error}")),
@@ -324,7 +344,7 @@ fn run(
 
 /// The user's environment minus what tests have no business with. Python writes no bytecode: a `.pyc` counts as fresh
 /// while second and size of its source stay the same, and two tries within a second are what mux does.
-fn environment(ground: &Ground<'_>) -> Vec<(OsString, OsString)> {
+pub fn environment(ground: &Ground<'_>) -> Vec<(OsString, OsString)> {
     let passes = |name: &str| ground.pass.iter().any(|pass| pass == name) || !(is_private(name) || name == ground.key);
     let mut env = proc::environment(&ground.env.vars, &passes);
     env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
@@ -449,7 +469,7 @@ mod tests {
 
     fn ground<'a>(workdir: &'a Path, env: &'a Env, strict: bool) -> Ground<'a> {
         let timeout = Duration::from_secs(50);
-        Ground { workdir, env, pass: &[], key: "MODEL_PASS", timeout, strict, run_id: "verify-test", touched: &[] }
+        Ground { workdir, env, pass: &[], key: "MODEL_PASS", timeout, strict, run_id: "verify-test", touched: &[], examples: None }
     }
 
     /// Compares verdict, the summary without its times, and whether there is evidence.

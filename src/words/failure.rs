@@ -82,6 +82,11 @@ pub enum Failure {
     Unusable {
         fault: String,
     },
+    /// A file of the reply does not parse, and what its language's own checker says.
+    Syntax {
+        path: String,
+        why: String,
+    },
     /// Every file in the reply is the same as before.
     Unchanged,
     /// The reply rewrites files that exist and that the model has not seen; they are shown to it now.
@@ -144,6 +149,7 @@ impl Failure {
             Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
             Failure::Cut => FailureClass::Truncated,
             Failure::Unusable { .. }
+            | Failure::Syntax { .. }
             | Failure::Unchanged
             | Failure::Unseen { .. }
             | Failure::Stale { .. }
@@ -185,6 +191,7 @@ impl Failure {
             | Failure::Cut
             | Failure::ToolCalls
             | Failure::Unusable { .. }
+            | Failure::Syntax { .. }
             | Failure::Unchanged
             | Failure::Unseen { .. }
             | Failure::Stale { .. }
@@ -238,6 +245,10 @@ impl fmt::Display for Failure {
                 write!(f, "the task needs {needed} tokens and the model's window has {window}")
             }
             Failure::Unusable { fault } => write!(f, "the reply holds no usable changes: {fault}"),
+            Failure::Syntax { path, why } => {
+                let line = why.lines().find(|line| line.to_ascii_lowercase().contains("error"));
+                write!(f, "`{path}` does not parse: {}", line.unwrap_or(why))
+            }
             Failure::Unchanged => f.write_str("the reply changes nothing"),
             Failure::Stale { path } => write!(f, "`{path}` was saved by someone else meanwhile; nothing was written"),
             Failure::Unseen { paths } => write!(f, "the reply rewrites {paths} without having seen it"),

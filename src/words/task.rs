@@ -104,6 +104,8 @@ pub struct Proof {
     pub red: Vec<Red>,
     /// What the user has to read before all else: that nothing is proven, or which tests were weakened.
     pub remarks: Vec<String>,
+    /// How many examples hold, where they are all there is: then `verdict` is `Skipped`.
+    pub examples: usize,
 }
 
 /// A red command.

@@ -9,8 +9,8 @@ use crate::engine::gate::Refused;
 use crate::engine::judge::{self, Standing, take_back};
 use crate::engine::run::Course;
 use crate::engine::verify;
-use crate::rules::names;
-use crate::rules::weaken::{self, Edited, Weakened};
+use crate::rules::weaken::{self, Edited};
+use crate::rules::{examples, names};
 use crate::sys::disk::{Applied, WorkDir};
 use crate::sys::snapshot::Snapshot;
 use crate::words::changes::{Change, ChangeSet, FileOp};
@@ -104,12 +104,15 @@ pub fn end(
         let proof = verify::unjudged("a preview".to_string());
         return Ok(Changed { applied: None, files: Vec::new(), proof, score: UNSCORED, diff, changes });
     }
-    let weakened = weakened(&applied, &course.prepared.dir);
+    let texts = texts(&applied, &course.prepared.dir);
+    let edited = edited(&applied, &texts);
+    let weakened = weaken::weakened(&edited);
+    let examples = examples::examples(course.job.task, &edited);
     let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let site = course.site(false);
     let standing = Standing {
         plan: site.proof,
-        ground: verify::Ground { touched: &touched, ..site.ground },
+        ground: verify::Ground { touched: &touched, examples: examples.as_ref(), ..site.ground },
         weakened: &weakened,
         may_weaken: weaken::asks_for(site.task),
     };
@@ -156,25 +159,25 @@ fn written(files: &[FileOp]) -> Vec<Change> {
     files.iter().map(change).collect()
 }
 
-fn weakened(applied: &Applied, dir: &WorkDir) -> Vec<Weakened> {
+/// What each file held before and holds now.
+fn texts(applied: &Applied, dir: &WorkDir) -> Vec<(Option<String>, Option<String>)> {
     let limit = names::MAX_FILE_BYTES as u64;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let texts: Vec<(Option<String>, Option<String>)> = applied
-        .ops()
-        .iter()
-        .enumerate()
-        .map(|(index, file)| {
-            let before = applied.before(index, limit).ok().flatten().map(text);
-            let path = names::readable(&file.path).ok();
-            let after = path.and_then(|path| dir.read(&path, limit).ok().flatten()).map(|seen| text(seen.bytes));
-            (before, after)
-        })
-        .collect();
-    let edited = applied.ops().iter().zip(&texts);
-    let edited = edited.map(|(file, (before, after))| Edited {
+    let read = |(index, file): (usize, &FileOp)| {
+        let before = applied.before(index, limit).ok().flatten().map(text);
+        let path = names::readable(&file.path).ok();
+        let after = path.and_then(|path| dir.read(&path, limit).ok().flatten()).map(|seen| text(seen.bytes));
+        (before, after)
+    };
+    applied.ops().iter().enumerate().map(read).collect()
+}
+
+fn edited<'a>(applied: &'a Applied, texts: &'a [(Option<String>, Option<String>)]) -> Vec<Edited<'a>> {
+    let files = applied.ops().iter().zip(texts);
+    let edited = |(file, (before, after)): (&'a FileOp, &'a (Option<String>, Option<String>))| Edited {
         path: &file.path,
         before: before.as_deref(),
         after: after.as_deref(),
-    });
-    weaken::weakened(&edited.collect::<Vec<_>>())
+    };
+    files.map(edited).collect()
 }

@@ -5,14 +5,15 @@ use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::baseline::Baseline;
 use crate::engine::gathered::Gathered;
 use crate::engine::judge::{self, Judged, Trial};
-use crate::engine::verify::{self, Ground};
+use crate::engine::syntax;
+use crate::engine::verify::{self, Ground, Origin};
 use crate::rules::config::EditFormat;
 use crate::rules::echo::Parted;
 use crate::rules::form::{self, History, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
-use crate::rules::weaken::{self, Edited, Weakened};
-use crate::rules::{confidence, diff, names, stray};
+use crate::rules::weaken::{self, Edited};
+use crate::rules::{confidence, diff, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
@@ -119,6 +120,11 @@ pub fn attempt(
     match &end {
         Ok(changed) => {
             attempt.verdict = Some(changed.proof.verdict);
+            if changed.proof.examples > 0 {
+                attempt.confidence = Some(changed.score.value);
+                attempt.signals.insert("term.examples".to_string(), examples::TERM);
+                attempt.signals.insert("examples".to_string(), changed.proof.examples as f64);
+            }
             attempt.edits.clone_from(&changed.changes.edits);
             if changed.proof.verdict == Verdict::Failed {
                 effort.evidence.clone_from(&changed.proof.evidence);
@@ -173,6 +179,8 @@ fn quoted(failure: &Failure) -> Option<String> {
         Some(fault.clone())
     } else if let Failure::RefusedPath { path, rule } = failure {
         Some(format!("`{path}` must not be written: {rule}."))
+    } else if let Failure::Syntax { path, why } = failure {
+        Some(format!("`{path}` does not parse. Its language says:\n{why}"))
     } else if let Failure::Unchanged = failure {
         Some("Every file in it is the same as before. Make the change that the task asks for.".to_string())
     } else if let Failure::Stale { path } = failure {
@@ -235,7 +243,20 @@ pub fn materialise(
         if fault == Fault::Unchanged { Failure::Unchanged } else { Failure::Unusable { fault: fault.to_string() } }
     })?;
     let diff = whole_diff(&changes, &before);
-    let weakened = weakened(&planned, &before);
+    let old: Vec<Option<String>> = planned.iter().map(|plan| before(plan.path.as_str())).collect();
+    let edited: Vec<Edited<'_>> = planned
+        .iter()
+        .zip(&old)
+        .map(|(plan, old)| Edited { path: plan.path.as_str(), before: old.as_deref(), after: plan.content })
+        .collect();
+    // Where nothing may run, this does not either.
+    if site.proof.origin != Origin::Nowhere
+        && let Some((path, why)) = syntax::fault(&edited, &site.ground, stop)
+    {
+        return Err(Failure::Syntax { path, why });
+    }
+    let weakened = weaken::weakened(&edited);
+    let examples = examples::examples(site.task, &edited);
     if site.preview {
         let would = disk::would_apply(site.dir, &planned, &site.context.seen(), stop);
         would.map_err(|cause| Failure::from(&cause))?;
@@ -253,25 +274,15 @@ pub fn materialise(
         planned: &planned,
         seen: &seen,
         plan: site.proof,
-        ground: site.ground,
+        ground: Ground { examples: examples.as_ref(), ..site.ground },
         weakened: &weakened,
         may_weaken: weaken::asks_for(site.task),
         task: site.task,
         more_tries: site.more_tries,
     };
     let Judged { applied, files, proof } = judge::judge(&trial, site.baseline, stop, watcher)?;
+    let score = if proof.examples > 0 { examples::raised(score) } else { score };
     Ok(Changed { applied, files, proof, score, diff, changes })
-}
-
-/// What the changeset takes out of tests.
-fn weakened(planned: &[names::Planned<'_>], before: &dyn Fn(&str) -> Option<String>) -> Vec<Weakened> {
-    let old: Vec<Option<String>> = planned.iter().map(|plan| before(plan.path.as_str())).collect();
-    let edited: Vec<Edited<'_>> = planned
-        .iter()
-        .zip(&old)
-        .map(|(plan, old)| Edited { path: plan.path.as_str(), before: old.as_deref(), after: plan.content })
-        .collect();
-    weaken::weakened(&edited)
 }
 
 /// "Create … in tools/report" asks for files below that directory, and nowhere else.
