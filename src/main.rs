@@ -23,7 +23,7 @@ use words::error::{Context, Error, Kind};
 use words::stop::Stop;
 use words::time::Utc;
 
-/// The end of a run without `--deadline`.
+/// The end of a command that says none.
 const LONGEST_RUN: Duration = Duration::from_hours(1);
 
 fn main() -> ExitCode {
@@ -45,9 +45,7 @@ fn main() -> ExitCode {
 
 fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     let env = Env { vars: std::env::vars_os().collect(), cwd: std::env::current_dir().ok(), now: now() };
-    let deadline = if let Command::Run(run) = command { run.deadline_sec } else { None };
-    let limit = deadline.map_or(LONGEST_RUN, Duration::from_secs);
-    let stop = Stop::at(Instant::now() + limit);
+    let stop = Stop::at(Instant::now() + command.limit().unwrap_or(LONGEST_RUN));
     listen(&stop, matches!(command, Command::Mcp { .. }))
         .context(Kind::Io, || "cannot listen for signals".to_string())?;
     let (mut stdin, mut err) = (std::io::stdin(), std::io::stderr());

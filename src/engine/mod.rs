@@ -3,6 +3,7 @@
 pub mod around;
 pub mod attempt;
 pub mod baseline;
+pub mod bench;
 pub mod connect;
 pub mod doctor;
 pub mod escalate;

@@ -405,8 +405,10 @@ impl Course<'_> {
             };
         }
         // To show a file, or what a check says, is no repair but new evidence; the tries are counted.
-        let is_news =
-            matches!(failure, Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged | Failure::Syntax { .. });
+        let is_news = matches!(
+            failure,
+            Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged | Failure::Syntax { .. }
+        );
         if is_news {
             return Last::Failed { class: failure.class(), again: true };
         }

@@ -83,6 +83,7 @@ mod tests {
             workdir: &workdir,
             env: &env,
             pass: &[],
+            key: "",
             timeout,
             strict: false,
             run_id: "syntax",

@@ -469,7 +469,17 @@ mod tests {
 
     fn ground<'a>(workdir: &'a Path, env: &'a Env, strict: bool) -> Ground<'a> {
         let timeout = Duration::from_secs(50);
-        Ground { workdir, env, pass: &[], key: "MODEL_PASS", timeout, strict, run_id: "verify-test", touched: &[], examples: None }
+        Ground {
+            workdir,
+            env,
+            pass: &[],
+            key: "MODEL_PASS",
+            timeout,
+            strict,
+            run_id: "verify-test",
+            touched: &[],
+            examples: None,
+        }
     }
 
     /// Compares verdict, the summary without its times, and whether there is evidence.

@@ -1,10 +1,13 @@
 //! The command line: arguments → [`Command`]. `HELP` is the page that the README quotes and a test compares.
 
+mod bench;
 mod egress;
+mod limit;
 mod replay;
 mod report;
 mod server;
 
+pub use bench::BenchArgs;
 pub use egress::EgressArgs;
 pub use report::ReportArgs;
 
@@ -34,6 +37,7 @@ commands:
   report              one HTML page with charts of all runs
   why RUN_ID          why a run went where it went, and what would have changed it
   replay              what other settings would have made of the recorded runs
+  bench               is the model good enough: small tasks with hidden tests
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
@@ -79,6 +83,8 @@ options of the others:
   why RUN_ID [--json]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
       [--json]
+  bench [--quick] [--format whole|edits] [--deadline SECONDS] [--json]
+      [--provider claude|codex|gemini [--yes]]; SECONDS for each task
   undo RUN_ID [--force] [--no-wait] [--json]
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
@@ -111,6 +117,7 @@ pub enum Command {
     Why { run_id: String, json: bool, config: Option<PathBuf> },
     Replay { args: ReplayArgs, config: Option<PathBuf> },
     Report { args: ReportArgs, config: Option<PathBuf> },
+    Bench { args: BenchArgs, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
@@ -186,9 +193,9 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 14] = [
-    "run", "doctor", "status", "log", "report", "why", "replay", "diff", "undo", "egress", "mcp", "setup", "config",
-    "trust",
+const COMMANDS: [&str; 15] = [
+    "run", "doctor", "status", "log", "report", "why", "replay", "bench", "diff", "undo", "egress", "mcp", "setup",
+    "config", "trust",
 ];
 
 /// Reads the arguments behind the program's name.
@@ -213,6 +220,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "egress" => egress::egress(parser),
         "replay" => replay::replay(parser),
         "report" => report::report(parser),
+        "bench" => bench::bench(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "help" => Ok(Command::Help),
@@ -512,6 +520,10 @@ mod tests {
         let args = ReportArgs { output: Some("r.html".into()), since_ms: Some(7_776_000_000) };
         let line = ["report", "-o", "r.html", "--since", "90d"];
         assert_eq!(read(&line), Ok(Command::Report { args, config: None }));
+        let provider = Some(Provider::Claude);
+        let args = BenchArgs { quick: true, provider, yes: true, deadline_sec: Some(9), ..BenchArgs::default() };
+        let line = ["bench", "--quick", "--provider=claude", "--yes", "--deadline", "9"];
+        assert_eq!(read(&line), Ok(Command::Bench { args, config: None }));
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
@@ -541,6 +553,14 @@ mod tests {
         check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
         check_error(&["replay", "--threshold", "1.1"], "`--threshold 1.1` is not a number from 0 to 1");
         check_error(&["replay", "--max-attempts", "0"], "`--max-attempts 0` is not a number from 1 to 100");
+        check_error(
+            &["bench", "--format", "whol"],
+            "unknown format `whol`\n  hint: did you mean `whole`? `mux --help` lists all",
+        );
+        check_error(
+            &["bench", "--provider", "codex", "--format", "edits"],
+            "`--format` is for the local model; a cloud CLI edits files by itself",
+        );
         check_error(&["why"], "`mux why` needs a run id\n  hint: `mux log` lists the recent ones");
         check_error(
             &["why", "01A", "--jsno"],

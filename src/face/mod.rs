@@ -1,6 +1,7 @@
 //! Floor 4: what people and programs touch. May print; may not decide a route nor do the work.
 
 pub mod args;
+pub mod bench;
 pub mod config;
 pub mod diff;
 pub mod doctor;

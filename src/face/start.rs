@@ -4,7 +4,7 @@ use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{config, diff, doctor, egress, log, replay, report, run, setup, status, trust, undo, why};
+use crate::face::{bench, config, diff, doctor, egress, log, replay, report, run, setup, status, trust, undo, why};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -96,6 +96,12 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let state = State::locate(env)?;
             let house = House { env, state: &state, config_file: config.as_deref() };
             report::run(&house, project().as_deref(), args, is_page, out)
+        }
+        Command::Bench { args, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            let mut watcher = watcher(false, is_terminal, err, stop);
+            bench::run(&house, project().as_deref(), args, watcher.as_mut(), out, stop)
         }
         Command::Why { run_id, json, config } => {
             let state = State::locate(env)?;

@@ -78,7 +78,7 @@ fn has_comments(path: &str) -> bool {
 
 /// Returns what is wrong with a JSON text.
 pub fn json_fault(text: &str) -> Option<String> {
-    let read = serde_json::from_str::<serde::de::IgnoredAny>(text.trim_start_matches('\u{feff}'));
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(text.trim_start_matches('\u{feff}').as_bytes());
     read.err().map(|error| format!("SyntaxError: {error}"))
 }
 

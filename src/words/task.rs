@@ -316,6 +316,15 @@ impl Verdict {
     }
 }
 
+impl Form {
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Whole => "whole",
+            Form::Edits => "edits",
+        }
+    }
+}
+
 impl Refusal {
     pub fn name(self) -> &'static str {
         match self {

@@ -68,7 +68,9 @@ impl Mask {
             Value::Array(values) => values.iter_mut().for_each(|value| self.value(key, value, has_places)),
             Value::String(text) if has_places && key == "task_sha256" => *text = "{{sha256}}".into(),
             Value::String(text) => *text = self.text(text),
-            Value::Number(_) if key.ends_with("_ms") || key == "tokens_per_sec" || key == "pid" => {
+            Value::Number(_)
+                if key.ends_with("_ms") || ["tokens_per_sec", "seconds"].contains(&key) || key == "pid" =>
+            {
                 *value = Value::from("{{n}}");
             }
             Value::Number(number) => {

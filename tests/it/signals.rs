@@ -121,6 +121,24 @@ pub fn is_gone(world: &World, pid: &str) -> bool {
 }
 
 #[test]
+fn a_signal_ends_a_suite_and_leaves_nothing() {
+    for (signal, exit) in SIGNALS {
+        let (world, server) = world("suite", "send 700\nhang\n");
+        let child = start(&world, &["bench", "--quick"]);
+        until("the model is asked", || is_asked(&server));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ran = end(child);
+        assert_eq!((ran.exit, ran.stdout.as_slice()), (exit, &b""[..]), "{}", ran.report());
+        assert_eq!(tree(&world.work).into_keys().collect::<Vec<_>>(), ["old.txt"]);
+        assert!(tree(&world.root.join("tmp")).is_empty());
+        let runs: Vec<String> = tree(&world.root.join("state/mux/runs")).into_keys().collect();
+        assert!(runs.iter().all(|name| !name.contains('/')), "a result is left: {runs:?}");
+        assert!(!world.root.join("state/mux/run_ledger.jsonl").exists());
+        server.end();
+    }
+}
+
+#[test]
 fn a_deadline_ends_a_run_and_says_so() {
     let (world, server) = world("deadline", "send 700\nhang\n");
     let ran = end(start(&world, &["run", "--deadline", "1", TASK]));
