@@ -13,7 +13,7 @@ use crate::sys::servers::{self, Found, IsDefault, Wanted};
 use crate::words::env::Env;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::RuntimeStatus;
-use crate::words::server::Secret;
+use crate::words::server::{Secret, Server};
 use crate::words::stop::Stop;
 use crate::words::task::Failure;
 use std::ffi::{OsStr, OsString};
@@ -118,9 +118,7 @@ pub fn connect(
                 watcher
                     .event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
             }
-            let local = &config.providers.local;
-            let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
-            let model = LocalModel::new(http, server, waits, house.state.lanes(), local.parallel as usize);
+            let model = model_of(house, config, http, server);
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
@@ -143,6 +141,23 @@ pub fn connect(
             Connected { model: None, status: RuntimeStatus::Down, configured, why: Some(why), hint: Some(hint) }
         }
     }
+}
+
+/// Finds the model that answers now: nothing is started, and a server that loads its model is not waited for.
+///
+/// # Errors
+/// Why there is none.
+pub fn glance(house: &House<'_>, settings: &Effective, stop: &Stop) -> Result<LocalModel, Failure> {
+    let (http, key) = (agent(&settings.config), key(house.env, &settings.config));
+    let wanted = Wanted { loading: Duration::ZERO, ..wanted(settings, key.as_ref()) };
+    let found = servers::find(&http, &wanted, stop)?;
+    Ok(model_of(house, &settings.config, http, found.server))
+}
+
+fn model_of(house: &House<'_>, config: &Config, http: Http, server: Server) -> LocalModel {
+    let local = &config.providers.local;
+    let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
+    LocalModel::new(http, server, waits, house.state.lanes(), local.parallel as usize)
 }
 
 /// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.

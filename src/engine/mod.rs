@@ -12,6 +12,7 @@ pub mod gate;
 pub mod gather;
 pub mod gathered;
 pub mod heal;
+pub mod hook;
 pub mod installed;
 pub mod judge;
 pub mod listing;

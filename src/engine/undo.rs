@@ -252,6 +252,7 @@ fn record(
         timestamp,
         ts,
         source: wish.source,
+        hook: None,
         kind: Kind::Undo,
         route: Route::Local,
         reason: Reason::Requested,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod egress;
+mod hook;
 mod limit;
 mod replay;
 mod report;
@@ -9,9 +10,11 @@ mod server;
 
 pub use bench::BenchArgs;
 pub use egress::EgressArgs;
+pub use replay::ReplayArgs;
 pub use report::ReportArgs;
 
 use crate::face::config::Action;
+use crate::face::hook::HookArgs;
 use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
 use crate::rules::nearest::nearest;
@@ -43,6 +46,8 @@ commands:
   egress              all that mux ever sent out of this machine
   mcp                 serve the Model Context Protocol on standard input and output
   setup               register that with claude, codex and gemini, where installed
+  hook install|uninstall|status
+                      git hooks: commit messages, no secret in a commit, reviews
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
@@ -91,6 +96,10 @@ options of the others:
       with a run id, and mux_json gives its result later
   setup [--client claude,codex,gemini] [--trust] [--remove] [--dry-run] |
       --print-skill; --trust lets codex and gemini hand over tasks unasked
+  hook install|uninstall [NAME...] [--shared]; NAME is prepare-commit-msg,
+      commit-msg, pre-commit, pre-push or all; --shared changes a directory of
+      hooks that serves other repositories too
+  hook run NAME [ARGS...]; what the installed script calls
   config show [--json]
   trust [DIR] [--remove]
 
@@ -121,6 +130,7 @@ pub enum Command {
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
+    Hook(HookArgs),
     Mcp { budget_sec: Option<u64>, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
     Egress(EgressArgs),
@@ -133,17 +143,6 @@ pub struct LogArgs {
     pub n: usize,
     pub route: Option<String>,
     pub failed: bool,
-    /// Only records younger than this many milliseconds.
-    pub since_ms: Option<u64>,
-    pub json: bool,
-}
-
-/// The options of `mux replay`: the settings that are tried.
-#[derive(Debug, Default, PartialEq)]
-pub struct ReplayArgs {
-    pub threshold: Option<f64>,
-    pub keywords: Option<Vec<String>>,
-    pub max_attempts: Option<u32>,
     /// Only records younger than this many milliseconds.
     pub since_ms: Option<u64>,
     pub json: bool,
@@ -193,9 +192,9 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "run", "doctor", "status", "log", "report", "why", "replay", "bench", "diff", "undo", "egress", "mcp", "setup",
-    "config", "trust",
+    "hook", "config", "trust",
 ];
 
 /// Reads the arguments behind the program's name.
@@ -223,6 +222,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "bench" => bench::bench(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
+        "hook" => hook::hook(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
@@ -444,6 +444,8 @@ fn usage(error: lexopt::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::hook::install;
+    use crate::rules::hook::Hook;
     use crate::words::name::Name;
 
     fn read(line: &[&str]) -> Result<Command, String> {
@@ -531,6 +533,16 @@ mod tests {
         assert_eq!(read(&["egress", "--json", "--since=1d"]), Ok(Command::Egress(args)));
         let args = EgressArgs { prune_ms: Some(604_800_000), ..EgressArgs::default() };
         assert_eq!(read(&["egress", "--prune", "1w"]), Ok(Command::Egress(args)));
+        let args = HookArgs::Run { name: "pre-push".into(), args: vec!["-o".into(), "--help".into()] };
+        assert_eq!(read(&["hook", "run", "pre-push", "-o", "--help"]), Ok(Command::Hook(args)));
+        let (install, all) = (install::Action::Install { shared: true }, Hook::ALL.to_vec());
+        let args = HookArgs::Files { action: install, hooks: all.clone() };
+        assert_eq!(read(&["hook", "install", "--shared"]), Ok(Command::Hook(args)));
+        let args = HookArgs::Files { action: install::Action::Status, hooks: all };
+        assert_eq!(read(&["hook", "status", "all", "pre-commit"]), Ok(Command::Hook(args)));
+        let uninstall = install::Action::Uninstall { shared: false };
+        let args = HookArgs::Files { action: uninstall, hooks: vec![Hook::PreCommit, Hook::PrePush] };
+        assert_eq!(read(&["hook", "uninstall", "pre-push", "pre-commit"]), Ok(Command::Hook(args)));
         assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
     }
 
@@ -587,6 +599,21 @@ mod tests {
         check_error(
             &["egress", "--prune", "all"],
             "`--prune all` is not a span of time\n  hint: a number and one of s, m, h, d, w: `--prune 7d`",
+        );
+        check_error(&["hook"], "`mux hook` needs to know what to do\n  hint: one of install, uninstall, status");
+        check_error(&["hook", "run"], "`mux hook run` needs the name of a hook");
+        check_error(
+            &["hook", "instal"],
+            "unknown action `instal`\n  hint: did you mean `install`? `mux --help` lists all",
+        );
+        check_error(
+            &["hook", "install", "precommit"],
+            "unknown hook `precommit`\n  hint: did you mean `pre-commit`? `mux --help` lists all; there are \
+             prepare-commit-msg, commit-msg, pre-commit, pre-push, all",
+        );
+        check_error(
+            &["hook", "status", "--shared"],
+            "unexpected argument `--shared`\n  hint: `mux --help` lists what there is",
         );
         check_error(&["egress", "--prune", "7d", "--json"], "`--prune` lists nothing; it stands alone");
         check_error(

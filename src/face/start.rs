@@ -2,9 +2,12 @@
 
 use crate::engine::run::House;
 use crate::face::args::{Command, HELP};
+use crate::face::hook::HookArgs;
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
-use crate::face::{bench, config, diff, doctor, egress, log, replay, report, run, setup, status, trust, undo, why};
+use crate::face::{
+    bench, config, diff, doctor, egress, hook, log, replay, report, run, setup, status, trust, undo, why,
+};
 use crate::sys::git;
 use crate::sys::state::State;
 use crate::words::env::Env;
@@ -53,6 +56,8 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             run::run(args, &house, input, watcher.as_mut(), out, stop)
         }
         Command::Setup(args) => setup::run(args, env, exe(), out, stop),
+        Command::Hook(HookArgs::Run { name, args }) => Ok(hook::run(env, name, args, input, err, stop)),
+        Command::Hook(HookArgs::Files { action, hooks }) => hook::files(env, *action, hooks, exe(), out, stop),
         Command::Mcp { budget_sec, config } => {
             if input.is_none() {
                 let hint =

@@ -7,7 +7,7 @@ use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::sorted::sorted;
-use crate::rules::stats::{Failed, Summary};
+use crate::rules::stats::{Failed, Summary, percentile};
 use crate::sys::ledger::{Ledger, Size, Tally};
 use crate::sys::state::budget::Left;
 use crate::words::error::{Context, Error, Kind};
@@ -172,6 +172,11 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     line(&mut page, "verified locally", &share);
     let cloud = summary.cloud;
     line(&mut page, "cloud", &format!("{} calls, {}, {:.2} USD", cloud.calls, bytes(cloud.bytes), cloud.usd));
+    for (hook, times) in &summary.hooks {
+        let latency = Latency::of(times);
+        let (p50, p95) = (seconds(latency.p50_ms), seconds(latency.p95_ms));
+        line(&mut page, "hook", &one_line(&format!("{hook} {} runs, p50 {p50} s, p95 {p95} s", latency.runs)));
+    }
     for tool in &status.providers.tools {
         line(&mut page, "provider", &one_line(&tool.words()));
     }
@@ -219,6 +224,7 @@ pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         changes: summary.share.changes,
         verified_local_changes: summary.share.verified,
         cloud: summary.cloud,
+        hooks: summary.hooks.iter().map(|(hook, times)| (hook.as_str(), Latency::of(times))).collect(),
         providers: &status.providers.tools,
         budget: status.providers.left.as_ref().ok(),
         ledger: LedgerDocument {
@@ -264,11 +270,32 @@ struct Document<'a> {
     changes: u64,
     verified_local_changes: u64,
     cloud: CloudUse,
+    hooks: BTreeMap<&'a str, Latency>,
     providers: &'a [Installed],
     /// Null when it cannot be read: then no call is made.
     budget: Option<&'a Left>,
     ledger: LedgerDocument<'a>,
     unfinished: usize,
+}
+
+/// How long a git hook takes: half of its runs took no longer than `p50_ms`, 95 % no longer than `p95_ms`.
+#[derive(Serialize)]
+struct Latency {
+    runs: usize,
+    p50_ms: u64,
+    p95_ms: u64,
+}
+
+impl Latency {
+    fn of(times: &[u64]) -> Latency {
+        let at = |share| percentile(times, share).unwrap_or(0);
+        Latency { runs: times.len(), p50_ms: at(0.5), p95_ms: at(0.95) }
+    }
+}
+
+/// Milliseconds as seconds, two digits behind the point.
+fn seconds(ms: u64) -> String {
+    format!("{:.2}", ms as f64 / 1000.0)
 }
 
 #[derive(Serialize)]
@@ -502,7 +529,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"reason\":\"verify_failed\"}],\
             \"local_impl_ratio\":0.6666666666666666,\"target_local_implementation_ratio\":0.95,\"changes\":3,\
             \"verified_local_changes\":2,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
-            \"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
+            \"hooks\":{},\"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
             \"login\":\"logged_in\",\"cooldown\":null}],\
             \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\
             \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\

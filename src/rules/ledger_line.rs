@@ -27,3 +27,8 @@ pub fn line_of(record: &mut RunRecord, keys: &[String]) -> io::Result<Vec<u8>> {
 pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split_once(name).map(|(_, rest)| rest)
 }
+
+/// Returns whether a line, as the ledger writes it, is the record of a git hook.
+pub fn is_hook(line: &str) -> bool {
+    line.contains("\"source\":\"hook\"")
+}

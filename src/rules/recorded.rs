@@ -73,7 +73,7 @@ impl FromJson for Route {
 
 structs! {
     RunRecord {
-        schema, run_id, undoes, seq, timestamp, ts, source, kind, route, reason, wanted, refused, model,
+        schema, run_id, undoes, seq, timestamp, ts, source, hook, kind, route, reason, wanted, refused, model,
         confidence, task_length, output_length, task_sha256, workdir, runtime_status, retries, verify_ok,
         verify_summary, files, facts, policy, escalations, overruled, attempts, commands, cloud, remote,
         local_impl_ratio, duration_ms, task, output

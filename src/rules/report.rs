@@ -146,6 +146,10 @@ impl Report {
     /// Counts a record. `why` is asked for the explanation of a line that the table explains.
     pub fn add(&mut self, run: &Run<'_>, why: &dyn Fn(&str) -> Option<String>) {
         let row = &run.row;
+        // No run: what it sent counts.
+        if row.hook.is_some() {
+            return self.summary.add(row, 0);
+        }
         let is_undone = self.undone.remove(row.run_id.as_ref());
         if let Some(taken_back) = row.undoes.as_ref().filter(|_| !is_undone) {
             self.undone.insert(taken_back.to_string());

@@ -3,6 +3,7 @@
 //! counts. Not here: reading the file (`sys/ledger.rs`).
 
 use crate::rules::json::{self, Items, Take};
+use crate::rules::sorted::sorted;
 use crate::words::record::CloudUse;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -17,6 +18,8 @@ pub struct Row<'a> {
     /// The run that an `undo` took back.
     pub undoes: Option<Cow<'a, str>>,
     pub timestamp: Cow<'a, str>,
+    /// The git hook that it was.
+    pub hook: Option<Cow<'a, str>>,
     pub kind: Cow<'a, str>,
     pub route: Cow<'a, str>,
     pub reason: Cow<'a, str>,
@@ -43,6 +46,9 @@ pub struct Summary {
     pub refused: BTreeMap<String, u64>,
     pub share: Share,
     pub cloud: CloudUse,
+    /// How long each git hook took, in milliseconds, newest first. Hooks are no runs and counted nowhere else but in
+    /// `cloud`.
+    pub hooks: BTreeMap<String, Vec<u64>>,
     /// The newest failed runs, newest first, at most as many as [`Summary::add`] is told.
     pub recent_failures: Vec<Failed>,
 }
@@ -97,6 +103,7 @@ impl<'t> Take<'t> for Row<'t> {
             #[cfg(test)]
             "seq" => &mut self.seq,
             "timestamp" => &mut self.timestamp,
+            "hook" => &mut self.hook,
             "kind" => &mut self.kind,
             "route" => &mut self.route,
             "reason" => &mut self.reason,
@@ -127,6 +134,14 @@ impl<'t> Take<'t> for CloudUse {
 impl Summary {
     /// Counts one record. Records come newest first.
     pub fn add(&mut self, row: &Row, max_recent_failures: usize) {
+        self.cloud.calls = self.cloud.calls.saturating_add(row.cloud.calls);
+        self.cloud.bytes = self.cloud.bytes.saturating_add(row.cloud.bytes);
+        self.cloud.usd += row.cloud.usd;
+        self.cloud.at_least |= row.cloud.at_least;
+        if let Some(hook) = &row.hook {
+            self.hooks.entry(hook.to_string()).or_default().push(row.duration_ms);
+            return;
+        }
         self.runs += 1;
         count(&mut self.kinds, &row.kind);
         count(&mut self.routes, &row.route);
@@ -137,15 +152,19 @@ impl Summary {
             count(&mut self.refused, refusal);
         }
         self.share.add(&row.kind, &row.route, row.verify_ok);
-        self.cloud.calls = self.cloud.calls.saturating_add(row.cloud.calls);
-        self.cloud.bytes = self.cloud.bytes.saturating_add(row.cloud.bytes);
-        self.cloud.usd += row.cloud.usd;
-        self.cloud.at_least |= row.cloud.at_least;
         if row.is_failed() && self.recent_failures.len() < max_recent_failures {
             let (run_id, timestamp) = (row.run_id.to_string(), row.timestamp.to_string());
             self.recent_failures.push(Failed { run_id, timestamp, reason: row.reason.to_string() });
         }
     }
+}
+
+/// Returns the value that a share of all values (0 to 1) do not exceed: `percentile(times, 0.95)`. `None` for no values.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small count")]
+pub fn percentile(values: &[u64], share: f64) -> Option<u64> {
+    let values = sorted(values.to_vec());
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).copied()
 }
 
 impl Share {
@@ -213,6 +232,8 @@ mod tests {
                 "verify_failed",
                 "\"verify_ok\":true,\"cloud\":{\"calls\":2,\"bytes\":100,\"usd\":0.5}",
             ),
+            line("7", "answer", "none", "local_down", "\"source\":\"hook\",\"hook\":\"pre-commit\",\"duration_ms\":7"),
+            line("6", "answer", "local", "verified", "\"source\":\"hook\",\"hook\":\"pre-commit\",\"duration_ms\":3"),
         ];
         let mut summary = Summary::default();
         for line in &lines {
@@ -232,10 +253,18 @@ mod tests {
             refused: counts(&[("no_provider", 1)]),
             share: Share { changes: 3, verified: 1 },
             cloud: CloudUse { calls: 3, bytes: 1000, usd: 0.75, at_least: false },
+            hooks: [("pre-commit".to_string(), vec![7, 3])].into(),
             recent_failures: vec![failed],
         };
         assert_eq!(summary, expected);
         assert_eq!(Row::parse(&lines[2]).unwrap().n_files(), 2);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        assert_eq!((percentile(&[], 0.5), percentile(&[4], 0.95)), (None, Some(4)));
+        let values: Vec<u64> = (1..=20).rev().collect();
+        assert_eq!([0.0, 0.5, 0.95, 1.0].map(|share| percentile(&values, share).unwrap()), [1, 10, 19, 20]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! switched off are filters and text conversions: a git that reads *contents* of a work tree (`status`, `diff`, `add`)
 //! would run them.
 
+pub mod hook;
+
 use crate::sys::proc::{self, Chunk, Exit, Spawn};
 use crate::words::stop::Stop;
 use std::ffi::{OsStr, OsString};
@@ -128,7 +130,7 @@ pub fn files(git: &Path, root: &Path, env: &[(OsString, OsString)], marker: &str
         return None;
     }
     let names = ran.stdout.bytes().split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    Some(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+    Some(names.map(path_of).collect())
 }
 
 /// What it takes to ask git: where it is, its environment (of [`proc::environment`]) and the run that asks.
@@ -162,21 +164,49 @@ impl Git {
         on: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Unanswered> {
         let mut spawn = command(&self.program, cwd, &self.env, args, &self.marker);
-        (spawn.stdin, spawn.keep) = (stdin, SAID);
-        let mut said = proc::Tail::new(SAID);
-        let ran = proc::run(&spawn, stop, &mut |chunk| match chunk {
-            Chunk::Out(bytes) => on(bytes),
-            Chunk::Err(bytes) => said.push(bytes),
-        });
-        let failed = |code| Err(Unanswered::Failed { code, said: said.text().trim().to_string() });
-        match ran.exit {
-            Exit::Code(0) => Ok(()),
-            Exit::Code(code) => failed(Some(code)),
-            Exit::TimedOut | Exit::Silent | Exit::Stopped(_) => Err(Unanswered::Stopped),
-            Exit::Signal(_) => failed(None),
-            Exit::NotStarted(error) => Err(Unanswered::Failed { code: None, said: error.to_string() }),
-        }
+        spawn.stdin = stdin;
+        answer(spawn, stop, on)
     }
+
+    /// As [`Git::ask`], but the settings of user and system count: for questions about settings, which run nothing.
+    ///
+    /// # Errors
+    /// As [`Git::ask`].
+    pub fn ask_as_user(
+        &self,
+        cwd: &Path,
+        args: &[&str],
+        stop: &Stop,
+        on: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Unanswered> {
+        let mut spawn = command(&self.program, cwd, &self.env, args, &self.marker);
+        spawn.args = args.iter().map(OsString::from).collect();
+        spawn.env.clone_from(&self.env);
+        answer(spawn, stop, on)
+    }
+}
+
+/// Runs a git and hands over its output.
+fn answer(mut spawn: Spawn, stop: &Stop, on: &mut dyn FnMut(&[u8])) -> Result<(), Unanswered> {
+    spawn.keep = SAID;
+    let mut said = proc::Tail::new(SAID);
+    let ran = proc::run(&spawn, stop, &mut |chunk| match chunk {
+        Chunk::Out(bytes) => on(bytes),
+        Chunk::Err(bytes) => said.push(bytes),
+    });
+    let failed = |code| Err(Unanswered::Failed { code, said: said.text().trim().to_string() });
+    match ran.exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(code) => failed(Some(code)),
+        Exit::TimedOut | Exit::Silent | Exit::Stopped(_) => Err(Unanswered::Stopped),
+        Exit::Signal(_) => failed(None),
+        Exit::NotStarted(error) => Err(Unanswered::Failed { code: None, said: error.to_string() }),
+    }
+}
+
+/// A path as a program writes it.
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 /// HEAD as text, also where it is a symbolic link, as old gits made it.

@@ -13,7 +13,7 @@ pub mod egress;
 mod file;
 
 use crate::rules::backwards::{self, End};
-use crate::rules::ledger_line::{field, line_of};
+use crate::rules::ledger_line::{field, is_hook, line_of};
 use crate::rules::stats::{Row, Share};
 use crate::sys::ledger::file::{APPEND, LOCK, is_at, private, read_at};
 use crate::words::error::{Error, Kind};
@@ -129,7 +129,7 @@ impl Ledger {
         })
     }
 
-    /// Reads the newest records, newest first, at most `n`, until `each` says no.
+    /// Reads the newest records, newest first, at most `n` that are no git hooks, until `each` says no.
     ///
     /// # Errors
     /// `Io` when a file cannot be read, is a link, or is another user's. A ledger that does not exist is empty.
@@ -156,7 +156,8 @@ impl Ledger {
                 tally.bad += 1;
                 return tally.bad < most_bad;
             };
-            tally.records += 1;
+            // Hooks run with every commit, and come on top.
+            tally.records += usize::from(!line.is_some_and(is_hook));
             goes_on && tally.records < n
         });
         tally.is_cut = end.map_err(|source| self.unreadable(source))? == End::Budget || tally.bad >= most_bad;
@@ -350,7 +351,8 @@ impl Ledger {
         let mut left = window.saturating_sub(1);
         if left > 0 {
             self.walk(BUDGET, &mut |line| {
-                left -= 1;
+                // Hooks run with every commit: the window is one of runs.
+                left -= usize::from(!line.is_some_and(is_hook));
                 if let Some(line) = line {
                     share.add_line(line);
                 }
@@ -490,6 +492,7 @@ mod tests {
             timestamp,
             ts,
             source: Source::Cli,
+            hook: None,
             kind: TaskKind::Change,
             route: Route::Local,
             reason: Reason::Verified,

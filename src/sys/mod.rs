@@ -5,6 +5,7 @@ pub mod chat;
 pub mod config_files;
 pub mod disk;
 pub mod git;
+pub mod hooks;
 pub mod http;
 pub mod lane;
 pub mod ledger;

@@ -23,6 +23,9 @@ pub struct RunRecord {
     /// The same as `timestamp`, under the original's name.
     pub ts: String,
     pub source: Source,
+    /// The git hook that this was; absent for what a person or a client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     pub kind: Kind,
     pub route: Route,
     pub reason: Reason,

@@ -14,6 +14,7 @@ mod cloud;
 mod cloud_look;
 mod evil;
 mod fixes;
+mod hooks;
 mod kill;
 mod many;
 mod mask;

@@ -1,8 +1,19 @@
 //! The arguments of `mux replay`: settings to try on the ledger.
 
-use super::{Command, ReplayArgs, options_of, path, span, text, unexpected, usage};
+use super::{Command, options_of, path, span, text, unexpected, usage};
 use crate::words::error::{Error, Kind};
 use lexopt::{Arg, Parser};
+
+/// The options of `mux replay`: the settings that are tried.
+#[derive(Debug, Default, PartialEq)]
+pub struct ReplayArgs {
+    pub threshold: Option<f64>,
+    pub keywords: Option<Vec<String>>,
+    pub max_attempts: Option<u32>,
+    /// Only records younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    pub json: bool,
+}
 
 pub fn replay(mut parser: Parser) -> Result<Command, Error> {
     let (mut args, mut config) = (ReplayArgs::default(), None);

@@ -36,7 +36,6 @@ pub enum Step {
     Advice,
     Review,
     Hands,
-    #[cfg_attr(not(test), expect(dead_code, reason = "git hooks are not there yet"))]
     Hook,
     /// The one line of `mux doctor --deep`.
     Probe,

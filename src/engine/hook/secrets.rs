@@ -1,0 +1,112 @@
+//! `pre-commit` and `commit-msg`: no secret is committed. Offline; what is found stops git, and nothing else does.
+
+use super::{Call, Deed};
+use crate::rules::leaks::{Leak, Scan};
+use crate::rules::message::message_of;
+use crate::rules::staged::Reader;
+use crate::words::record::CloudUse;
+use crate::words::task::{Reason, Refusal, Route};
+use std::io::Read;
+use std::path::Path;
+
+/// Secrets that are named one by one.
+const MOST_NAMED: usize = 20;
+/// Bytes of a message that are looked through.
+const LONGEST_MESSAGE: u64 = 4 << 20;
+
+impl Call<'_> {
+    /// Looks through the lines that the commit adds, then has the change reviewed where that is wanted.
+    pub(super) fn staged_secrets(&mut self) {
+        let keys = self.keys();
+        let mut scan = Scan::new(&keys);
+        let mut add = |path: &str, line, text: &[u8]| scan.add(path, line, text);
+        let mut reader = Reader::telling(&mut add);
+        let asked = self.repo.staged("-U0", &self.stop, &mut |bytes| reader.push(bytes));
+        reader.finish();
+        let n_files = reader.files.len();
+        scan.flush();
+        self.note(asked);
+        let (mut leaks, n_lines) = (scan.leaks, scan.n_lines);
+        // In a merge, what the other side has brought is in its history already.
+        if !leaks.is_empty() && fs_err::symlink_metadata(self.git_dir.join("MERGE_HEAD")).is_ok() {
+            let theirs = self.against("MERGE_HEAD", &keys);
+            leaks.retain(|leak| theirs.contains(leak));
+        }
+        let is_clean = leaks.is_empty();
+        let summary = format!("secrets: {} in {n_lines} added lines of {n_files} files", leaks.len());
+        self.judge(&leaks, summary, n_files > 0);
+        if is_clean && n_files > 0 && self.settings.config.hooks.pre_commit_review {
+            self.review_staged();
+        }
+    }
+
+    /// The secrets that the staged change adds against another commit.
+    fn against(&mut self, base: &str, keys: &[String]) -> Vec<Leak> {
+        let mut scan = Scan::new(keys);
+        let mut add = |path: &str, line, text: &[u8]| scan.add(path, line, text);
+        let mut reader = Reader::telling(&mut add);
+        let asked = self.repo.staged_against(base, "-U0", &self.stop, &mut |bytes| reader.push(bytes));
+        reader.finish();
+        scan.flush();
+        self.note(asked);
+        scan.leaks
+    }
+
+    /// Looks through the message, up to the scissors.
+    pub(super) fn message_secrets(&mut self, path: &Path) {
+        let mut bytes = Vec::new();
+        let read = fs_err::File::open(path).and_then(|file| file.take(LONGEST_MESSAGE).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            return self.say(error.to_string());
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let keys = self.keys();
+        let mut scan = Scan::new(&keys);
+        for (line, text) in (1..).zip(message_of(&text).lines()) {
+            scan.add("the message", line, text.as_bytes());
+        }
+        scan.flush();
+        // Nothing is recorded of a message without a secret: every commit has one.
+        let summary = format!("secrets: {} in the message", scan.leaks.len());
+        let leaks = scan.leaks;
+        self.judge(&leaks, summary, !leaks.is_empty());
+        if !leaks.is_empty() {
+            let path = path.display();
+            self.say(format!("the message is kept: `git commit -eF {path}` edits it"));
+        }
+    }
+
+    /// The values of configured keys: they have no shape of their own.
+    fn keys(&self) -> Vec<String> {
+        let name = &self.settings.config.providers.local.api_key_env;
+        self.env.text(name).map(str::to_string).into_iter().collect()
+    }
+
+    fn judge(&mut self, leaks: &[Leak], summary: String, is_deed: bool) {
+        for leak in leaks.iter().take(MOST_NAMED) {
+            self.say(format!("{}:{}: {}: {}", leak.path, leak.line, leak.rule, leak.excerpt));
+        }
+        if leaks.len() > MOST_NAMED {
+            self.say(format!("and {} more secrets", leaks.len() - MOST_NAMED));
+        }
+        if !leaks.is_empty() {
+            self.say("not committed: take the secret out, or write `mux: allow-secret` on its line if it is none");
+            self.ended.stops_git = true;
+        }
+        let is_clean = leaks.is_empty();
+        if is_deed {
+            self.record(Deed {
+                route: if is_clean { Route::Local } else { Route::None },
+                reason: if is_clean { Reason::Verified } else { Reason::VerifyFailed },
+                refused: (!is_clean).then_some(Refusal::Secret),
+                attempts: Vec::new(),
+                verify_ok: Some(is_clean),
+                summary,
+                about: String::new(),
+                output: String::new(),
+                cloud: CloudUse::default(),
+                remote: None,
+            });
+        }
+    }
+}
