@@ -40,6 +40,11 @@ pub fn last(line: &str, model: &str) -> Option<Past> {
     (first_token_ms.is_some() || attempt.contains("\"kind\":\"timeout\"")).then_some(Past { bytes, first_token_ms })
 }
 
+/// Returns whether a model has missed the deadline so often that the next commit had better not wait for it.
+pub fn is_too_slow(past: &[Past]) -> bool {
+    past.len() >= COUNTED && past.iter().all(|past| past.first_token_ms.is_none())
+}
+
 /// Returns about how many bytes of a change may be shown, after the last [`COUNTED`] tries.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the limits")]
 pub fn room(past: &[Past], deadline: Duration) -> usize {
@@ -80,6 +85,9 @@ mod tests {
         assert_eq!(room(&[past(5000.0, None)], five), 1300);
         assert_eq!(room(&[past(1000.0, None)], five), 400);
         assert_eq!(room(&[past(5000.0, Some(50.0)), past(6000.0, Some(5000.0))], five), 1800);
+        let late = past(5000.0, None);
+        assert!(is_too_slow(&[late; 3]) && !is_too_slow(&[late; 2]));
+        assert!(!is_too_slow(&[late, past(5000.0, Some(50.0)), late]));
         assert_eq!(room(&[past(5000.0, Some(0.0))], Duration::from_millis(100)), 24_000);
     }
 }

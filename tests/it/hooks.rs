@@ -272,10 +272,20 @@ fn without_a_usable_server_the_files_are_told_and_nothing_is_blocked() {
         let deeds = repo.deeds();
         let reason = if name == "down" { "local_down" } else { "local_failed:" };
         assert!(deeds[1].starts_with(&format!("prepare-commit-msg none {reason}")), "{deeds:?}");
+        if name == "hung" {
+            // A model that has missed three deadlines keeps nobody waiting.
+            let ledger = repo.world.root.join("state/mux/run_ledger.jsonl");
+            let text = fs::read_to_string(&ledger).unwrap();
+            fs::write(&ledger, format!("{text}{0}\n{0}\n", text.lines().last().unwrap())).unwrap();
+            repo.write("src/more.rs", "fn y() {}\n");
+            repo.git(&["add", "-A"]);
+            let (said, subject) = repo.commit(&[]);
+            assert_eq!(said, format!("{DOWN}the model was too slow three times, and is left alone for an hour\n"));
+            assert_eq!(subject, "Add src/more.rs");
+        }
     }
-    for server in servers {
-        server.end();
-    }
+    let asked = servers.map(|server| server.end().len());
+    assert_eq!(asked[1], 1, "the hung one was asked once");
 }
 
 #[test]

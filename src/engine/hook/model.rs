@@ -6,7 +6,7 @@ use crate::engine::attempt::ask::{self, LocalModel};
 use crate::engine::gate::{Gate, Parcel};
 use crate::engine::run::House;
 use crate::engine::{connect, finish};
-use crate::rules::pace;
+use crate::rules::pace::{self, Past};
 use crate::rules::staged::Staged;
 use crate::sys::http;
 use crate::sys::ledger::egress::{SentFile, Step};
@@ -14,7 +14,8 @@ use crate::sys::state::State;
 use crate::words::chat::{Ask, Message};
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
-use crate::words::task::{Asked, Attempt, Failure, Provider, Reason};
+use crate::words::task::{Asked, Attempt, Failure, Phase, Provider, Reason};
+use crate::words::time::Utc;
 use std::cell::Cell;
 use std::time::Instant;
 
@@ -22,6 +23,11 @@ use std::time::Instant;
 const CLOUD_ROOM: usize = 24_000;
 /// Records that are looked through for the last try of the model.
 const MOST_RECORDS: usize = 50;
+
+/// How long the pace of a model is remembered, in milliseconds: after an hour a slow one is asked again.
+const MEMORY: u64 = 3_600_000;
+/// The failure of a model that was not asked because it has missed the last deadlines.
+const TOO_SLOW: Failure = Failure::Timeout { phase: Phase::Overall, after_ms: 0 };
 
 /// What a model said, and what it took.
 pub(super) struct Said {
@@ -86,7 +92,11 @@ impl Call<'_> {
                 self.say(format!("code leaves this machine: the model server is {}", model.server.base_url));
                 said.remote = Some(model.server.base_url.clone());
             }
-            let room = self.room(&state, &model);
+            let past = self.past(&state, &model);
+            if pace::is_too_slow(&past) {
+                return Err(TOO_SLOW);
+            }
+            let room = pace::room(&past, self.settings.config.hooks.deadline_sec);
             let (attempt, text) = self.ask_local(&model, &messages(&all, room, false), max_tokens, usable);
             said.attempts.push(attempt);
             // Only where there surely is time for it.
@@ -165,15 +175,18 @@ impl Call<'_> {
         }
     }
 
-    /// How many bytes of a change the model can be shown so that it answers in time, by what the last hooks have shown.
-    fn room(&self, state: &State, model: &LocalModel) -> usize {
+    /// What the last tries of the model in hooks were like, the newest first.
+    fn past(&self, state: &State, model: &LocalModel) -> Vec<Past> {
         let mut past = Vec::new();
+        let since = Utc(self.env.now.0.saturating_sub(MEMORY));
         let ledger = finish::ledger(state, &self.settings.config);
+        // A ledger that cannot be read remembers nothing.
         let _ = ledger.recent(MOST_RECORDS, &mut |row| {
-            past.extend(row.hook.as_ref().and_then(|_| pace::last(row.line, &model.server.model)));
+            let is_recent = row.hook.is_some() && Utc::parse(&row.timestamp).is_some_and(|time| time >= since);
+            past.extend(Some(row.line).filter(|_| is_recent).and_then(|line| pace::last(line, &model.server.model)));
             past.len() < pace::COUNTED
         });
-        pace::room(&past, self.settings.config.hooks.deadline_sec)
+        past
     }
 }
 
@@ -185,5 +198,8 @@ fn sent_file(file: &Staged) -> SentFile {
 
 /// Why there is no text, in a sentence. What is unusable here is no changeset.
 pub(super) fn why(failure: &Failure) -> String {
+    if *failure == TOO_SLOW {
+        return "the model was too slow three times, and is left alone for an hour".to_string();
+    }
     if let Failure::Unusable { fault } = failure { fault.clone() } else { failure.to_string() }
 }
