@@ -7,6 +7,7 @@ pub mod bench;
 pub mod connect;
 pub mod doctor;
 pub mod escalate;
+pub mod experience;
 pub mod finish;
 pub mod gate;
 pub mod gather;

@@ -111,6 +111,7 @@ mod tests {
             failure: Some(failure),
             verdict: None,
             confidence: None,
+            weights: None,
             signals: BTreeMap::new(),
             form: None,
             edits: BTreeMap::new(),

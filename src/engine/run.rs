@@ -6,13 +6,13 @@ use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
+use crate::engine::experience::{self, Experience};
 use crate::engine::gathered::{Room, Window};
 use crate::engine::outcome::{Outcome, Plan};
 use crate::engine::place::Client;
 use crate::engine::prepare::{self, Prepared};
 use crate::engine::verify;
 use crate::engine::{escalate, finish, heal};
-use crate::rules::form::{Histories, History};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
@@ -102,8 +102,8 @@ pub struct Course<'a> {
     pub changed: Option<Changed>,
     pub stop: &'a Stop,
     pub effort: Effort,
-    /// In which form the model has got changes right before.
-    history: History,
+    /// What earlier runs teach.
+    experience: Experience,
     pub baseline: Baseline,
     /// Providers that were called, with the tier that they were called for.
     pub tried: Vec<(Tier, Provider)>,
@@ -179,9 +179,9 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     }
     let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local, watcher.can_ask());
     let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
-    let history = match (prepared.kind, &connected.model) {
-        (Kind::Change, Some(model)) => history(house, &prepared, model, stop),
-        (Kind::Change | Kind::Answer | Kind::Undo, _) => History::default(),
+    let experience = match &connected.model {
+        Some(model) => experience::learn(house, &prepared, model, stop, watcher),
+        None => Experience::default(),
     };
     let mut course = Course {
         house: *house,
@@ -199,7 +199,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         changed: None,
         stop,
         effort: Effort::default(),
-        history,
+        experience,
         baseline: Baseline::default(),
         tried: Vec::new(),
         served: None,
@@ -228,23 +228,6 @@ fn fit(model: &LocalModel, prepared: &mut Prepared, task: &str, stop: &Stop) -> 
     let text: String = context.files.iter().map(|file| file.content.as_str()).collect();
     let scale = model.scale(&text, u64::from(reply), stop);
     context.cut(&Room { window, reply, task }, scale)
-}
-
-/// Counts what the ledger says of the model. One that cannot be read says nothing: the run is recorded at its end or
-/// says why it is not.
-fn history(house: &House<'_>, prepared: &Prepared, model: &LocalModel, stop: &Stop) -> History {
-    let config = &prepared.settings.config;
-    let mut histories = Histories::default();
-    let _ = finish::ledger(house.state, config).recent(config.ledger.summary_window as usize, &mut |row| {
-        histories.add_line(row.line);
-        true
-    });
-    // A server with one model answers whatever name it is asked by, and the ledger has the name that it answers by.
-    let answering = |asked: &str| match histories.of(asked) {
-        None if !histories.is_empty() => model.only(stop).and_then(|only| histories.of(&only)),
-        known => known,
-    };
-    answering(&model.server.model).unwrap_or_default()
 }
 
 impl Course<'_> {
@@ -279,9 +262,9 @@ impl Course<'_> {
         let how = self.how(number);
         let (attempt, end) = match self.prepared.kind {
             Kind::Answer | Kind::Undo => {
-                let context = &self.prepared.context;
-                let (attempt, end) =
-                    local_answer::attempt(model, self.job.task, context, how, number, watcher, self.stop);
+                let (context, weights) = (&self.prepared.context, &self.experience.weights);
+                let site = local_answer::Site { task: self.job.task, context, weights };
+                let (attempt, end) = local_answer::attempt(model, &site, how, number, watcher, self.stop);
                 let end = end.map(|answer| {
                     self.facts.best_local = Some(answer.score);
                     self.answer = Some(answer.text);
@@ -342,7 +325,7 @@ impl Course<'_> {
             results: &self.results,
             run_id: &self.run_id,
             context: &mut self.prepared.context,
-            history: &self.history,
+            experience: &self.experience,
             edit_format: config.local_executor.edit_format,
             prefix: self.prepared.intent.prefix.as_deref(),
             proof: &self.prepared.proof,

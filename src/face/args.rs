@@ -7,11 +7,13 @@ mod limit;
 mod replay;
 mod report;
 mod server;
+mod tune;
 
 pub use bench::BenchArgs;
 pub use egress::EgressArgs;
 pub use replay::ReplayArgs;
 pub use report::ReportArgs;
+pub use tune::FitArgs;
 
 use crate::face::config::Action;
 use crate::face::hook::HookArgs;
@@ -41,6 +43,7 @@ commands:
   why RUN_ID          why a run went where it went, and what would have changed it
   replay              what other settings would have made of the recorded runs
   bench               is the model good enough: small tasks with hidden tests
+  tune                fit the score on your own runs
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
@@ -90,6 +93,8 @@ options of the others:
       [--json]
   bench [--quick] [--format whole|edits] [--deadline SECONDS] [--json]
       [--provider claude|codex|gemini [--yes]]; SECONDS for each task
+  tune --fit [--write | --reset] [--json]; fits the weights of the score on the
+      ledger and shows how good they are
   undo RUN_ID [--force] [--no-wait] [--json]
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
@@ -127,6 +132,7 @@ pub enum Command {
     Replay { args: ReplayArgs, config: Option<PathBuf> },
     Report { args: ReportArgs, config: Option<PathBuf> },
     Bench { args: BenchArgs, config: Option<PathBuf> },
+    Fit { fit: FitArgs, json: bool, config: Option<PathBuf> },
     Diff { run_id: String, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
@@ -192,9 +198,9 @@ pub struct RunArgs {
     pub config: Option<PathBuf>,
 }
 
-const COMMANDS: [&str; 16] = [
-    "run", "doctor", "status", "log", "report", "why", "replay", "bench", "diff", "undo", "egress", "mcp", "setup",
-    "hook", "config", "trust",
+const COMMANDS: [&str; 17] = [
+    "run", "doctor", "status", "log", "report", "why", "replay", "tune", "bench", "diff", "undo", "egress", "mcp",
+    "setup", "hook", "config", "trust",
 ];
 
 /// Reads the arguments behind the program's name.
@@ -220,6 +226,7 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "replay" => replay::replay(parser),
         "report" => report::report(parser),
         "bench" => bench::bench(parser),
+        "tune" => tune::tune(parser),
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "hook" => hook::hook(parser),

@@ -6,6 +6,7 @@ pub mod config;
 pub mod diff;
 pub mod doctor;
 pub mod egress;
+pub mod fit;
 pub mod hook;
 pub mod log;
 pub mod mcp;

@@ -6,7 +6,7 @@ use crate::face::hook::HookArgs;
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
 use crate::face::{
-    bench, config, diff, doctor, egress, hook, log, replay, report, run, setup, status, trust, undo, why,
+    bench, config, diff, doctor, egress, fit, hook, log, replay, report, run, setup, status, trust, undo, why,
 };
 use crate::sys::git;
 use crate::sys::state::State;
@@ -107,6 +107,11 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let house = House { env, state: &state, config_file: config.as_deref() };
             let mut watcher = watcher(false, is_terminal, err, stop);
             bench::run(&house, project().as_deref(), args, watcher.as_mut(), out, stop)
+        }
+        Command::Fit { fit, json, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            fit::run(&house, project().as_deref(), (*fit, *json), out, stop)
         }
         Command::Why { run_id, json, config } => {
             let state = State::locate(env)?;

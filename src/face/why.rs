@@ -4,6 +4,7 @@
 use crate::engine::look;
 use crate::engine::run::House;
 use crate::face::status::emit;
+use crate::rules::confidence::signals::Signal;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::recorded;
 use crate::rules::stats::Row;
@@ -283,7 +284,11 @@ fn score(document: &Document<'_>) -> Vec<(String, String)> {
     let side = if score < document.threshold { "below" } else { "not below" };
     lines.push(("score".to_string(), format!("{score:.3}, {side} the threshold {}", document.threshold)));
     let measured = document.signals.iter().filter(|(name, _)| !name.starts_with("term."));
-    lines.extend(measured.map(|(name, value)| (name.clone(), format!("{value:.3} (measured)"))));
+    let told = |(name, value): (&String, &f64)| {
+        let unit = Signal::named(name).map_or("measured", Signal::unit);
+        (name.clone(), format!("{value:.3} ({unit})"))
+    };
+    lines.extend(measured.map(told));
     lines
 }
 

@@ -88,7 +88,7 @@ structs! {
     }
     Attempt {
         route, model, argv, duration_ms, ttft_ms, prompt_tokens, completion_tokens, tokens_per_sec, failure,
-        verdict, confidence, signals, form, edits, cost_usd
+        verdict, confidence, weights, signals, form, edits, cost_usd
     }
     Score { value, weak }
     CommandRun { argv, exit, duration_ms }

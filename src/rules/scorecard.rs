@@ -1,9 +1,9 @@
 //! What the rows of `mux bench` add up to: pass rates, speed, and whether the score tells right from wrong. Pure.
 
+use crate::rules::measure;
 use crate::rules::sorted::sorted;
 use crate::rules::suite::{Language, Shape};
 use crate::words::task::Form;
-use std::cmp::Ordering;
 
 /// Of what a suggested threshold keeps, this share was right.
 const KEPT_RIGHT: f64 = 0.9;
@@ -65,17 +65,7 @@ pub fn judged(rows: &[Row]) -> Vec<(f64, bool)> {
 
 /// Returns the chance that a right result scores above a wrong one, ties counting half; `None` unless there are both.
 pub fn auroc(judged: &[(f64, bool)]) -> Option<f64> {
-    let of = |want: bool| judged.iter().filter(move |(_, is_right)| *is_right == want).map(|(score, _)| *score);
-    let n_pairs = of(true).count() * of(false).count();
-    let halves = of(true).flat_map(|right| {
-        of(false).map(move |wrong| match right.total_cmp(&wrong) {
-            Ordering::Greater => 2,
-            Ordering::Equal => 1,
-            Ordering::Less => 0_usize,
-        })
-    });
-    let halves: usize = halves.sum();
-    (n_pairs > 0).then(|| halves as f64 / (2 * n_pairs) as f64)
+    measure::auroc(judged).map(|area| area.value)
 }
 
 /// Returns the lowest threshold that keeps nine right results in ten, and how many it keeps; `None` where there is none,

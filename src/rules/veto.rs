@@ -17,7 +17,7 @@ pub fn veto(set: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> Result<
         let old = before(change.path());
         match change {
             Change::Write { path, content } => {
-                is_same &= old.as_deref() == Some(content);
+                is_same &= old.as_deref().is_some_and(|old| is_as_it_was(content, old));
                 write(path, content, old.as_deref().unwrap_or(""))?;
             }
             Change::Delete { .. } => is_same &= old.is_none(),
@@ -47,6 +47,15 @@ fn write(path: &str, new: &str, old: &str) -> Result<(), Fault> {
         }
     }
     if is_excerpt(new, old) { Err(Fault::Excerpt { path: path() }) } else { Ok(()) }
+}
+
+/// Whether a file is as it was, but for blank lines before its first line: a small model that sends back what it was
+/// shown leaves those out.
+fn is_as_it_was(new: &str, old: &str) -> bool {
+    fn begun(text: &str) -> &str {
+        text.trim_start_matches(['\n', '\r'])
+    }
+    new == old || (begun(new) == begun(old) && !begun(old).is_empty())
 }
 
 /// All three markers at the start of a line, in order. A row of `=` alone underlines a heading, and prose may be about
@@ -295,6 +304,10 @@ mod tests {
     #[test]
     fn a_changeset_that_changes_nothing_is_refused() {
         assert_eq!(judge("a", Some("x\n"), "x\n"), Err(Fault::Unchanged));
+        assert_eq!(judge("a", Some("\n\nx\n\ny\n"), "x\n\ny\n"), Err(Fault::Unchanged));
+        assert_eq!(judge("a", Some("x\n"), "\n\r\nx\n"), Err(Fault::Unchanged));
+        assert_eq!(judge("a", Some("x"), "x\n"), Ok(()));
+        assert_eq!(judge("a", Some("x\n\ny\n"), "x\ny\n"), Ok(()));
         assert_eq!(judge("a", Some("x\r\n"), "x\n"), Ok(()));
         let set = ChangeSet { changes: vec![Change::Delete { path: "a".to_owned() }], ..ChangeSet::default() };
         assert_eq!(veto(&set, &|_| None), Err(Fault::Unchanged));

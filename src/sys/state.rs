@@ -10,6 +10,7 @@ pub mod budget;
 pub mod cooldown;
 pub mod document;
 pub mod tools;
+pub mod weights;
 
 use crate::rules::run_id;
 use crate::words::env::Env;

@@ -161,6 +161,9 @@ pub struct Attempt {
     pub failure: Option<Failure>,
     pub verdict: Option<Verdict>,
     pub confidence: Option<f64>,
+    /// The id of the weights that it was scored with; absent when unscored, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
     /// Named terms of the score.
     pub signals: BTreeMap<String, f64>,
     /// The form that files were asked for in; absent for an answer, and in older records.
@@ -293,6 +296,15 @@ pub enum Decision {
         reason: Reason,
         refused: Option<Refusal>,
     },
+}
+
+impl Attempt {
+    /// Records a score and what it is made of.
+    pub fn scored(&mut self, score: Score, signals: BTreeMap<String, f64>, weights: &str) {
+        self.confidence = Some(score.value);
+        self.signals = signals;
+        self.weights = Some(weights.to_string());
+    }
 }
 
 impl Kind {

@@ -13,6 +13,7 @@ mod client;
 mod cloud;
 mod cloud_look;
 mod evil;
+mod fit;
 mod fixes;
 mod hooks;
 mod kill;

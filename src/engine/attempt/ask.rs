@@ -69,6 +69,11 @@ impl LocalModel {
         <[String; 1]>::try_from(models).ok().map(|[only]| only)
     }
 
+    /// Returns how many tokens fit, where that has been asked for already: a score is not worth a question.
+    pub fn known_window(&self) -> Option<u64> {
+        self.server.window.or_else(|| self.window.get().copied().flatten())
+    }
+
     /// Returns how many tokens fit, prompt and reply together. The server is asked at most once a run.
     pub fn window(&self, stop: &Stop) -> Option<u64> {
         let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
@@ -174,6 +179,7 @@ fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -
         failure: None,
         verdict: None,
         confidence: None,
+        weights: None,
         signals: BTreeMap::new(),
         form: None,
         edits: BTreeMap::new(),

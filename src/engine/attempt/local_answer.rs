@@ -2,7 +2,10 @@
 
 use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::gathered::Gathered;
-use crate::rules::{confidence, prompt, reply};
+use crate::rules::confidence::prior::Prior;
+use crate::rules::confidence::weights::Weights;
+use crate::rules::confidence::{self, Question};
+use crate::rules::{prompt, reply};
 use crate::words::chat::Ask;
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
@@ -14,11 +17,18 @@ pub struct Answer {
     pub score: Score,
 }
 
+/// Everything of a run that a try needs.
+pub struct Site<'a> {
+    pub task: &'a str,
+    pub context: &'a Gathered,
+    /// Of the score.
+    pub weights: &'a Weights,
+}
+
 /// Tries once.
 pub fn attempt(
     model: &LocalModel,
-    task: &str,
-    context: &Gathered,
+    &Site { task, context, weights }: &Site<'_>,
     how: Ask,
     number: u32,
     watcher: &mut dyn Watcher,
@@ -30,9 +40,11 @@ pub fn attempt(
         if let Some(quote) = reply::declined(&reply.text) {
             return Err(Failure::Declined { quote: quote.to_string() });
         }
-        let (score, signals) = confidence::score(&reply, Kind::Answer, task);
-        attempt.confidence = Some(score.value);
-        attempt.signals = signals.into();
+        let shown: Vec<&str> = context.files.iter().map(|file| file.content.as_str()).collect();
+        let asked = Question { kind: Kind::Answer, task, shown: &shown, window: model.known_window(), usual: None };
+        // Nothing proves an answer, so there is no past to hold it against.
+        let (score, signals) = confidence::score(&reply, &asked, weights, &Prior::default());
+        attempt.scored(score, signals.into(), &weights.id);
         Ok(Answer { text: reply.text, score })
     });
     if let Err(failure) = &answer {

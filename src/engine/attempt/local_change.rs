@@ -3,13 +3,15 @@
 
 use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::baseline::Baseline;
+use crate::engine::experience::Experience;
 use crate::engine::gathered::Gathered;
 use crate::engine::judge::{self, Judged, Trial};
 use crate::engine::syntax;
 use crate::engine::verify::{self, Ground, Origin};
+use crate::rules::confidence::Question;
 use crate::rules::config::EditFormat;
 use crate::rules::echo::Parted;
-use crate::rules::form::{self, History, Size};
+use crate::rules::form::{self, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited};
@@ -17,7 +19,7 @@ use crate::rules::{confidence, diff, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
-use crate::words::chat::Ask;
+use crate::words::chat::{Ask, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
@@ -58,8 +60,8 @@ pub struct Site<'a> {
     pub results: &'a Results,
     pub run_id: &'a str,
     pub context: &'a mut Gathered,
-    /// What the model has got right before.
-    pub history: &'a History,
+    /// What earlier runs teach of the model.
+    pub experience: &'a Experience,
     pub edit_format: EditFormat,
     /// A directory below which new files must lie.
     pub prefix: Option<&'a str>,
@@ -99,9 +101,7 @@ pub fn attempt(
     let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
     let end = reply.and_then(|reply| {
-        let (score, signals) = confidence::score(&reply, Kind::Change, site.task);
-        attempt.confidence = Some(score.value);
-        attempt.signals = signals.into();
+        let score = judge_reply(model, site, &reply, form, &mut attempt);
         let read = read(site, &reply.text, form);
         let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
         if let Err(failure) = &changed {
@@ -139,6 +139,17 @@ pub fn attempt(
     (attempt, end)
 }
 
+/// Scores a reply before anything has checked it.
+fn judge_reply(model: &LocalModel, site: &Site<'_>, reply: &Reply, form: Form, attempt: &mut Attempt) -> Score {
+    let shown: Vec<&str> = site.context.files.iter().map(|file| file.content.as_str()).collect();
+    let asked =
+        Question { kind: Kind::Change, task: site.task, shown: &shown, window: model.known_window(), usual: None };
+    let prior = site.experience.past.of(&reply.model, &site.ground.workdir.to_string_lossy(), form);
+    let (score, signals) = confidence::score(reply, &asked, &site.experience.weights, &prior);
+    attempt.scored(score, signals.into(), &site.experience.weights.id);
+    score
+}
+
 /// The form to ask for: by the largest file that may have to change. A file of which the model sees parts, or that it
 /// cannot write, is never asked for whole, whatever the configuration says.
 fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
@@ -151,7 +162,7 @@ fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
     let longest = sizes.max().unwrap_or_default();
     let is_parted = site.context.only_edited().next().is_some();
     match site.edit_format {
-        EditFormat::Auto => form::choose(longest, site.history),
+        EditFormat::Auto => form::choose(longest, &site.experience.history),
         EditFormat::Whole if is_parted => Form::Edits,
         EditFormat::Whole => Form::Whole,
         EditFormat::Edits => Form::Edits,

@@ -188,6 +188,7 @@ pub(super) fn attempt(
         failure: reply.as_ref().err().map(Failure::from),
         verdict: None,
         confidence: None,
+        weights: None,
         signals: BTreeMap::new(),
         form: None,
         edits: BTreeMap::new(),

@@ -1,0 +1,54 @@
+//! How much each signal counts: the weights that mux comes with, and those that were fitted on a user's own runs. Pure.
+//!
+//! The shipped weights were fitted by `rules/fit.rs` on `fixtures/signals` (a test fits them again); `docs/confidence.md`
+//! holds the tables.
+
+use crate::rules::confidence::signals::{Measured, Signal};
+
+/// The logit of a score: a base, and for each signal its weight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub base: f64,
+    pub weights: Vec<(Signal, f64)>,
+}
+
+/// All that a score of code is made with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Named in every record that was scored by them.
+    pub id: String,
+    /// The share of right replies among those that they were fitted on, 0 to 1: what a prior is held against.
+    pub pass_rate: f64,
+    pub code: Model,
+}
+
+/// The id of the shipped weights: the day of their fit.
+pub const DEFAULT_ID: &str = "default-2026-11-27";
+
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights {
+            id: DEFAULT_ID.to_string(),
+            pass_rate: 0.4693,
+            code: Model {
+                base: 1.224,
+                weights: vec![(Signal::NewLp, 0.0971), (Signal::NewMean, 4.0656), (Signal::Same, -3.8585)],
+            },
+        }
+    }
+}
+
+/// Without log-probabilities: length is a weak prior.
+pub fn text_only() -> Model {
+    Model { base: 0.6973, weights: vec![(Signal::Tokens, -0.0018), (Signal::Same, -3.2893)] }
+}
+
+impl Model {
+    /// Returns the terms of a reply, or `None` where one of the signals is absent.
+    pub fn terms(&self, measured: &Measured) -> Option<Vec<(&'static str, f64)>> {
+        let term =
+            |(signal, weight): &(Signal, f64)| Some((signal.name(), weight * signal.bounded(measured.of(*signal)?)));
+        let terms: Option<Vec<_>> = self.weights.iter().map(term).collect();
+        Some([("base", self.base)].into_iter().chain(terms?).collect())
+    }
+}
