@@ -52,7 +52,7 @@ pub fn run(
     };
     let report = read(&ledger, &mut frame)?;
     let n_runs = html::counted(report.points.len() as u64, "run");
-    let text = page::page(report, &frame);
+    let text = page::page(&report, &frame);
     let file = match &args.output {
         Some(path) if path.as_os_str() == "-" => None,
         Some(path) => Some(path.clone()),

@@ -9,9 +9,11 @@ pub mod spread;
 use crate::rules::report::run::{Run, Try};
 use crate::rules::report::spread::Spread;
 use crate::rules::run_id::is_run_id;
+use crate::rules::sorted::sorted;
 use crate::rules::stats::{Summary, count};
 use crate::words::record::CloudUse;
 use crate::words::time::Utc;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a run ended, as far as its place goes.
@@ -69,6 +71,8 @@ pub struct Entry {
 /// The tries on one model.
 #[derive(Debug, Default)]
 pub struct Model {
+    pub route: String,
+    pub name: String,
     pub tries: u64,
     pub failed: u64,
     pub usd: f64,
@@ -103,8 +107,7 @@ pub struct Report {
     limits: Limits,
     pub summary: Summary,
     pub points: Vec<Point>,
-    /// By route and model.
-    pub models: BTreeMap<(String, String), Model>,
+    pub models: Vec<Model>,
     /// Tries that gave nothing usable, by the kind of failure.
     pub failures: BTreeMap<String, u64>,
     /// Changes by the try whose tests were the first to pass; the last place is for the eighth and later.
@@ -117,9 +120,13 @@ pub struct Report {
     /// Runs that an undo has taken back.
     pub n_undone: u64,
     pub newest: Vec<Entry>,
-    pub slowest: Vec<Entry>,
-    pub dearest: Vec<Entry>,
-    /// Ids of runs that an undo took back, of which only older records can tell.
+    /// With their milliseconds; the slowest first.
+    pub slowest: Vec<(u64, Entry)>,
+    /// The dearest first; the number only compares.
+    pub dearest: Vec<(u64, Entry)>,
+    /// The places in `models`, by route and name.
+    places: BTreeMap<String, u64>,
+    /// Ids of runs that an undo took back.
     undone: BTreeSet<String>,
 }
 
@@ -129,7 +136,8 @@ impl Report {
             limits,
             summary: Summary::default(),
             points: Vec::new(),
-            models: BTreeMap::new(),
+            models: Vec::new(),
+            places: BTreeMap::new(),
             failures: BTreeMap::new(),
             green_at: [0; 8],
             never_green: 0,
@@ -150,7 +158,7 @@ impl Report {
         if row.hook.is_some() {
             return self.summary.add(row, 0);
         }
-        let is_undone = self.undone.remove(row.run_id.as_ref());
+        let is_undone = self.undone.contains(row.run_id.as_ref());
         if let Some(taken_back) = row.undoes.as_ref().filter(|_| !is_undone) {
             self.undone.insert(taken_back.to_string());
         }
@@ -168,17 +176,10 @@ impl Report {
         self.summary.add(row, 0);
         self.n_undone += u64::from(is_undone);
         self.points.push(point(run));
-        let keep = |list: &mut Vec<Entry>, key: &dyn Fn(&Entry) -> u64| {
-            keep_greatest(list, self.limits.top, entry(run, is_undone), key);
-        };
-        // Most runs are not among them; asking first saves the texts of an entry.
-        if self.slowest.len() < self.limits.top
-            || self.slowest.last().is_some_and(|last| last.duration_ms < row.duration_ms)
-        {
-            keep(&mut self.slowest, &|entry| entry.duration_ms);
-        }
+        let listed = || entry(run, is_undone);
+        keep_greatest(&mut self.slowest, self.limits.top, row.duration_ms, &listed);
         if row.cloud.calls > 0 {
-            keep(&mut self.dearest, &cost);
+            keep_greatest(&mut self.dearest, self.limits.top, cost(&row.cloud), &listed);
         }
         self.tries(run);
     }
@@ -205,14 +206,28 @@ impl Report {
     }
 
     fn model(&mut self, attempt: &Try) {
-        let key = (attempt.route.clone(), attempt.model.clone());
-        let model = self.models.entry(key).or_default();
+        let key = format!("{}\n{}", attempt.route, attempt.model);
+        let place = self.places.get(&key).copied().unwrap_or(self.models.len() as u64);
+        if place == self.models.len() as u64 {
+            let (route, name) = (attempt.route.clone(), attempt.model.clone());
+            self.models.push(Model { route, name, ..Model::default() });
+            self.places.insert(key, place);
+        }
+        let Some(model) = usize::try_from(place).ok().and_then(|place| self.models.get_mut(place)) else { return };
         model.tries += 1;
         model.failed += u64::from(attempt.failure.is_some());
         model.usd += attempt.cost_usd.unwrap_or(0.0);
         model.duration_ms.add(Some(attempt.duration_ms));
         model.ttft_ms.add(attempt.ttft_ms);
         model.speed.add(attempt.speed());
+    }
+
+    /// Returns the models, the most used first.
+    pub fn ranked_models(&self) -> Vec<&Model> {
+        let model = |place: u64| usize::try_from(place).ok().and_then(|place| self.models.get(place));
+        let named = self.places.iter().filter_map(|(name, place)| Some((Reverse(model(*place)?.tries), name)));
+        let ranked = sorted(named.collect()).into_iter();
+        ranked.filter_map(|(_, name)| model(*self.places.get(name)?)).collect()
     }
 
     fn score(&mut self, score: f64, is_green: bool) {
@@ -228,17 +243,20 @@ impl Report {
 }
 
 /// Dollars come first, then bytes: most subscriptions name no price.
-fn cost(entry: &Entry) -> u64 {
+fn cost(cloud: &CloudUse) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; a price is not negative")]
-    let micros = (entry.cloud.usd * 1e6) as u64;
-    micros.saturating_mul(1 << 32).saturating_add(entry.cloud.bytes.min(u64::from(u32::MAX)))
+    let micros = (cloud.usd * 1e6) as u64;
+    micros.saturating_mul(1 << 32).saturating_add(cloud.bytes.min(u64::from(u32::MAX)))
 }
 
-/// Puts an entry into its place in a list of the greatest; of equals the newer one, which came first, stays before.
-fn keep_greatest(list: &mut Vec<Entry>, most: usize, entry: Entry, key: &dyn Fn(&Entry) -> u64) {
-    let place = list.iter().position(|other| key(other) < key(&entry)).unwrap_or(list.len());
-    list.insert(place, entry);
-    list.truncate(most);
+/// Makes an entry and puts it into its place in a list of the greatest, if it has one; of equals the newer one, which
+/// came first, stays before.
+fn keep_greatest(list: &mut Vec<(u64, Entry)>, most: usize, number: u64, entry: &dyn Fn() -> Entry) {
+    let place = list.iter().position(|(other, _)| *other < number).unwrap_or(list.len());
+    if place < most {
+        list.insert(place, (number, entry()));
+        list.truncate(most);
+    }
 }
 
 fn point(run: &Run<'_>) -> Point {

@@ -194,14 +194,7 @@ pub enum Parts {
 }
 
 /// A table whose last column is drawn.
-pub fn bars(
-    page: &mut Html,
-    title: &'static str,
-    names: &'static str,
-    of: Parts,
-    rows: &[(String, [u64; 4])],
-    all: u64,
-) {
+pub fn bars(page: &mut Html, title: &'static str, names: &'static str, of: Parts, rows: &[(&str, [u64; 4])], all: u64) {
     let most = rows.iter().map(|(_, parts)| parts.iter().sum::<u64>()).max().unwrap_or(0).max(1);
     page.put(r#"<table class="bars"><caption>{}</caption><thead><tr>"#, &[title]);
     page.heads(&[(names, false), ("number", true), ("share", false)]);

@@ -33,18 +33,18 @@ pub fn reasons(page: &mut Html, report: &Report) {
 }
 
 /// Counts, greatest first; what is beyond the most is one line.
-pub fn ranked(counts: &BTreeMap<String, u64>) -> Vec<(String, [u64; 4])> {
+pub fn ranked(counts: &BTreeMap<String, u64>) -> Vec<(&str, [u64; 4])> {
     let all = sorted(counts.iter().map(|(name, count)| (Reverse(*count), name)).collect());
     let (mut rows, mut rest) = (Vec::new(), 0);
     for (Reverse(count), name) in all {
         if rows.len() < MOST_NAMES {
-            rows.push((name.clone(), [count, 0, 0, 0]));
+            rows.push((name.as_str(), [count, 0, 0, 0]));
         } else {
             rest += count;
         }
     }
     if rest > 0 {
-        rows.push(("others".to_string(), [rest, 0, 0, 0]));
+        rows.push(("others", [rest, 0, 0, 0]));
     }
     rows
 }
@@ -88,14 +88,13 @@ pub fn tries(page: &mut Html, report: &Report) {
     let last = report.green_at.iter().rposition(|count| *count > 0);
     let names = ["1", "2", "3", "4", "5", "6", "7", "8 or more"];
     let counted = names.iter().zip(report.green_at).take(last.map_or(0, |last| last + 1));
-    let mut rows: Vec<(String, [u64; 4])> =
-        counted.map(|(name, count)| ((*name).to_string(), [count, 0, 0, 0])).collect();
-    rows.push(("never".to_string(), [report.never_green, 0, 0, 0]));
+    let mut rows: Vec<(&str, [u64; 4])> = counted.map(|(name, count)| (*name, [count, 0, 0, 0])).collect();
+    rows.push(("never", [report.never_green, 0, 0, 0]));
     bars(page, "The first try whose tests passed, on any route", "try", Parts::Counts, &rows, judged);
 }
 
 /// Tokens a second over time, and the tries by model.
-pub fn speed(page: &mut Html, report: &mut Report, line: &Timeline) {
+pub fn speed(page: &mut Html, report: &Report, line: &Timeline) {
     page.put(r#"<h2 id="speed">Speed</h2>"#, &[]);
     let mut spreads: Vec<Spread> = (0..line.columns).map(|_| Spread::default()).collect();
     for point in &report.points {
@@ -109,13 +108,11 @@ pub fn speed(page: &mut Html, report: &mut Report, line: &Timeline) {
         let (title, series) = ("Tokens a second of the local model", &["median"]);
         dots(page, &Chart { title, told, line, series, first_fill: 0, unit: per_second, is_share: false }, &medians);
     }
-    let keys = report.models.iter().map(|(name, model)| (Reverse(model.tries), name.clone()));
-    let keys = sorted(keys.collect());
-    let n = grouped(keys.len() as u64);
-    let models = keys.into_iter().take(MOST_NAMES);
-    let rows: Vec<Vec<String>> = models.filter_map(|(_, name)| report.models.remove_entry(&name)).map(model).collect();
+    let models = report.ranked_models();
+    let n = grouped(models.len() as u64);
+    let rows: Vec<Vec<String>> = models.into_iter().take(MOST_NAMES).map(model).collect();
     page.table("Tries by model", &MODEL, &rows);
-    if !report.models.is_empty() {
+    if rows.len() == MOST_NAMES {
         page.put(r#"<p class="soft">The most used of {}.</p>"#, &[&n]);
     }
 }
@@ -132,19 +129,19 @@ const MODEL: [(&str, bool); 9] = [
     ("known cost", true),
 ];
 
-fn model(((route, name), model): ((String, String), Model)) -> Vec<String> {
+fn model(model: &Model) -> Vec<String> {
     let [median, most] = model.duration_ms.at([50, 90]).unwrap_or_default();
     let middle =
-        |spread: Spread, unit: fn(u64) -> String| spread.at([50]).map_or("–".to_string(), |[median]| unit(median));
+        |spread: &Spread, unit: fn(u64) -> String| spread.at([50]).map_or("–".to_string(), |[median]| unit(median));
     vec![
-        name,
-        route,
+        model.name.clone(),
+        model.route.clone(),
         grouped(model.tries),
         grouped(model.failed),
         seconds(median),
         seconds(most),
-        middle(model.ttft_ms, seconds),
-        middle(model.speed, per_second),
+        middle(&model.ttft_ms, seconds),
+        middle(&model.speed, per_second),
         if model.usd > 0.0 { dollars(micros(model.usd)) } else { "–".to_string() },
     ]
 }

@@ -55,14 +55,14 @@ pub struct Frame {
 }
 
 /// Writes the whole page.
-pub fn page(mut report: Report, frame: &Frame) -> String {
+pub fn page(report: &Report, frame: &Frame) -> String {
     let mut page = Html(MARK.to_string());
     page.put(HEAD, &[&frame.now.day()]);
     page.put(STYLE, &[]);
     page.put("</style></head><body>", &[]);
     chart::patterns(&mut page);
     page.put("<header><h1>mux report</h1>", &[]);
-    page.put(r#"<p class="soft">{}</p>"#, &[&about(&report, frame)]);
+    page.put(r#"<p class="soft">{}</p>"#, &[&about(report, frame)]);
     if report.points.is_empty() {
         page.put("</header><main>", &[]);
         page.put(EMPTY, &[]);
@@ -72,7 +72,7 @@ pub fn page(mut report: Report, frame: &Frame) -> String {
             page.put(r##"<li><a href="#{}">{}</a></li>"##, &[id, name]);
         }
         page.put("</ul></nav></header><main>", &[]);
-        sections(&mut page, &mut report, frame);
+        sections(&mut page, report, frame);
     }
     page.put(FOOT, &[]);
     if !report.points.is_empty() {
@@ -117,7 +117,7 @@ pub fn minute(time: Utc) -> String {
     time.to_string().chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
 }
 
-fn sections(page: &mut Html, report: &mut Report, frame: &Frame) {
+fn sections(page: &mut Html, report: &Report, frame: &Frame) {
     let Some((first, last)) = ends(&report.points) else { return };
     let line = Timeline::new(first, last);
     let mut counts = [0; 4];
@@ -209,7 +209,7 @@ fn where_ended(page: &mut Html, report: &Report, line: &Timeline, counts: [u64; 
     columns(page, &chart, &over_time);
     page.put(r#"</div></div><div class="grid2">"#, &[]);
     bars(page, "Routes", "route", Parts::Counts, &numbers::ranked(&report.summary.routes), all);
-    let named = LENGTHS.iter().zip(lengths).map(|((name, _), parts)| ((*name).to_string(), parts));
+    let named = LENGTHS.iter().zip(lengths).map(|((name, _), parts)| (*name, parts));
     bars(page, "How long they took", "time", Parts::Ends, &named.collect::<Vec<_>>(), all);
     page.put("</div>", &[]);
 }

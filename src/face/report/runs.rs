@@ -49,10 +49,10 @@ fn short(
     page: &mut Html,
     caption: &'static str,
     own: [(&'static str, bool); 2],
-    entries: &[Entry],
+    entries: &[(u64, Entry)],
     more: &dyn Fn(&Entry) -> Vec<String>,
 ) {
-    let row = |entry: &Entry| {
+    let row = |(_, entry): &(u64, Entry)| {
         let mut row = vec![entry.run_id.clone(), minute(entry.time), entry.route.clone(), entry.reason.clone()];
         row.extend(more(entry));
         row

@@ -13,7 +13,7 @@ fn drawn(lines: &[String], bad: usize) -> String {
     for line in lines {
         report.add(&Run::parse(line).unwrap_or_else(|| panic!("no record: {line}")), &decision);
     }
-    page::page(report, &Frame { now: NOW, since: None, bad, is_cut: bad > 0, threshold: 0.6, target: 0.95 })
+    page::page(&report, &Frame { now: NOW, since: None, bad, is_cut: bad > 0, threshold: 0.6, target: 0.95 })
 }
 
 /// The line of an explanation that says where the run went: the others are for the tests of `mux why`.

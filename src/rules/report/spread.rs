@@ -14,8 +14,8 @@ impl Spread {
     }
 
     /// Returns the number below which `percent` of 100 lie (the nearest rank); `None` of nothing.
-    pub fn at<const N: usize>(self, percents: [usize; N]) -> Option<[u64; N]> {
-        let numbers = sorted(self.0);
+    pub fn at<const N: usize>(&self, percents: [usize; N]) -> Option<[u64; N]> {
+        let numbers = sorted(self.0.clone());
         let last = numbers.len().checked_sub(1)?;
         Some(percents.map(|percent| {
             let rank = (numbers.len() * percent).div_ceil(100);

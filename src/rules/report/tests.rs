@@ -60,8 +60,8 @@ fn tries_are_counted_until_the_first_that_is_green() {
     assert_eq!((report.green_at, report.never_green), ([1, 0, 1, 0, 0, 0, 0, 0], 2));
     let tenths: Vec<(u64, u64)> = report.tenths.iter().map(|tenth| (tenth.tries, tenth.green)).collect();
     assert_eq!(tenths, [(1, 0), (0, 0), (1, 0), (1, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (12, 2)]);
-    let (name, model) = report.models.into_iter().next().unwrap();
-    assert_eq!((name, model.tries, model.failed), (("local".into(), "m".into()), 17, 0));
+    let model = report.ranked_models()[0];
+    assert_eq!((model.route.as_str(), model.name.as_str(), model.tries, model.failed), ("local", "m", 17, 0));
     assert_eq!(model.speed.at([50]), Some([12_500]));
 }
 
@@ -87,8 +87,9 @@ fn lists_are_as_long_as_they_may_be_and_the_greatest_come_first() {
         line(2, ""),
         line(1, "\"duration_ms\":9000"),
     ]);
-    let times = |list: &[Entry]| list.iter().map(|entry| entry.time.day()).collect::<Vec<_>>();
-    assert_eq!(times(&report.newest), ["2026-11-25", "2026-11-24", "2026-11-23"]);
+    let newest: Vec<String> = report.newest.iter().map(|entry| entry.time.day()).collect();
+    let times = |list: &[(u64, Entry)]| list.iter().map(|(_, entry)| entry.time.day()).collect::<Vec<_>>();
+    assert_eq!(newest, ["2026-11-25", "2026-11-24", "2026-11-23"]);
     assert_eq!(times(&report.slowest), ["2026-11-23", "2026-11-21"]);
     assert_eq!(times(&report.dearest), ["2026-11-24", "2026-11-23"]);
     let explained: Vec<bool> = report.newest.iter().map(|entry| entry.why.is_some()).collect();
