@@ -1,6 +1,7 @@
 //! From the configuration to a local model that answers: find it, start it again if allowed, or say what is wrong.
 
-use crate::engine::attempt::ask::LocalModel;
+use crate::engine::attempt::ask::{Line, LocalModel};
+use crate::engine::attempt::pacing::Pacing;
 use crate::engine::run::House;
 use crate::rules::argv;
 use crate::rules::config::{CommandSpec, Config};
@@ -15,7 +16,7 @@ use crate::words::event::{Event, Watcher};
 use crate::words::record::RuntimeStatus;
 use crate::words::server::{Secret, Server};
 use crate::words::stop::Stop;
-use crate::words::task::Failure;
+use crate::words::task::{Failure, Kind};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub fn wanted<'a>(settings: &'a Effective, key: Option<&'a Secret>) -> Wanted<'a
 pub fn connect(
     house: &House<'_>,
     settings: &Effective,
+    kind: Kind,
     run_id: &str,
     stop: &Stop,
     watcher: &mut dyn Watcher,
@@ -118,7 +120,7 @@ pub fn connect(
                 watcher
                     .event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
             }
-            let model = model_of(house, config, http, server);
+            let model = model_of(house, config, http, server, Some(kind));
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
@@ -151,13 +153,16 @@ pub fn glance(house: &House<'_>, settings: &Effective, stop: &Stop) -> Result<Lo
     let (http, key) = (agent(&settings.config), key(house.env, &settings.config));
     let wanted = Wanted { loading: Duration::ZERO, ..wanted(settings, key.as_ref()) };
     let found = servers::find(&http, &wanted, stop)?;
-    Ok(model_of(house, &settings.config, http, found.server))
+    // A hook asks in its own way and keeps its own time: the pace of tasks is no matter of it.
+    Ok(model_of(house, &settings.config, http, found.server, None))
 }
 
-fn model_of(house: &House<'_>, config: &Config, http: Http, server: Server) -> LocalModel {
+fn model_of(house: &House<'_>, config: &Config, http: Http, server: Server, kind: Option<Kind>) -> LocalModel {
     let local = &config.providers.local;
     let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
-    LocalModel::new(http, server, waits, house.state.lanes(), local.parallel as usize)
+    let line = Line { lanes: house.state.lanes(), parallel: local.parallel as usize };
+    let pacing = Pacing::of(house, kind, &server);
+    LocalModel::new(http, server, waits, line, pacing)
 }
 
 /// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.

@@ -229,6 +229,7 @@ impl<'a> Call<'a> {
             policy: None,
             escalations: Vec::new(),
             overruled: None,
+            shadow: None,
             attempts: deed.attempts,
             commands: Vec::new(),
             cloud: deed.cloud,

@@ -5,13 +5,18 @@
 use crate::engine::doctor::{self, Patient, Report, Server};
 use crate::engine::run::House;
 use crate::engine::{connect, finish, heal, installed, probe};
+use crate::rules::recalled::Reader;
+use crate::rules::stats::Row;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::http;
 use crate::sys::ledger::{Found, Ledger};
 use crate::sys::servers::{self, Wanted};
 use crate::words::error::{Error, Kind};
 use crate::words::event::Watcher;
+use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
+use crate::words::time::Utc;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,6 +57,31 @@ pub fn find(ledger: &Ledger, id: &str) -> Result<String, Error> {
             Err(Error::new(Kind::Usage, format!("unknown run id `{id}`")).hint("`mux log` lists the recent ones"))
         }
     }
+}
+
+/// Goes through all runs since a moment, newest first, as far as a replay needs them: `None` is one that this version cannot
+/// read. With each comes whether an undo that stands took it back; undos themselves are no runs.
+///
+/// # Errors
+/// As [`Ledger::lines`].
+pub fn runs(ledger: &Ledger, since: Option<Utc>, each: &mut dyn FnMut(Option<&RunRecord>, bool)) -> Result<(), Error> {
+    let (mut reader, mut undone) = (Reader::default(), BTreeSet::new());
+    ledger.lines(&mut |line| match reader.read(line) {
+        // Git hooks are no runs.
+        Some(record) if record.hook.is_some() => {}
+        Some(record) => match record.undoes {
+            // An undo comes before the run that it took back, and one that was undone itself counts for none.
+            Some(taken_back) if undone.contains(&record.run_id) => drop(taken_back),
+            Some(taken_back) => drop(undone.insert(taken_back)),
+            None if since.is_none_or(|since| Utc::parse(&record.timestamp).is_some_and(|time| time >= since)) => {
+                each(Some(&record), undone.contains(&record.run_id));
+            }
+            None => {}
+        },
+        // What is no record at all, a torn end of a line, was no run.
+        None if Row::parse(line).is_some() => each(None, false),
+        None => {}
+    })
 }
 
 /// Asks the model server how it is. `window`: also how much fits.

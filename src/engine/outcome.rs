@@ -1,6 +1,7 @@
 //! How a run ended: the values that the faces print.
 
 use crate::rules::context::Why;
+use crate::rules::forecast::Forecast;
 use crate::words::changes::{FileOp, Op};
 use crate::words::error::Error;
 use crate::words::record::RunRecord;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub to_create: Vec<String>,
     pub context_tokens: u64,
     pub verification: Vec<String>,
+    /// How long a local try would take, where the pace of the model is known.
+    pub expected: Option<Forecast>,
     pub first_step: String,
     pub notes: Vec<String>,
 }
@@ -108,6 +111,7 @@ mod tests {
             prompt_tokens: None,
             completion_tokens: None,
             tokens_per_sec: None,
+            predicted_ms: None,
             failure: Some(failure),
             verdict: None,
             confidence: None,

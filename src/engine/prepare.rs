@@ -1,6 +1,7 @@
 //! Understanding a task before anything is called: settings, kind, place, context, proof, and the first facts. Starts no
 //! child for a task that names what it is about.
 
+use crate::engine::attempt::ask::prompt_tokens;
 use crate::engine::gather::{self, Search};
 use crate::engine::gathered::{Gathered, Room, Scale, Window};
 use crate::engine::outcome::{Plan, PlannedFile};
@@ -10,15 +11,18 @@ use crate::engine::verify;
 use crate::rules::argv;
 use crate::rules::config::{Config, Trigger};
 use crate::rules::config_keys::TOOLS;
+use crate::rules::forecast::Pace;
 use crate::rules::intent::{self, Intent};
 use crate::rules::names;
 use crate::rules::nearest::nearest;
 use crate::rules::policy::decide;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::disk::{Cause, WorkDir};
+use crate::sys::state::paces::Paces;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::stop::Stop;
 use crate::words::task::{Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Refusal, Tier};
+use crate::words::time::Utc;
 use std::path::Path;
 
 /// A task that is understood, before anything is called.
@@ -170,13 +174,22 @@ pub fn first_facts(job: &Job<'_>, prepared: &Prepared, local_up: bool) -> Facts 
         cloud: if local_only { Cloud::Refused(Refusal::LocalOnly) } else { Cloud::Unknown },
         hands_answer: None,
         stopped: None,
+        late: None,
     }
 }
 
+/// What is known of the pace of the model that the configuration names.
+pub fn pace(house: &House<'_>, prepared: &Prepared) -> Pace {
+    let local = &prepared.settings.config.providers.local;
+    let server = local.base_url.first().map_or("", String::as_str);
+    Paces::below(house.state.dir()).known(server, &local.model)
+}
+
 /// What `--dry-run` shows. `cloud`: who would take the first step, if it went to the cloud.
-pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
-    // No server is asked, so the usual window is assumed.
-    let room = Room { window: Window::Assumed, reply: longest_reply(&prepared), task: job.task };
+pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud, pace: &Pace, now: Utc) -> Plan {
+    // No server is asked: without what earlier runs have seen, the usual window is assumed.
+    let window = pace.window(now).map_or(Window::Assumed, Window::Known);
+    let room = Room { window, reply: longest_reply(&prepared), task: job.task };
     let left_out = prepared.context.cut(&room, Scale::SAME);
     prepared.context.notes.extend(left_out);
     let config = &prepared.settings.config;
@@ -219,6 +232,7 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud) -> Plan {
             .collect(),
         to_create: prepared.context.to_create.clone(),
         context_tokens: prepared.context.tokens(),
+        expected: pace.forecast(prompt_tokens(job.task, &prepared.context), prepared.kind),
         verification: proof.iter().map(|argv| argv::spell(argv)).collect(),
         first_step,
         notes: prepared.settings.notes.iter().chain(&prepared.context.notes).cloned().collect(),

@@ -6,6 +6,7 @@
 use crate::engine::attempt::ask::LocalModel;
 use crate::engine::attempt::local_change::Changed;
 use crate::engine::attempt::parcel::{self, Story};
+use crate::engine::finish::sha256;
 use crate::engine::gate::Refused;
 use crate::engine::judge::take_back;
 use crate::engine::run::Course;
@@ -13,8 +14,8 @@ use crate::rules::config::SotaReview;
 use crate::rules::findings::{self, Findings};
 use crate::sys::ledger::egress::Step;
 use crate::words::event::{Event, Watcher};
-use crate::words::record::Overruled;
-use crate::words::task::{Asked, Decision, Failure, Kind, Provider, Reason, Refusal, Verdict};
+use crate::words::record::{Overruled, Shadow};
+use crate::words::task::{Asked, Decision, Failure, Kind, Provider, Reason, Refusal, Route, Verdict};
 
 /// What a review came to.
 enum Review {
@@ -73,6 +74,28 @@ impl Course<'_> {
         }
     }
 
+    /// Has an accepted local result looked at although nothing depends on it, for the share of runs that `router.shadow`
+    /// names: what it says is recorded, and measures how often local results are accepted that should not be.
+    pub fn shadow(&mut self, decided: &Decision, watcher: &mut dyn Watcher) {
+        let Decision::Accept { reason, .. } = decided else { return };
+        // Below the threshold nothing counts as accepted; where a provider took part, its word would not be independent.
+        let is_home = *reason != Reason::LowConfidence
+            && self.attempts.iter().all(|attempt| attempt.route == Route::Local)
+            && !self.job.preview
+            && self.stop.reason().is_none();
+        if !is_home || !is_chosen(&self.run_id, self.prepared.settings.config.router.shadow) {
+            return;
+        }
+        let reason = reason.clone();
+        if let Review::Said(provider, findings) = self.ask_for_review(&reason, watcher) {
+            for issue in &findings.issues {
+                let line = format!("{} says, although nothing depends on it: {issue}", provider.name());
+                watcher.event(&Event::Note(&line));
+            }
+            self.shadow = Some(Shadow { provider, ok: findings.is_ok });
+        }
+    }
+
     fn may_fix(&self) -> bool {
         let is_local = self.served.is_none() && self.facts.local_tries < self.policy.max_local_tries;
         is_local && self.prepared.settings.config.workflow.local_apply_review
@@ -98,12 +121,13 @@ impl Course<'_> {
                 };
                 tried.push(open.provider);
                 let changed = self.changed.as_ref();
+                let answer = self.answer.as_deref().filter(|_| self.prepared.kind == Kind::Answer);
                 let story = Story {
                     task: self.job.task,
                     context: &self.prepared.context,
                     changed,
                     evidence: changed.map(|changed| changed.proof.summary.as_str()).filter(|line| !line.is_empty()),
-                    local: None,
+                    local: answer,
                     checks: &[],
                 };
                 parcel::send(&gate, &open, &story, reason, watcher, self.stop).map(|sent| (open.provider, sent))
@@ -188,6 +212,13 @@ impl Course<'_> {
     }
 }
 
+/// Whether a run is in the share that is looked at. By its id, so that the same run is always chosen or never.
+fn is_chosen(run_id: &str, share: f64) -> bool {
+    // 52 bits: a number below 1 holds them all.
+    let bits = sha256(run_id).get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    (bits as f64) < share * (1_u64 << 52) as f64
+}
+
 fn listed(findings: &Findings) -> String {
     let lines: Vec<String> = findings.issues.iter().map(|issue| format!("- {issue}")).collect();
     if lines.is_empty() { "- it is wrong, and the review does not say where".to_string() } else { lines.join("\n") }
@@ -199,5 +230,19 @@ fn rank(changed: &Changed) -> u8 {
         Verdict::Unproven => 2,
         Verdict::Skipped => 1,
         Verdict::Failed => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_runs_is_chosen_and_always_the_same() {
+        let chosen = |share| (0..1000).filter(|n| is_chosen(&format!("01KAP5V0XQ3T{n:014}"), share)).count();
+        assert_eq!((chosen(0.0), chosen(1.0)), (0, 1000));
+        let (some, more) = (chosen(0.05), chosen(0.5));
+        assert!((30..=70).contains(&some) && (450..=550).contains(&more), "{some} {more}");
+        assert_eq!(chosen(0.05), some);
     }
 }

@@ -1,7 +1,7 @@
 //! One task, from its text to its outcome. The only loop of mux stands here, in [`Course::follow`]: facts → decision →
 //! attempt → verdict. `decide` bounds it: a counted number of local tries, and each tier once.
 
-use crate::engine::attempt::ask::{LocalModel, is_stop, surely_fits};
+use crate::engine::attempt::ask::{LocalModel, is_stop, prompt_tokens, surely_fits};
 use crate::engine::attempt::local_change::{Changed, Effort, Site};
 use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::baseline::Baseline;
@@ -20,7 +20,7 @@ use crate::words::chat::Ask;
 use crate::words::env::Env;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
-use crate::words::record::{CloudUse, Overruled};
+use crate::words::record::{CloudUse, Overruled, Shadow};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
     Asked, Attempt, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier, Verdict,
@@ -96,6 +96,8 @@ pub struct Course<'a> {
     pub escalations: Vec<Facts>,
     /// What took back what the policy had accepted.
     pub overruled: Option<Overruled>,
+    /// What a review said that changes nothing.
+    pub shadow: Option<Shadow>,
     /// The best usable answer.
     pub answer: Option<String>,
     /// The last usable changeset.
@@ -133,7 +135,8 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     let mut prepared = prepare::prepare(house, job, &run_id, stop)?;
     if job.dry_run {
         let cloud = escalate::first(house, job, &prepared, &run_id);
-        return Ok(Run::Planned(prepare::plan(job, prepared, cloud)));
+        let pace = prepare::pace(house, &prepared);
+        return Ok(Run::Planned(prepare::plan(job, prepared, cloud, &pace, house.env.now)));
     }
     house.state.make()?;
     let mut is_stale = false;
@@ -171,7 +174,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         watcher.event(&Event::Note(&hint));
     }
     watcher.event(&Event::Finding);
-    let connected = connect::connect(house, &prepared.settings, &run_id, stop, watcher);
+    let connected = connect::connect(house, &prepared.settings, prepared.kind, &run_id, stop, watcher);
     if let Some(model) = connected.model.as_ref().filter(|_| !prepared.context.is_empty()) {
         for note in fit(model, &mut prepared, job.task, stop) {
             watcher.event(&Event::Note(&note));
@@ -195,6 +198,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         attempts: Vec::new(),
         escalations: Vec::new(),
         overruled: None,
+        shadow: None,
         answer: None,
         changed: None,
         stop,
@@ -212,6 +216,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     };
     let decision = course.follow(&connected, watcher);
     let decision = course.review(decision, connected.model.as_ref(), watcher);
+    course.shadow(&decision, watcher);
     let outcome = finish::finish(course, decision, &connected, watcher);
     watcher.event(&Event::Done);
     Ok(Run::Ended(Box::new(outcome)))
@@ -235,6 +240,9 @@ impl Course<'_> {
     fn follow(&mut self, connected: &Connected, watcher: &mut dyn Watcher) -> Decision {
         loop {
             self.facts.stopped = self.stop.reason().map(refusal).or(self.facts.stopped);
+            let prompt = || prompt_tokens(self.job.task, &self.prepared.context);
+            self.facts.late =
+                connected.model.as_ref().and_then(|model| model.pacing.late(&self.facts, &prompt, self.stop));
             match (decide(&self.policy, &self.facts), &connected.model) {
                 (Decision::Try { tier: Tier::Local, .. }, Some(model)) => {
                     self.facts.local_tries += 1;

@@ -273,6 +273,7 @@ fn record(
         policy: None,
         escalations: Vec::new(),
         overruled: None,
+        shadow: None,
         attempts: Vec::new(),
         commands: Vec::new(),
         cloud: CloudUse::default(),

@@ -4,15 +4,16 @@ mod bench;
 mod egress;
 mod hook;
 mod limit;
-mod replay;
+pub mod replay;
 mod report;
+mod run;
 mod server;
-mod tune;
+pub mod tune;
 
 pub use bench::BenchArgs;
 pub use egress::EgressArgs;
-pub use replay::ReplayArgs;
 pub use report::ReportArgs;
+pub use run::{RunArgs, TaskText};
 pub use tune::FitArgs;
 
 use crate::face::config::Action;
@@ -21,7 +22,7 @@ use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind as ErrorKind};
-use crate::words::task::{Asked, Kind, Provider};
+use crate::words::task::{Asked, Provider};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ commands:
   why RUN_ID          why a run went where it went, and what would have changed it
   replay              what other settings would have made of the recorded runs
   bench               is the model good enough: small tasks with hidden tests
-  tune                fit the score on your own runs
+  tune                a threshold, or the weights of the score, from your own runs
   diff RUN_ID         what a run changed, or what its last try would have changed
   undo RUN_ID         take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
@@ -90,7 +91,9 @@ options of the others:
                       is no terminal; `-` is standard output
   why RUN_ID [--json]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
-      [--json]
+      [--curve] [--csv | --json]
+  tune [--max-cloud 20% | --max-false-accept 2%] [--since 30d] [--write]
+      [--json]; --write sets the proposal in your configuration
   bench [--quick] [--format whole|edits] [--deadline SECONDS] [--json]
       [--provider claude|codex|gemini [--yes]]; SECONDS for each task
   tune --fit [--write | --reset] [--json]; fits the weights of the score on the
@@ -129,7 +132,8 @@ pub enum Command {
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
     Why { run_id: String, json: bool, config: Option<PathBuf> },
-    Replay { args: ReplayArgs, config: Option<PathBuf> },
+    Replay { args: replay::ReplayArgs, config: Option<PathBuf> },
+    Tune { args: tune::TuneArgs, config: Option<PathBuf> },
     Report { args: ReportArgs, config: Option<PathBuf> },
     Bench { args: BenchArgs, config: Option<PathBuf> },
     Fit { fit: FitArgs, json: bool, config: Option<PathBuf> },
@@ -164,40 +168,6 @@ pub struct UndoArgs {
     pub json: bool,
 }
 
-/// Where the text of the task comes from.
-#[derive(Debug, Default, PartialEq)]
-pub enum TaskText {
-    /// Nothing was said: standard input, unless it is a terminal.
-    #[default]
-    Unsaid,
-    Text(String),
-    Stdin,
-    File(PathBuf),
-}
-
-/// The options of `mux run`.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, independent of the others")]
-#[derive(Debug, Default, PartialEq)]
-pub struct RunArgs {
-    pub task: TaskText,
-    pub workdir: Option<PathBuf>,
-    pub kind: Option<Kind>,
-    pub route: Asked,
-    pub local_only: bool,
-    pub prefer_local: bool,
-    pub verify_with: Option<Provider>,
-    pub verify: Vec<String>,
-    pub no_verify: bool,
-    pub files: Vec<String>,
-    pub dry_run: bool,
-    pub preview: bool,
-    pub no_wait: bool,
-    pub deadline_sec: Option<u64>,
-    pub json: bool,
-    pub quiet: bool,
-    pub config: Option<PathBuf>,
-}
-
 const COMMANDS: [&str; 17] = [
     "run", "doctor", "status", "log", "report", "why", "replay", "tune", "bench", "diff", "undo", "egress", "mcp",
     "setup", "hook", "config", "trust",
@@ -220,7 +190,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 
 fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
-        "run" => run(parser),
+        "run" => run::run(parser),
         "doctor" | "status" | "log" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress::egress(parser),
         "replay" => replay::replay(parser),
@@ -234,49 +204,6 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "version" => Ok(Command::Version),
         _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
     }
-}
-
-fn run(mut parser: Parser) -> Result<Command, Error> {
-    let mut args = RunArgs::default();
-    let mut words: Vec<String> = Vec::new();
-    while let Some(arg) = parser.next().map_err(usage)? {
-        match arg {
-            Arg::Value(word) => words.push(word.string().map_err(usage)?),
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Short('C') | Arg::Long("workdir") => args.workdir = Some(path(&mut parser)?),
-            Arg::Long("task") => say(&mut args.task, TaskText::Text(text(&mut parser)?))?,
-            Arg::Long("task-file") => {
-                let file = path(&mut parser)?;
-                say(&mut args.task, if file.as_os_str() == "-" { TaskText::Stdin } else { TaskText::File(file) })?;
-            }
-            Arg::Long("answer") => args.kind = Some(one_kind(args.kind, Kind::Answer)?),
-            Arg::Long("change") => args.kind = Some(one_kind(args.kind, Kind::Change)?),
-            Arg::Long("route") => args.route = route(&text(&mut parser)?)?,
-            Arg::Long("local-only") => args.local_only = true,
-            Arg::Long("prefer-local") => args.prefer_local = true,
-            Arg::Long("verify") => args.verify.push(text(&mut parser)?),
-            Arg::Long("no-verify") => args.no_verify = true,
-            Arg::Long("verify-with") => args.verify_with = Some(provider(&text(&mut parser)?)?),
-            Arg::Long("file") => args.files.push(text(&mut parser)?),
-            Arg::Long("dry-run") => args.dry_run = true,
-            Arg::Long("preview") => args.preview = true,
-            Arg::Long("no-wait") => args.no_wait = true,
-            Arg::Long("deadline") => args.deadline_sec = Some(seconds("--deadline", &text(&mut parser)?)?),
-            Arg::Long("json") => args.json = true,
-            Arg::Long("quiet") | Arg::Short('q') => args.quiet = true,
-            Arg::Long("config") => args.config = Some(path(&mut parser)?),
-            Arg::Short(_) | Arg::Long(_) => return Err(unexpected(&arg, &options_of("run"))),
-        }
-    }
-    if args.no_verify && !args.verify.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "`--verify` and `--no-verify` contradict each other"));
-    }
-    match words.as_slice() {
-        [] => {}
-        [dash] if dash == "-" => say(&mut args.task, TaskText::Stdin)?,
-        words => say(&mut args.task, TaskText::Text(words.join(" ")))?,
-    }
-    Ok(Command::Run(Box::new(args)))
 }
 
 /// The commands that have few options of their own.
@@ -337,13 +264,19 @@ fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
     })
 }
 
-/// The long options that the help page lists in the line or section of a command.
+/// The long options that the help page lists in the lines or the section of a command.
 fn options_of(name: &str) -> Vec<&'static str> {
-    let section = match name {
-        "run" => HELP.split("options of run:").nth(1).and_then(|rest| rest.split("options of the others:").next()),
-        _ => HELP.lines().find(|line| line.trim_start().starts_with(name) && line.contains("--")),
+    let (_, options) = HELP.split_once("options of run:").unwrap_or_default();
+    let (run, others) = options.split_once("options of the others:").unwrap_or_default();
+    let mut is_in = name == "run";
+    // A line that is indented further goes on with the one before.
+    let mut is_of = |line: &&str| {
+        is_in = line.split(' ').next() == Some(name) || is_in && (name == "run" || line.starts_with(' '));
+        is_in
     };
-    let words = section.unwrap_or_default().split([' ', ',', '\n', '[', ']']);
+    let text = if name == "run" { run } else { others };
+    let lines: Vec<&str> = text.split("\n  ").filter(&mut is_of).collect();
+    let words = lines.into_iter().flat_map(|line| line.split([' ', ',', ';', '\n', '[', ']']));
     words.filter(|word| word.starts_with("--")).collect()
 }
 
@@ -361,24 +294,6 @@ fn meant(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(word) => format!("did you mean `{word}`? `mux --help` lists all"),
         None => "`mux --help` lists what there is".to_string(),
-    }
-}
-
-fn say(task: &mut TaskText, said: TaskText) -> Result<(), Error> {
-    if *task != TaskText::Unsaid {
-        let what = "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`";
-        return Err(Error::new(ErrorKind::Usage, what));
-    }
-    *task = said;
-    Ok(())
-}
-
-fn one_kind(before: Option<Kind>, kind: Kind) -> Result<Kind, Error> {
-    match before {
-        Some(other) if other != kind => {
-            Err(Error::new(ErrorKind::Usage, "`--answer` and `--change` contradict each other"))
-        }
-        Some(_) | None => Ok(kind),
     }
 }
 
@@ -454,6 +369,7 @@ mod tests {
     use crate::engine::hook::install;
     use crate::rules::hook::Hook;
     use crate::words::name::Name;
+    use crate::words::task::Kind;
 
     fn read(line: &[&str]) -> Result<Command, String> {
         parse(line.iter().map(OsString::from)).map_err(|error| error.to_string())
@@ -523,8 +439,9 @@ mod tests {
         let why = Command::Why { run_id: "01A".into(), json: true, config: None };
         assert_eq!(read(&["why", "01A", "--json"]), Ok(why));
         let keywords = Some(vec!["auth".to_string(), "crypto".to_string()]);
-        let args = ReplayArgs { threshold: Some(0.7), keywords, max_attempts: Some(2), json: true, since_ms: None };
-        let line = ["replay", "--threshold", "0.7", "--keywords=auth, crypto", "--max-attempts=2", "--json"];
+        let form = replay::Form::Json { curve: true };
+        let args = replay::ReplayArgs { threshold: Some(0.7), keywords, max_attempts: Some(2), form, since_ms: None };
+        let line = ["replay", "--threshold", "0.7", "--keywords=auth, crypto", "--max-attempts=2", "--json", "--curve"];
         assert_eq!(read(&line), Ok(Command::Replay { args, config: None }));
         let args = ReportArgs { output: Some("r.html".into()), since_ms: Some(7_776_000_000) };
         let line = ["report", "-o", "r.html", "--since", "90d"];
@@ -533,6 +450,12 @@ mod tests {
         let args = BenchArgs { quick: true, provider, yes: true, deadline_sec: Some(9), ..BenchArgs::default() };
         let line = ["bench", "--quick", "--provider=claude", "--yes", "--deadline", "9"];
         assert_eq!(read(&line), Ok(Command::Bench { args, config: None }));
+        let target = Some(tune::Target::MaxFalseAccept(0.02));
+        let args = tune::TuneArgs { target, since_ms: Some(86_400_000), write: true, json: false };
+        let line = ["tune", "--max-false-accept", "2%", "--write", "--since=1d"];
+        assert_eq!(read(&line), Ok(Command::Tune { args, config: None }));
+        let args = tune::TuneArgs { target: Some(tune::Target::MaxCloud(0.2)), json: true, ..Default::default() };
+        assert_eq!(read(&["tune", "--json", "--max-cloud=0.2"]), Ok(Command::Tune { args, config: None }));
         let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
@@ -571,6 +494,23 @@ mod tests {
         );
         check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
         check_error(&["replay", "--threshold", "1.1"], "`--threshold 1.1` is not a number from 0 to 1");
+        check_error(&["replay", "--csv", "--json"], "`--json` and `--csv` contradict each other");
+        check_error(
+            &["replay", "--curv"],
+            "unexpected argument `--curv`\n  hint: did you mean `--curve`? `mux --help` lists all",
+        );
+        check_error(
+            &["tune", "--max-cloud", "20", "--write"],
+            "`--max-cloud 20` is not a share\n  hint: in percent or from 0 to 1: `--max-cloud 20%`",
+        );
+        check_error(
+            &["tune", "--max-cloud=1%", "--max-false-accept=1%"],
+            "a threshold has one target: `--max-cloud` or `--max-false-accept`",
+        );
+        check_error(
+            &["tune", "--write"],
+            "`--write` needs to know what for\n  hint: `--max-cloud 20%` or `--max-false-accept 2%`",
+        );
         check_error(&["replay", "--max-attempts", "0"], "`--max-attempts 0` is not a number from 1 to 100");
         check_error(
             &["bench", "--format", "whol"],

@@ -18,6 +18,7 @@ pub mod setup;
 pub mod start;
 pub mod status;
 pub mod trust;
+pub mod tune;
 pub mod undo;
 pub mod watch;
 pub mod why;

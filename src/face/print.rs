@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** whatever a model, a child or a file name says is escaped in the text form; JSON escapes by itself.
 
+use crate::engine::attempt::ask::millis;
 use crate::engine::outcome::{Outcome, Plan, PlannedFile};
 use crate::rules::escape::{one_line, plain};
 use crate::rules::rpc::json;
@@ -197,6 +198,10 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     for note in &plan.notes {
         writeln!(out, "note: {}", one_line(note))?;
     }
+    if let Some(expected) = plan.expected {
+        let [least, likely, most] = [expected.least, expected.likely, expected.most].map(|time| time.as_secs() + 1);
+        writeln!(out, "local try: about {likely} s (mostly {least} to {most} s)")?;
+    }
     writeln!(out, "first step: {}", plan.first_step)
 }
 
@@ -212,6 +217,7 @@ struct Planned<'a> {
     context_tokens: u64,
     to_create: &'a [String],
     notes: &'a [String],
+    expected_ms: Option<[u64; 3]>,
     first_step: &'a str,
 }
 
@@ -241,6 +247,7 @@ pub fn plan_json(plan: &Plan) -> String {
         context_tokens: plan.context_tokens,
         to_create: &plan.to_create,
         notes: &plan.notes,
+        expected_ms: plan.expected.map(|expected| [expected.least, expected.likely, expected.most].map(millis)),
         first_step: &plan.first_step,
     })
 }

@@ -6,7 +6,7 @@ use crate::face::hook::HookArgs;
 use crate::face::mcp::serve::{self, Start};
 use crate::face::watch::{Lines, Silent, Terminal};
 use crate::face::{
-    bench, config, diff, doctor, egress, fit, hook, log, replay, report, run, setup, status, trust, undo, why,
+    bench, config, diff, doctor, egress, fit, hook, log, replay, report, run, setup, status, trust, tune, undo, why,
 };
 use crate::sys::git;
 use crate::sys::state::State;
@@ -112,6 +112,11 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             let state = State::locate(env)?;
             let house = House { env, state: &state, config_file: config.as_deref() };
             fit::run(&house, project().as_deref(), (*fit, *json), out, stop)
+        }
+        Command::Tune { args, config } => {
+            let state = State::locate(env)?;
+            let house = House { env, state: &state, config_file: config.as_deref() };
+            tune::run(&house, project().as_deref(), args, out)
         }
         Command::Why { run_id, json, config } => {
             let state = State::locate(env)?;

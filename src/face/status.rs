@@ -6,10 +6,13 @@ use crate::engine::installed::{self, Cloud, Installed, left_words};
 use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::forecast::Pace;
+use crate::rules::metrics::{self, Metrics, Rate};
 use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary, percentile};
 use crate::sys::ledger::{Ledger, Size, Tally};
 use crate::sys::state::budget::Left;
+use crate::sys::state::paces::Paces;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
@@ -56,6 +59,9 @@ pub struct LedgerState {
 pub struct Status<'a> {
     pub health: Health<'a>,
     pub summary: &'a Summary,
+    pub metrics: &'a Metrics,
+    /// What is known of the model that answers.
+    pub pace: &'a Pace,
     pub ledger: &'a LedgerState,
     /// `ledger.summary_window`, in records.
     pub window: usize,
@@ -107,10 +113,21 @@ pub fn run(
     }
     let config = &settings.config;
     let window = config.ledger.summary_window as usize;
-    let (summary, ledger) = read(&ledger, window, config.ledger.recent_failures_limit as usize);
+    let (summary, metrics, ledger) = read(&ledger, window, config.ledger.recent_failures_limit as usize);
+    let pace = match &server {
+        // A server with one model answers by its own name, whatever name it is asked by.
+        Server::Up { base_url, model, .. } => {
+            let paces = Paces::below(house.state.dir());
+            let asked = paces.known(base_url, &config.providers.local.model);
+            if asked.n_calls() == 0 { paces.known(base_url, model) } else { asked }
+        }
+        Server::NoModel { .. } | Server::Down { .. } => Pace::default(),
+    };
     let status = Status {
         health,
         summary: &summary,
+        metrics: &metrics,
+        pace: &pace,
         ledger: &ledger,
         window,
         target: config.workflow.target_local_implementation_ratio,
@@ -122,14 +139,15 @@ pub fn run(
 }
 
 /// Reads the window of the ledger. A ledger that cannot be read is part of the answer, not its end.
-pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summary, LedgerState) {
-    let mut summary = Summary::default();
+pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summary, Metrics, LedgerState) {
+    let (mut summary, mut counts) = (Summary::default(), metrics::Counts::default());
     let tally = ledger.recent(window, &mut |row| {
         summary.add(row, max_recent_failures);
+        counts.add_line(row.line);
         true
     });
     let tally = tally.map_err(|error| error.to_string());
-    (summary, LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
+    (summary, counts.metrics(), LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
 }
 
 /// Writes one line: `UP` or `DOWN`, and where. Returns whether the server is up.
@@ -170,6 +188,7 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         None => format!("no change yet (target {target})"),
     };
     line(&mut page, "verified locally", &share);
+    measured(&mut page, status.metrics, status.pace);
     let cloud = summary.cloud;
     line(&mut page, "cloud", &format!("{} calls, {}, {:.2} USD", cloud.calls, bytes(cloud.bytes), cloud.usd));
     for (hook, times) in &summary.hooks {
@@ -199,6 +218,41 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     emit(out, &page)
 }
 
+/// What is measured of the routing, as far as there is something to measure.
+fn measured(page: &mut String, metrics: &Metrics, known: &Pace) {
+    if let Some(share) = metrics.cloud_share {
+        line(page, "cloud share", &format!("{} of {} runs", percent(share.share), share.of));
+    }
+    let taken_back = metrics.known_false_accepts;
+    if let Some(wrong) = metrics.false_accepts {
+        let text = format!("{taken_back} known; {} of {} reviewed were wrong", interval(&wrong), wrong.of);
+        line(page, "false accepts", &text);
+    } else if taken_back > 0 {
+        line(page, "false accepts", &format!("{taken_back} known"));
+    }
+    if let Some(tries) = &metrics.tries_until_green {
+        let text = format!("{:.1} on average, median {} ({} changes)", tries.mean, tries.median, tries.runs);
+        line(page, "tries until green", &text);
+    }
+    if metrics.wasted_runs > 0 {
+        let text =
+            format!("{:.1} s of local tries in {} runs that then left", metrics.wasted_seconds, metrics.wasted_runs);
+        line(page, "wasted", &text);
+    }
+    if let Some(rate) = known.tokens_per_sec() {
+        line(page, "pace", &format!("{rate:.1} tokens/s, of {} calls", known.n_calls()));
+    }
+    if let Some(error) = &metrics.prediction_error {
+        let text = format!("off by {} (median of {} tries)", percent(error.median), error.tries);
+        line(page, "predicted times", &text);
+    }
+}
+
+/// Returns `4.2 % (95 %: 1.6 to 10.2 %)`.
+pub fn interval(rate: &Rate) -> String {
+    format!("{} (95 %: {:.1} to {})", percent(rate.share), rate.low * 100.0, percent(rate.high))
+}
+
 /// Writes one JSON object.
 ///
 /// # Errors
@@ -223,6 +277,8 @@ pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         target_local_implementation_ratio: status.target,
         changes: summary.share.changes,
         verified_local_changes: summary.share.verified,
+        metrics: status.metrics,
+        tokens_per_sec: status.pace.tokens_per_sec(),
         cloud: summary.cloud,
         hooks: summary.hooks.iter().map(|(hook, times)| (hook.as_str(), Latency::of(times))).collect(),
         providers: &status.providers.tools,
@@ -269,6 +325,9 @@ struct Document<'a> {
     target_local_implementation_ratio: f64,
     changes: u64,
     verified_local_changes: u64,
+    metrics: &'a Metrics,
+    /// Of the model that answers, as earlier runs have seen it.
+    tokens_per_sec: Option<f64>,
     cloud: CloudUse,
     hooks: BTreeMap<&'a str, Latency>,
     providers: &'a [Installed],
@@ -382,6 +441,7 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::forecast::Call;
     use crate::rules::stats::{Row, Share};
     use crate::sys::ledger::Limits;
     use crate::sys::state::tools::Login;
@@ -438,8 +498,44 @@ mod tests {
         &CLOUD
     }
 
+    static NOTHING: LazyLock<(Metrics, Pace)> =
+        LazyLock::new(|| (metrics::Counts::default().metrics(), Pace::default()));
+
     fn status<'a>(health: Health<'a>, summary: &'a Summary, ledger: &'a LedgerState) -> Status<'a> {
-        Status { health, summary, ledger, window: 200, target: 0.95, unfinished: 0, providers: cloud() }
+        let (metrics, pace) = &*NOTHING;
+        Status { health, summary, metrics, pace, ledger, window: 200, target: 0.95, unfinished: 0, providers: cloud() }
+    }
+
+    #[test]
+    fn what_is_measured_is_shown() {
+        let rate = metrics::rate;
+        let metrics = Metrics {
+            cloud_share: rate(3, 24),
+            verified_local_share: rate(2, 4),
+            known_false_accepts: 2,
+            false_accepts: rate(3, 40),
+            tries_until_green: Some(metrics::Tries { runs: 10, mean: 1.75, median: 1.5 }),
+            wasted_seconds: 312.25,
+            wasted_runs: 6,
+            prediction_error: Some(metrics::Errors { tries: 34, median: 0.125 }),
+        };
+        let call = Call { prompt: 10, first_ms: 9, reply: 214, rest_ms: 10_000 };
+        let model = Pace { answers: vec![call], ..Pace::default() };
+        let mut page = String::new();
+        measured(&mut page, &metrics, &model);
+        let expected = "\
+cloud share: 12.5 % of 24 runs
+false accepts: 2 known; 7.5 % (95 %: 2.6 to 19.9 %) of 40 reviewed were wrong
+tries until green: 1.8 on average, median 1.5 (10 changes)
+wasted: 312.2 s of local tries in 6 runs that then left
+pace: 21.4 tokens/s, of 1 calls
+predicted times: off by 12.5 % (median of 34 tries)
+";
+        assert_eq!(page, expected);
+        let unreviewed = Metrics { false_accepts: None, ..metrics };
+        page.clear();
+        measured(&mut page, &unreviewed, &Pace::default());
+        assert!(page.contains("\nfalse accepts: 2 known\n") && !page.contains("pace"), "{page}");
     }
 
     fn shown(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
@@ -528,7 +624,10 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"recent_failures\":[{\"run_id\":\"RUN1\",\"timestamp\":\"2026-11-23T02:54:01.000Z\",\
             \"reason\":\"verify_failed\"}],\
             \"local_impl_ratio\":0.6666666666666666,\"target_local_implementation_ratio\":0.95,\"changes\":3,\
-            \"verified_local_changes\":2,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
+            \"verified_local_changes\":2,\
+            \"metrics\":{\"cloud_share\":null,\"verified_local_share\":null,\"known_false_accepts\":0,\
+            \"false_accepts\":null,\"tries_until_green\":null,\"wasted_seconds\":0.0,\"wasted_runs\":0,\
+            \"prediction_error\":null},\"tokens_per_sec\":null,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
             \"hooks\":{},\"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
             \"login\":\"logged_in\",\"cooldown\":null}],\
             \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\
@@ -546,7 +645,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
     #[test]
     fn a_missing_ledger_is_empty_and_stays_missing() {
         let path = PathBuf::from("/nowhere/at/all/run_ledger.jsonl");
-        let (summary, state) =
+        let (summary, _, state) =
             read(&Ledger::open(path.clone(), Limits { max_bytes: 1, max_rotated_files: 1, sync: false }), 200, 5);
         assert_eq!((summary.share, summary.runs), (Share::default(), 0));
         assert_eq!((state.tally, state.size, path.exists()), (Ok(Tally::default()), Size::default(), false));

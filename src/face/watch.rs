@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often the live line is drawn again, at most.
 const REDRAW: Duration = Duration::from_millis(100);
+/// A call that is expected to take longer is announced.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Columns that the live line keeps to.
 const WIDTH: usize = 78;
 
@@ -62,8 +64,7 @@ impl<W: Write> Watcher for Terminal<W> {
         }
         match event {
             Event::Finding => self.draw("looking for the model server"),
-            Event::Asking { model, attempt: 1, .. } => self.draw(&format!("asking {}", one_line(model))),
-            Event::Asking { model, attempt, .. } => self.draw(&format!("asking {}, try {attempt}", one_line(model))),
+            Event::Asking { model, attempt, expected, .. } => self.draw(&asking(model, *attempt, *expected)),
             Event::Generating { tokens, elapsed, .. } => {
                 if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
                     let rate = *tokens as f64 / elapsed.as_secs_f64().max(0.001);
@@ -123,6 +124,13 @@ impl Watcher for Silent {
     }
 }
 
+/// Returns `asking MODEL, try 2, about 47 s`.
+pub fn asking(model: &str, attempt: u32, expected: Option<Duration>) -> String {
+    let again = if attempt > 1 { format!(", try {attempt}") } else { String::new() };
+    let expected = expected.map(|expected| format!(", about {} s", expected.as_secs().max(1))).unwrap_or_default();
+    format!("asking {}{again}{expected}", one_line(model))
+}
+
 /// The line of an event that stays on the screen.
 fn lasting(event: &Event<'_>) -> Option<String> {
     Some(match event {
@@ -135,6 +143,9 @@ fn lasting(event: &Event<'_>) -> Option<String> {
             format!("mux: escalating to {} ({step}): {}", provider.name(), one_line(&reason.to_string()))
         }
         Event::Note(text) => format!("mux: {}", one_line(text)),
+        Event::Asking { expected: Some(expected), .. } if *expected > PATIENCE => {
+            format!("mux: local will take about {} s", expected.as_secs())
+        }
         Event::Finding
         | Event::Asking { .. }
         | Event::Generating { .. }
@@ -153,7 +164,7 @@ mod tests {
     fn events() -> [Event<'static>; 4] {
         [
             Event::Finding,
-            Event::Asking { route: Route::Local, model: "m\x1b[31m", attempt: 1 },
+            Event::Asking { route: Route::Local, model: "m\x1b[31m", attempt: 1, expected: None },
             Event::Failed { route: Route::Local, attempt: 1, why: "red\nGREEN" },
             Event::Done,
         ]

@@ -144,7 +144,11 @@ fn known(facts: &Facts) -> String {
         Last::Overflow => "the task does not fit".to_string(),
         Last::Unapplied => "advice that could not be applied".to_string(),
     };
-    last + &stopped
+    let seconds = |ms: u64| ms as f64 / 1000.0;
+    let late = facts.late.map(|late| {
+        format!("; a local try takes {:.1} s at least, {:.1} s are left", seconds(late.least_ms), seconds(late.left_ms))
+    });
+    last + &stopped + &late.unwrap_or_default()
 }
 
 fn tier(tier: Tier) -> &'static str {

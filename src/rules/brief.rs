@@ -82,9 +82,10 @@ pub fn hands(brief: &Brief<'_>) -> String {
     text
 }
 
-/// For a review: a diff and what speaks for it; asks for a verdict as `findings.rs` reads it.
+/// For a review: a diff and what speaks for it, or an answer; asks for a verdict as `findings.rs` reads it.
 pub fn review(brief: &Brief<'_>) -> String {
-    let mut text = String::from("Review the change below, independently and strictly. ");
+    let what = if brief.local.is_some() { "answer" } else { "change" };
+    let mut text = format!("Review the {what} below, independently and strictly. ");
     text.push_str(DATA);
     text.push_str(NO_TOOLS);
     files(&mut text, brief.shown);
@@ -97,11 +98,22 @@ pub fn review(brief: &Brief<'_>) -> String {
         text.push_str("What the project's own checks said of it:\n\n");
         fenced(&mut text, "", evidence);
     }
+    if let Some(answer) = brief.local {
+        text.push_str("The answer:\n\n");
+        fenced(&mut text, "", answer);
+        text.push_str(
+            "Is it correct, and does it answer what was asked? Name only mistakes that would mislead: wrong facts, code \
+             that does not work, what was asked and is missing; no matters of taste. ",
+        );
+    } else {
+        text.push_str(
+            "Is it correct, and does it do the task? Name only mistakes that matter: wrong results, missing parts of \
+             the task, broken callers, lost data, weakened tests; no matters of taste. ",
+        );
+    }
     text.push_str(
-        "Is it correct, and does it do the task? Name only mistakes that matter: wrong results, missing parts of the \
-         task, broken callers, lost data, weakened tests; no matters of taste. Reply with one JSON object and nothing \
-         else, such as {\"ok\": false, \"issues\": [\"area.py: width and height are added, not multiplied\"]} or \
-         {\"ok\": true, \"issues\": []}.",
+        "Reply with one JSON object and nothing else, such as {\"ok\": false, \"issues\": [\"area.py: width and height \
+         are added, not multiplied\"]} or {\"ok\": true, \"issues\": []}.",
     );
     text
 }
@@ -226,5 +238,7 @@ mod tests {
         assert!(text.contains("The change:\n\n```diff\n--- a/a.py"), "{text}");
         let example = text.rsplit(" or ").next().unwrap().trim_end_matches('.');
         assert_eq!(crate::rules::findings::read(example).map(|findings| findings.is_ok), Some(true));
+        let text = review(&Brief { diff: None, evidence: None, local: Some("It is 42."), ..brief(&[]) });
+        assert!(text.starts_with("Review the answer below") && text.contains("The answer:\n\n```\nIt is 42.\n```"));
     }
 }

@@ -149,6 +149,15 @@ impl Effective {
         !self.origins.iter().any(|(known, _)| known == path)
     }
 
+    /// Returns whether a layer above that of a file has set this key.
+    pub fn is_set_above(&self, path: &str, file: Option<&Path>) -> bool {
+        let mut above = self.origins.iter().filter(|(known, _)| known == path);
+        above.any(|(_, origin)| match origin {
+            Origin::File { file: number, .. } => self.files.get(*number).map(PathBuf::as_path) != file,
+            Origin::Variable(_) | Origin::Flag(_) => true,
+        })
+    }
+
     fn describe(&self, origin: &Origin) -> String {
         match origin {
             Origin::File { file, node } => match (self.files.get(*file), self.texts.get(*file)) {

@@ -97,7 +97,7 @@ impl Slot<'_> {
             Slot::Switch(slot) => **slot = if let Value::Bool(on) = value { *on } else { return Err(None) },
             Slot::Count(slot) => **slot = whole()? as u32,
             Slot::Bytes(slot) => **slot = whole()? as u64,
-            Slot::Number(slot) => **slot = number()?,
+            Slot::Number(slot) => **slot = one_in(value, limit).map_or_else(number, Ok)?,
             Slot::Seconds(slot) => **slot = Duration::from_secs_f64(number()?),
             Slot::Text(slot) => **slot = text(value, limit).ok_or(None)?,
             Slot::Texts(slot) | Slot::Args(slot) => **slot = list(value, |item| text(item, limit))?,
@@ -248,6 +248,13 @@ impl Base<'_> {
     }
 }
 
+/// Reads a share as people say it: `1/20` is one in twenty.
+fn one_in(value: &Value, limit: Limit) -> Option<f64> {
+    let Value::Text(text) = value else { return None };
+    let n: u32 = text.strip_prefix("1/")?.parse().ok().filter(|n| *n > 0)?;
+    number(&Value::Number(1.0 / f64::from(n)), limit)
+}
+
 fn number(value: &Value, limit: Limit) -> Option<f64> {
     match (value, limit) {
         (Value::Number(number), Limit::Range(least, most)) => (least..=most).contains(number).then_some(*number),
@@ -359,6 +366,19 @@ mod tests {
     fn refuses(slot: &mut Slot<'_>, value: &Value, limit: Limit, item: Option<usize>, expected: &str) {
         let base = Base { dir: Path::new("/"), home: None };
         assert_eq!(slot.set(value, limit, base), Err(Misfit { item, expected: expected.to_string() }));
+    }
+
+    #[test]
+    fn a_share_may_be_one_in_so_many() {
+        let mut share = 0.0;
+        let range = Limit::Range(0.0, 1.0);
+        let mut slot = Slot::Number(&mut share);
+        let base = Base { dir: Path::new("/"), home: None };
+        for (text, expected) in [("1/20", Some(0.05)), ("1/1", Some(1.0)), ("1/0", None), ("2/3", None), ("1/x", None)]
+        {
+            let set = slot.set(&Value::Text(text.into()), range, base);
+            assert_eq!(set.ok().map(|()| slot.value()), expected.map(Value::Number), "{text}");
+        }
     }
 
     #[test]

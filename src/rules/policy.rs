@@ -41,11 +41,16 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
     if !facts.local_up && facts.local_tries == 0 {
         return unless_done(facts, Reason::LocalDown);
     }
-    if facts.last != Last::Nothing && local_may_try(policy, facts) {
+    if facts.last != Last::Nothing && local_may_try(policy, facts) && !is_late(policy, facts) {
         return None;
     }
     match (facts.tier, facts.last) {
-        (Tier::Local, Last::Nothing) => complexity(policy, facts).filter(|_| facts.kind == Kind::Answer),
+        (Tier::Local, Last::Nothing) => {
+            // A try that would run out of time has not failed yet; the word for what it would come to is the nearest of
+            // the vocabulary, and `late` in the facts says that it was foreseen.
+            let too_slow = is_late(policy, facts).then_some(Reason::LocalFailed(FailureClass::Timeout));
+            complexity(policy, facts).filter(|_| facts.kind == Kind::Answer).or(too_slow)
+        }
         (Tier::Local, Last::Answer(score)) => low_confidence(policy, score),
         (Tier::Local, Last::Change { verdict: Verdict::Skipped, score, .. }) => {
             complexity(policy, facts).or_else(|| low_confidence(policy, score))
@@ -141,6 +146,13 @@ fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
     }
 }
 
+/// Whether time speaks against a local try. A prediction is no proof: where nobody else may do it, local tries all the
+/// same, and so does a run that the user has told to stay.
+fn is_late(policy: &Policy, facts: &Facts) -> bool {
+    let may_leave = facts.asked == Asked::Auto && !policy.prefer_local && !matches!(facts.cloud, Cloud::Refused(_));
+    may_leave && facts.late.is_some_and(|late| late.least_ms > late.left_ms)
+}
+
 /// Whether another local try is due: the first one, or one with new evidence within the count.
 fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
     let open = facts.local_up && facts.tier == Tier::Local && facts.local_tries < policy.max_local_tries;
@@ -197,7 +209,7 @@ fn failure(facts: &Facts) -> Reason {
 mod tests {
     use super::*;
     use crate::rules::from_json;
-    use crate::words::task::Provider;
+    use crate::words::task::{Late, Provider};
 
     fn policy() -> Policy {
         Policy {
@@ -227,6 +239,7 @@ mod tests {
             cloud: Cloud::Refused(Refusal::NoProvider),
             hands_answer: None,
             stopped: None,
+            late: None,
         }
     }
 
@@ -510,8 +523,32 @@ mod tests {
         }
     }
 
+    const LATE: Option<Late> = Some(Late { least_ms: 2000, left_ms: 1000 });
+
+    #[test]
+    fn a_try_that_cannot_end_in_time_is_left_to_who_may_do_it() {
+        let policy = policy();
+        let late = |facts: Facts| Facts { cloud: OPEN, late: LATE, ..facts };
+        check(&policy, &late(facts(Kind::Answer)), "try CloudAnswer for local_failed:timeout");
+        check(&policy, &late(facts(Kind::Change)), "try Advice for local_failed:timeout");
+        check(&policy, &late(changed(Verdict::Failed, SURE, 1)), "try Advice for verify_failed");
+        let unknown = Facts { cloud: Cloud::Unknown, ..late(facts(Kind::Answer)) };
+        assert_eq!(decide(&policy, &unknown), Decision::Look);
+        // What a prediction does not do: end a run, overrule the user, take back what is done.
+        let nobody = Facts { cloud: Cloud::Refused(Refusal::NoProvider), ..late(facts(Kind::Answer)) };
+        check(&policy, &nobody, "try local");
+        check(&policy, &late(Facts { asked: Asked::Local, ..facts(Kind::Answer) }), "try local");
+        check(&Policy { prefer_local: true, ..policy.clone() }, &late(facts(Kind::Answer)), "try local");
+        check(&policy, &late(answered(SURE)), "accept confident");
+        let stays = Policy { on_verification_failures: false, ..policy.clone() };
+        check(&stays, &late(changed(Verdict::Failed, SURE, 1)), "try local");
+        let in_time = Some(Late { least_ms: 1000, left_ms: 1000 });
+        check(&policy, &Facts { cloud: OPEN, late: in_time, ..facts(Kind::Answer) }, "try local");
+    }
+
     #[test]
     fn every_walk_ends_and_what_may_escalate_can() {
+        let risky = || vec!["security".to_string()];
         let mut total = 0;
         for kind in [Kind::Answer, Kind::Change] {
             for hands in [Hands::Allowed, Hands::Ask, Hands::Never] {
@@ -519,15 +556,15 @@ mod tests {
                     for asked in [Asked::Auto, Asked::Local, Asked::Cloud, Asked::Gemini] {
                         for local_up in [true, false] {
                             for cloud in [OPEN, Cloud::Refused(Refusal::Budget)] {
-                                for risk_words in [vec![], vec!["security".to_string()]] {
+                                for (risk_words, late) in [(vec![], None), (risky(), None), (vec![], LATE)] {
                                     let policy = Policy { prefer_local, hands, ..policy() };
-                                    let start = Facts { asked, local_up, risk_words, cloud, ..facts(kind) };
+                                    let start = Facts { asked, local_up, risk_words, cloud, late, ..facts(kind) };
                                     let (ends, escalated) = walk(&policy, &start, cloud, 0);
                                     let may = cloud == OPEN && asked != Asked::Local;
                                     assert_eq!(escalated, may, "{policy:?} {start:#?}");
                                     let start = Facts { cloud: Cloud::Unknown, ..start };
-                                    let late = walk(&policy, &start, cloud, 0);
-                                    assert_eq!(late, (ends, escalated), "a late look: {policy:?} {start:#?}");
+                                    let looked_late = walk(&policy, &start, cloud, 0);
+                                    assert_eq!(looked_late, (ends, escalated), "a late look: {policy:?} {start:#?}");
                                     total += ends;
                                 }
                             }

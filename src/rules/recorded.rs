@@ -4,10 +4,10 @@
 use crate::rules::from_json::{self, FromJson, Unread, field, fields, structs, word, words};
 use crate::words::changes::{FileOp, Op};
 use crate::words::cloud::CloudClass;
-use crate::words::record::{CloudUse, Overruled, RunRecord, RuntimeStatus};
+use crate::words::record::{CloudUse, Overruled, RunRecord, RuntimeStatus, Shadow};
 use crate::words::task::{
-    Asked, Attempt, Cloud, CommandRun, Facts, Failure, FailureClass, Form, Hands, Kind, Last, Phase, Policy, Provider,
-    Reason, Refusal, Route, Score, Source, Tier, Verdict,
+    Asked, Attempt, Cloud, CommandRun, Facts, Failure, FailureClass, Form, Hands, Kind, Last, Late, Phase, Policy,
+    Provider, Reason, Refusal, Route, Score, Source, Tier, Verdict,
 };
 use serde_json::value::RawValue;
 
@@ -75,21 +75,23 @@ structs! {
     RunRecord {
         schema, run_id, undoes, seq, timestamp, ts, source, hook, kind, route, reason, wanted, refused, model,
         confidence, task_length, output_length, task_sha256, workdir, runtime_status, retries, verify_ok,
-        verify_summary, files, facts, policy, escalations, overruled, attempts, commands, cloud, remote,
+        verify_summary, files, facts, policy, escalations, overruled, shadow, attempts, commands, cloud, remote,
         local_impl_ratio, duration_ms, task, output
     }
     Facts {
         kind, asked, local_up, risk_words, local_tries, tier, escalated, last, best_local, standing, cloud,
-        hands_answer, stopped
+        hands_answer, stopped, late
     }
+    Late { least_ms, left_ms }
     Policy {
         threshold, max_local_tries, on_low_confidence, on_verification_failures, on_high_complexity,
         complexity_threshold, prefer_local, hands
     }
     Attempt {
-        route, model, argv, duration_ms, ttft_ms, prompt_tokens, completion_tokens, tokens_per_sec, failure,
+        route, model, argv, duration_ms, ttft_ms, prompt_tokens, completion_tokens, tokens_per_sec, predicted_ms, failure,
         verdict, confidence, weights, signals, form, edits, cost_usd
     }
+    Shadow { provider, ok }
     Score { value, weak }
     CommandRun { argv, exit, duration_ms }
     FileOp { path, op, before, after, bytes }

@@ -4,10 +4,11 @@
 
 use crate::rules::intent;
 use crate::rules::policy::decide;
+use crate::rules::sorted::sorted;
+use crate::rules::threshold::Leaves;
 use crate::rules::why;
-use crate::words::record::{Overruled, RunRecord, SCHEMA};
+use crate::words::record::RunRecord;
 use crate::words::task::{Attempt, Decision, Facts, Failure, Kind, Last, Policy, Route, Score, Tier, Verdict};
-use serde::Serialize;
 
 /// Other settings; `None` leaves one as it was recorded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,132 +21,128 @@ pub struct Change<'a> {
     pub known_keywords: &'a [String],
 }
 
-/// One run, as it was and as it would have been: the route, `cloud` for one that was not taken, or `unknown`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
-    pub run_id: String,
-    pub was: String,
-    pub would_be: String,
-    /// What comes next at the decision that takes another course; absent when none does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub then: Option<String>,
+/// Where a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Local,
+    Cloud,
+    None,
+    Unknown,
 }
 
-/// What all rows come to. A share is of the runs whose end is known; null without any.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct Report {
-    pub runs: u64,
-    /// Those that would have taken another course, and where to is known.
-    pub changed: u64,
-    /// Those whose end nobody knows.
-    pub unknown: u64,
-    /// Records that this version cannot read, or that do not hold what their run was decided by.
-    pub unreadable: u64,
-    pub cloud_share: Option<f64>,
-    /// Locally verified ÷ all changes.
-    pub verified_local_share: Option<f64>,
-    /// Local results that would have been accepted, and that a review or an undo has taken back. Nobody knows of others.
-    pub false_accepts: u64,
-    pub rows: Vec<Row>,
+/// How a run goes with other settings.
+pub struct Fate {
+    pub end: End,
+    /// The decision that takes another course, and the local tries before it; absent when none does.
+    pub turn: Option<(Turn, u32)>,
 }
 
-/// Counts rows.
-#[derive(Debug, Default)]
-pub struct Counts {
-    cloud: u64,
-    known: u64,
-    verified: u64,
-    known_changes: u64,
-    false_accepts: u64,
-    unknown: u64,
-    unreadable: u64,
-    changed: u64,
-    rows: Vec<Row>,
+/// Where another course is taken.
+pub enum Turn {
+    Decision(Decision),
+    /// Why nobody knows.
+    Unknown(&'static str),
 }
 
-impl Counts {
-    /// Adds a run, unless nothing can be said of it. `is_undone`: an undo took it back and stands.
-    pub fn add(&mut self, record: Option<&RunRecord>, is_undone: bool, change: &Change<'_>) {
-        let readable = record.filter(|record| record.schema <= SCHEMA);
-        let Some((record, row)) = readable.and_then(|record| Some((record, replay(record, change)?))) else {
-            self.unreadable += 1;
-            return;
-        };
-        if row.would_be == UNKNOWN {
-            self.unknown += 1;
-            self.rows.push(row);
-            return;
-        }
-        let is_local = row.would_be == Route::Local.name();
-        let is_away = !is_local && row.would_be != Route::None.name();
-        // The proof and the verdicts of the record are those of the result that it had.
-        let is_same = row.then.is_none();
-        self.known += 1;
-        self.changed += u64::from(!is_same);
-        self.cloud += u64::from(is_away);
-        if record.kind == Kind::Change {
-            self.known_changes += 1;
-            self.verified += u64::from(is_local && is_same && record.verify_ok == Some(true));
-        }
-        // A forced review that nobody gave says nothing of the result.
-        let is_bad = record.overruled == Some(Overruled::Review) && record.refused.is_none();
-        let is_taken_back = is_bad || is_local && is_undone;
-        self.false_accepts += u64::from(is_same && is_taken_back);
-        self.rows.push(row);
-    }
-
-    pub fn report(self) -> Report {
-        Report {
-            runs: self.known + self.unknown,
-            changed: self.changed,
-            unknown: self.unknown,
-            unreadable: self.unreadable,
-            cloud_share: share(self.cloud, self.known),
-            verified_local_share: share(self.verified, self.known_changes),
-            false_accepts: self.false_accepts,
-            rows: self.rows,
-        }
-    }
+/// A record with its decisions.
+pub struct Past<'r> {
+    pub record: &'r RunRecord,
+    policy: &'r Policy,
+    /// What was known at each decision, and what was decided; or why nobody can say.
+    trail: Result<Vec<(Facts, Decision)>, &'static str>,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of runs are far below 2⁵³")]
-fn share(part: u64, all: u64) -> Option<f64> {
-    (all > 0).then(|| part as f64 / all as f64)
-}
-
-const UNKNOWN: &str = "unknown";
-const CLOUD: &str = "cloud";
-
-/// Makes the decisions of a run again with other settings; `None` for a record that no policy decided.
-fn replay(record: &RunRecord, change: &Change<'_>) -> Option<Row> {
-    let (last, policy) = (record.facts.as_ref()?, record.policy.as_ref()?);
-    let was = record.route.name().to_string();
-    let row = |would_be: &str, then: Option<String>| {
-        Some(Row { run_id: record.run_id.clone(), was: was.clone(), would_be: would_be.to_string(), then })
+/// Returns how the threshold decides whether a run leaves for the cloud; `None` where nobody can say.
+pub fn leaves(record: &RunRecord) -> Option<Leaves> {
+    const SAME: Change<'_> = Change { threshold: None, max_attempts: None, keywords: None, known_keywords: &[] };
+    let at = |threshold| Change { threshold: Some(threshold), ..SAME };
+    let past = Past::of(record, false)?;
+    let is_away = |threshold: f64| match past.fate(&at(threshold)).end {
+        End::Cloud => Some(true),
+        End::Local | End::None => Some(false),
+        End::Unknown => None,
     };
-    let is_changed = change.threshold.is_some() || change.max_attempts.is_some() || change.keywords.is_some();
-    if !is_changed {
-        return if why::replays(record)? {
-            row(&was, None)
+    if is_away(0.0)? {
+        return Some(Leaves::Always);
+    }
+    // The least that is above a score; a policy asks whether the score is below the threshold.
+    let beyond = |score: f64| f64::from_bits(score.max(0.0).to_bits() + 1);
+    for score in past.scores() {
+        if is_away(beyond(score))? {
+            return Some(Leaves::Above(score));
+        }
+    }
+    Some(Leaves::Never)
+}
+
+impl<'r> Past<'r> {
+    /// Makes the decisions of a run again as they were; `None` for a record that no policy decided. `is_plain`: nothing else
+    /// is asked than whether they are made again.
+    pub fn of(record: &'r RunRecord, is_plain: bool) -> Option<Past<'r>> {
+        let (last, policy) = (record.facts.as_ref()?, record.policy.as_ref()?);
+        let trail = if is_plain {
+            if why::replays(record)? { Ok(Vec::new()) } else { Err("this version decides otherwise") }
+        } else if last.escalated.is_some() && record.escalations.is_empty() {
+            Err("the record does not hold what was known when it left")
         } else {
-            row(UNKNOWN, Some("this version decides otherwise".into()))
+            let decided = |facts: Facts| {
+                let decision = decide(policy, &facts);
+                (facts, decision)
+            };
+            Ok(trail(record, policy, last).into_iter().map(decided).collect())
         };
+        Some(Past { record, policy, trail })
     }
-    if last.escalated.is_some() && record.escalations.is_empty() {
-        return row(UNKNOWN, Some("the record does not hold what was known when it left".into()));
-    }
-    let new = changed(policy, record.kind, change);
-    for facts in trail(record, policy, last) {
-        let old = decide(policy, &facts);
-        let (then, is_sure) = again(&new, &facts, record, change);
-        if !is_sure {
-            return row(UNKNOWN, Some("its text is not in the ledger, and may hold a new risk word".into()));
+
+    /// Makes them with other settings, until one takes another course.
+    pub fn fate(&self, change: &Change<'_>) -> Fate {
+        let unknown = |why, tries| Fate { end: End::Unknown, turn: Some((Turn::Unknown(why), tries)) };
+        let trail = match &self.trail {
+            Ok(trail) => trail,
+            Err(why) => return unknown(*why, 0),
+        };
+        let new = changed(self.policy, self.record.kind, change);
+        for (facts, old) in trail {
+            let (then, is_sure) = again(&new, facts, self.record, change);
+            if !is_sure {
+                return unknown("its text is not in the ledger, and may hold a new risk word", facts.local_tries);
+            }
+            if !why::is_same_course(&then, old) {
+                return Fate { end: end(&then), turn: Some((Turn::Decision(then), facts.local_tries)) };
+            }
         }
-        if !why::is_same_course(&then, &old) {
-            return row(end(&then), Some(why::spell(&then)));
+        Fate { end: self.end(), turn: None }
+    }
+
+    /// Where it ended.
+    pub fn end(&self) -> End {
+        match self.record.route {
+            Route::Local => End::Local,
+            Route::None => End::None,
+            Route::Claude | Route::Codex | Route::Gemini | Route::Declared(_) => End::Cloud,
         }
     }
-    row(&was, None)
+
+    /// The scores that a threshold may be held against, in ascending order.
+    pub fn scores(&self) -> Vec<f64> {
+        let facts = self.trail.iter().flatten().map(|(facts, _)| facts);
+        let scores = facts.flat_map(|facts| {
+            let last = match facts.last {
+                Last::Answer(score) | Last::Change { verdict: Verdict::Skipped, score, .. } => Some(score),
+                Last::Nothing | Last::Change { .. } | Last::Failed { .. } | Last::Overflow | Last::Unapplied => None,
+            };
+            [last, facts.best_local, facts.standing]
+        });
+        let bits = sorted(scores.flatten().map(|score| score.value.max(0.0).to_bits()).collect());
+        bits.into_iter().map(f64::from_bits).collect()
+    }
+}
+
+impl Change<'_> {
+    /// Whether anything is other than it was.
+    pub fn is_any(&self) -> bool {
+        self.threshold.is_some() || self.max_attempts.is_some() || self.keywords.is_some()
+    }
 }
 
 fn changed(policy: &Policy, kind: Kind, change: &Change<'_>) -> Policy {
@@ -169,13 +166,13 @@ fn again(new: &Policy, facts: &Facts, record: &RunRecord, change: &Change<'_>) -
 }
 
 /// Where a decision that takes another course leads, as far as that is known.
-fn end(then: &Decision) -> &'static str {
+fn end(then: &Decision) -> End {
     match then {
         // Another local try, or a person's answer, was never had.
-        Decision::Try { tier: Tier::Local, .. } | Decision::AskHands { .. } => UNKNOWN,
-        Decision::Try { tier: Tier::CloudAnswer | Tier::Advice | Tier::Hands, .. } | Decision::Look => CLOUD,
-        Decision::Accept { .. } => "local",
-        Decision::GiveUp { .. } => "none",
+        Decision::Try { tier: Tier::Local, .. } | Decision::AskHands { .. } => End::Unknown,
+        Decision::Try { tier: Tier::CloudAnswer | Tier::Advice | Tier::Hands, .. } | Decision::Look => End::Cloud,
+        Decision::Accept { .. } => End::Local,
+        Decision::GiveUp { .. } => End::None,
     }
 }
 
@@ -192,6 +189,7 @@ fn trail(record: &RunRecord, policy: &Policy, last: &Facts) -> Vec<Facts> {
         best_local: None,
         standing: None,
         stopped: None,
+        late: None,
         ..first_known.clone()
     });
     let between: Vec<Facts> = between.collect();
@@ -212,16 +210,14 @@ fn ended(attempt: &Attempt) -> Last {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::replayed::{Row, row};
     use crate::rules::why::tests::recorded;
 
     const SAME: Change<'static> = Change { threshold: None, max_attempts: None, keywords: None, known_keywords: &[] };
 
-    fn report(change: &Change<'_>) -> Report {
-        let mut counts = Counts::default();
-        for (_, record) in recorded().iter().filter(|(_, record)| record.kind != Kind::Undo) {
-            counts.add(Some(record), false, change);
-        }
-        counts.report()
+    fn replay(record: &RunRecord, change: &Change<'_>) -> Row {
+        let past = Past::of(record, !change.is_any()).unwrap();
+        row(record, &past.fate(change))
     }
 
     /// `was -> would_be: then` of a scenario's only run.
@@ -229,17 +225,9 @@ mod tests {
     fn check(folder: &str, change: &Change<'_>, expected: &str) {
         let records = recorded();
         let (_, record) = records.iter().find(|(name, _)| name.starts_with(folder)).unwrap();
-        let row = replay(record, change).unwrap();
+        let row = replay(record, change);
         let then = row.then.map(|then| format!(": {then}")).unwrap_or_default();
         assert_eq!(format!("{} -> {}{then}", row.was, row.would_be), expected, "{folder}");
-    }
-
-    #[test]
-    fn no_change_changes_nothing() {
-        let report = report(&SAME);
-        assert!(report.runs >= 60, "{report:?}");
-        assert_eq!((report.changed, report.unknown, report.unreadable), (0, 0, 0), "{report:?}");
-        assert!(report.rows.iter().all(|row| row.was == row.would_be), "{report:?}");
     }
 
     #[test]
@@ -248,7 +236,7 @@ mod tests {
             let Some(policy) = &record.policy else { continue };
             let max_attempts = Some(policy.max_local_tries).filter(|_| record.kind == Kind::Change);
             let change = Change { threshold: Some(policy.threshold), max_attempts, ..SAME };
-            let row = replay(&record, &change).unwrap();
+            let row = replay(&record, &change);
             assert_eq!((row.then, row.would_be), (None, row.was), "{name}");
         }
     }
@@ -261,8 +249,6 @@ mod tests {
         check("018", &at(0.9), "local -> cloud: mux looks for a cloud CLI");
         check("004", &at(1.0), "local -> local");
         check("115", &at(0.5), "local -> local: the result is accepted (unverified)");
-        let (low, high) = (report(&at(0.0)), report(&at(1.0)));
-        assert!(low.cloud_share < high.cloud_share, "{low:?} {high:?}");
     }
 
     #[test]
@@ -291,24 +277,32 @@ mod tests {
         let records = recorded();
         let (_, record) = records.iter().find(|(name, _)| name.starts_with("003")).unwrap();
         let told = |task: &str| RunRecord { task: Some(task.to_string()), ..record.clone() };
-        let row = replay(&told("what does git stash do?"), &with(&more)).unwrap();
-        assert_eq!(row.would_be, CLOUD);
-        let row = replay(&told("what does git rebase do?"), &with(&more)).unwrap();
+        let row = replay(&told("what does git stash do?"), &with(&more));
+        assert_eq!(row.would_be, "cloud");
+        let row = replay(&told("what does git rebase do?"), &with(&more));
         assert_eq!(row.would_be, "local");
     }
 
     #[test]
-    fn what_was_taken_back_is_a_known_false_accept() {
-        // Scenarios 122 and 127; the review of 123 was never given.
-        assert_eq!(report(&SAME).false_accepts, 2);
+    fn the_threshold_that_makes_a_run_leave_is_found() {
         let records = recorded();
-        let (_, record) = records.iter().find(|(name, _)| name.starts_with("018")).unwrap();
-        let count = |is_undone, change: &Change<'_>| {
-            let mut counts = Counts::default();
-            counts.add(Some(record), is_undone, change);
-            counts.report().false_accepts
+        let of = |folder: &str| {
+            let (_, record) = records.iter().find(|(name, _)| name.starts_with(folder)).unwrap();
+            leaves(record)
         };
-        assert_eq!((count(true, &SAME), count(false, &SAME)), (1, 0));
-        assert_eq!(count(true, &Change { threshold: Some(0.9), ..SAME }), 0, "it would not have been accepted");
+        let score = |folder: &str| {
+            let (_, record) = records.iter().find(|(name, _)| name.starts_with(folder)).unwrap();
+            record.confidence.unwrap()
+        };
+        assert_eq!(of("003"), Some(Leaves::Above(score("003"))));
+        assert_eq!(of("004"), Some(Leaves::Never), "tests have proved it");
+        assert_eq!(of("101"), Some(Leaves::Always), "a risk word");
+        assert_eq!(of("036"), Some(Leaves::Never), "nobody could take it");
+        for (name, record) in &records {
+            let Some(leaves) = leaves(record) else { continue };
+            let policy = record.policy.as_ref().unwrap();
+            let away = !matches!(record.route, Route::Local | Route::None);
+            assert_eq!(leaves.at(policy.threshold), away, "{name}: {leaves:?}");
+        }
     }
 }

@@ -49,6 +49,8 @@ fn opening(facts: &Facts) -> Facts {
         standing: None,
         hands_answer: None,
         stopped: None,
+        // The first try was made, so it was not known to be hopeless.
+        late: None,
         ..facts.clone()
     }
 }
@@ -253,6 +255,9 @@ fn of_facts(facts: &Facts) -> Vec<(String, Facts)> {
         let change = "with a yes when you were asked whether the cloud CLI may write".to_string();
         all.push((change, Facts { hands_answer: Some(true), ..facts.clone() }));
     }
+    if facts.late.is_some() {
+        all.push(("with a later deadline, or a faster model".to_string(), Facts { late: None, ..facts.clone() }));
+    }
     if let Some(why) = facts.stopped {
         let change = if why == Refusal::Deadline { "with a later deadline" } else { "without the stop" };
         all.push((change.to_string(), Facts { stopped: None, ..facts.clone() }));
@@ -279,7 +284,6 @@ fn opened(why: Refusal) -> &'static str {
 pub mod tests {
     use super::*;
     use crate::rules::recorded::read;
-    use crate::words::task::FailureClass;
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -290,6 +294,8 @@ pub mod tests {
         for entry in fs_err::read_dir(root).unwrap() {
             let folder = entry.unwrap();
             let Ok(text) = fs_err::read_to_string(folder.path().join("expected/ledger.jsonl")) else { continue };
+            // What is recorded as `late` was more than what was left.
+            let text = text.replace("\"least_ms\":\"{{n}}\"", "\"least_ms\":1");
             for line in text.replace("\"{{n}}\"", "0").lines() {
                 let name = folder.file_name().into_string().unwrap();
                 all.push((name.clone(), read(line).unwrap_or_else(|key| panic!("{name}: {key}"))));
@@ -324,7 +330,7 @@ pub mod tests {
         for (name, record) in recorded().into_iter().filter(|(_, record)| record.facts.is_some()) {
             let route = if record.route == Route::Local { Route::None } else { Route::Local };
             assert_eq!(replays(&RunRecord { route, ..record.clone() }), Some(false), "{name}");
-            let reason = Reason::LocalFailed(FailureClass::Timeout);
+            let reason = Reason::Complexity("nothing".to_string());
             assert_eq!(replays(&RunRecord { reason, ..record.clone() }), Some(false), "{name}");
             if record.overruled.is_none() {
                 let refused = if record.refused.is_some() { None } else { Some(Refusal::Canceled) };
@@ -380,6 +386,7 @@ pub mod tests {
             cloud: Cloud::Unknown,
             hands_answer: None,
             stopped: None,
+            late: None,
         }
     }
 

@@ -5,7 +5,9 @@
 //! **Invariants:** at most [`RETRIES`] tries more, and none after the first token. The deadline of the first token spans
 //! all tries. Nothing that ended early is a reply.
 
+use crate::rules::chunk::Chunk;
 use crate::rules::complaint::{Complaint, Hidden};
+use crate::rules::json;
 use crate::rules::stream::{Fault, Stream};
 use crate::sys::http::{Http, Piece, Request, Running, millis, stopped};
 use crate::words::chat::{Ask, Message, Reply};
@@ -13,6 +15,7 @@ use crate::words::server::Server;
 use crate::words::stop::{Stop, TICK};
 use crate::words::task::{Failure, Phase};
 use serde::Serialize;
+use serde_json::json;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,6 +87,18 @@ pub fn chat(
             }
         }
     }
+}
+
+/// Has a server say how many tokens of a prompt it has read, with a reply of one token that is no stream: some count only
+/// there. `None` where it does not say.
+pub fn count(http: &Http, server: &Server, messages: &[Message], timeout: Duration, stop: &Stop) -> Option<u64> {
+    let body = json!({ "model": server.model, "messages": messages, "max_tokens": 1, "stream": false });
+    let body = Some(serde_json::to_vec(&body).ok()?.into());
+    let request = Request { url: &server.api("/chat/completions"), key: server.key.as_ref(), body, timeout };
+    let answer = http.fetch(&request, ERROR_LIMIT, stop).ok().filter(|answer| answer.status == 200)?;
+    let mut chunk = Chunk::default();
+    json::read(&answer.body, &mut chunk).ok()?;
+    chunk.usage?.prompt_tokens.count().filter(|counted| *counted > 0)
 }
 
 /// Why a try brought no reply, and what may be done about it.

@@ -4,6 +4,8 @@
 //! **Invariants:** a file that another user could have written is not read. Reading never blocks (a FIFO is refused)
 //! and is bounded. Nothing from a project is believed by its name or place: a trust record is path and bytes.
 
+pub mod edit;
+
 use crate::rules::config::{CommandSpec, DEFAULT_YAML};
 use crate::rules::config_keys::{self as keys, OTHER_VARIABLES};
 use crate::rules::config_layers::{Origin, Standing};
@@ -176,7 +178,8 @@ pub fn distrust(dir: &Path, state: &Path) -> Result<bool, Error> {
     amend(state, |records| records.remove(&record_key(&path))).map(|old| old.is_some())
 }
 
-fn user_path(env: &Env) -> Option<PathBuf> {
+/// Returns the path of the user's own file, which need not exist.
+pub fn user_path(env: &Env) -> Option<PathBuf> {
     let dir = env.absolute("XDG_CONFIG_HOME").map(Path::to_path_buf).or_else(|| Some(env.home()?.join(".config")))?;
     Some(dir.join("mux").join(NAME))
 }

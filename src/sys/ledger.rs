@@ -164,6 +164,18 @@ impl Ledger {
         Ok(tally)
     }
 
+    /// Goes through all lines, newest first, as they are; a line that is no text is passed over.
+    ///
+    /// # Errors
+    /// As [`Ledger::recent`].
+    pub fn lines(&self, each: &mut dyn FnMut(&str)) -> Result<(), Error> {
+        let end = self.walk(BUDGET, &mut |line| {
+            line.into_iter().for_each(&mut *each);
+            true
+        });
+        end.map(drop).map_err(|source| self.unreadable(source))
+    }
+
     /// Looks for the run whose id begins with `id` (in any case), through all files.
     ///
     /// # Errors
@@ -506,6 +518,7 @@ mod tests {
             policy: None,
             escalations: Vec::new(),
             overruled: None,
+            shadow: None,
             workdir: "/home/user/project".to_string(),
             runtime_status: RuntimeStatus::Up,
             retries: 0,

@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod cooldown;
 pub mod document;
+pub mod paces;
 pub mod tools;
 pub mod weights;
 

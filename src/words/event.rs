@@ -12,8 +12,8 @@ pub enum Event<'a> {
     Queued { ahead: usize },
     /// Waiting for a work directory that another run holds.
     DirBusy { holder: &'a str },
-    /// Asking a model; no token yet.
-    Asking { route: Route, model: &'a str, attempt: u32 },
+    /// Asking a model; no token yet. `expected`: how long the call will take, where that is known.
+    Asking { route: Route, model: &'a str, attempt: u32, expected: Option<Duration> },
     /// Tokens are coming. `text` is what came since the last event.
     Generating { tokens: u64, elapsed: Duration, text: &'a str },
     /// Files are being written.

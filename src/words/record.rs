@@ -1,7 +1,7 @@
 //! The ledger line: one compact JSON object for each run, versioned. Field order is the order in the file.
 
 use crate::words::changes::FileOp;
-use crate::words::task::{Attempt, CommandRun, Facts, Kind, Policy, Reason, Refusal, Route, Source};
+use crate::words::task::{Attempt, CommandRun, Facts, Kind, Policy, Provider, Reason, Refusal, Route, Source};
 use crate::words::time::Utc;
 use serde::Serialize;
 
@@ -59,6 +59,9 @@ pub struct RunRecord {
     /// What took back a result that the policy had accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overruled: Option<Overruled>,
+    /// What a review said that was asked for to measure, not to decide (`router.shadow`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
     pub attempts: Vec<Attempt>,
     pub commands: Vec<CommandRun>,
     pub cloud: CloudUse,
@@ -95,6 +98,13 @@ pub enum Overruled {
     Review,
     /// The files could not be kept.
     Disk,
+}
+
+/// The verdict of a cloud CLI on a result that was accepted at home. It changes nothing of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shadow {
+    pub provider: Provider,
+    pub ok: bool,
 }
 
 /// What left the machine.

@@ -158,6 +158,9 @@ pub struct Attempt {
     pub prompt_tokens: Option<u64>,
     pub completion_tokens: Option<u64>,
     pub tokens_per_sec: Option<f64>,
+    /// How long the try was expected to take, where the pace of the model was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_ms: Option<u64>,
     pub failure: Option<Failure>,
     pub verdict: Option<Verdict>,
     pub confidence: Option<f64>,
@@ -271,6 +274,18 @@ pub struct Facts {
     pub hands_answer: Option<bool>,
     /// Set when the run has to end.
     pub stopped: Option<Refusal>,
+    /// Set while the local model cannot end a try before the deadline, as far as its pace is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<Late>,
+}
+
+/// A prediction beside what is left of the time. The least, because only a try that is hopeless is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Late {
+    /// What the quickest tenth of such tries would take.
+    pub least_ms: u64,
+    /// From the decision to the deadline.
+    pub left_ms: u64,
 }
 
 /// What to do next.

@@ -183,7 +183,7 @@ pub fn scenario(name: &str) {
     let server = folder.join("http").exists().then(|| Server::with(&folder.join("http"), record::upstream()));
     // Port 1 answers nowhere: a scenario without a server meets a refused connection.
     let local = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
-    let places = Places { local: &local, world: &world, run_id: String::new() };
+    let places = Places { local: &local, world: &world, run_id: String::new(), more: &[] };
     prepare(&folder, &world, &places);
     let (mut actual, report, has_places) = steps(&folder, &world, places);
     let seen = server.map(Server::end).unwrap_or_default();
@@ -218,12 +218,31 @@ pub fn scenario(name: &str) {
     );
 }
 
+/// Runs a scenario with more in its environment, compares nothing, and returns the ledger that it leaves. What it is asked
+/// for and has not recorded fails, as a server or a CLI may.
+pub fn ledger_of(name: &str, more: &[(&str, &str)]) -> String {
+    let folder = manifest().join("fixtures/run").join(name);
+    let world = World::new(name);
+    if folder.join("input").exists() {
+        copy_tree(&folder.join("input"), &world.work);
+    }
+    let server = folder.join("http").exists().then(|| Server::start(&folder.join("http")));
+    let local = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
+    let places = Places { local: &local, world: &world, run_id: String::new(), more };
+    prepare(&folder, &world, &places);
+    steps(&folder, &world, places);
+    server.map(Server::end);
+    fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap_or_default()
+}
+
 /// What `{{…}}` stands for in the files of a scenario.
 struct Places<'a> {
     local: &'a str,
     world: &'a World,
     /// Of the step before; `{{run_id}}`.
     run_id: String,
+    /// More variables.
+    more: &'a [(&'a str, &'a str)],
 }
 
 impl Places<'_> {
@@ -243,6 +262,13 @@ fn prepare(folder: &Path, world: &World, places: &Places) {
         Ok(yaml) => world.configure(&places.fill(&yaml)),
         Err(_) if folder.join("http").exists() => world.configure(&places.fill(default)),
         Err(_) => {}
+    }
+    // What earlier runs have left in the state directory.
+    for (name, bytes) in tree(&folder.join("state")) {
+        let dir = world.root.join("state/mux");
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
+        fs::write(dir.join(name), places.fill(&String::from_utf8(bytes).unwrap())).unwrap();
     }
     for name in clis(folder) {
         world.install_cli(&name, &folder.join("cli").join(&name));
@@ -278,6 +304,7 @@ fn steps(folder: &Path, world: &World, mut places: Places) -> (Files, String, bo
             let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("env: `{line}` is not NAME=value"));
             command.env(name, places.fill(value));
         }
+        command.envs(places.more.iter().copied());
         let stdin = fs::read(folder.join(format!("{prefix}stdin"))).unwrap_or_default();
         let ran = run(command, &stdin);
         report.push_str(&ran.report());

@@ -1,7 +1,9 @@
 //! One call of the local model, from the place in the queue to the record of the try.
 
-use crate::engine::gathered::Scale;
+use crate::engine::attempt::pacing::Pacing;
+use crate::engine::gathered::{Gathered, Scale};
 use crate::rules::context::AROUND;
+use crate::rules::forecast::Forecast;
 use crate::rules::prompt::estimate_tokens;
 use crate::sys::chat::{self, Progress, Waits};
 use crate::sys::http::Http;
@@ -30,6 +32,8 @@ const SHORTEST_REPLY: u64 = 256;
 const LEAST_COUNTED: f64 = 0.58;
 /// Below this estimate no window in use is too small, and chat templates blur the count.
 const WORTH_COUNTING: u64 = 1500;
+/// The smallest window in use, in tokens: Ollama's default before 2025.
+const SMALLEST_WINDOW: u64 = 2048;
 
 /// How long the server may take to say how much fits.
 const WINDOW_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,17 +43,23 @@ pub struct LocalModel {
     pub http: Http,
     pub server: Server,
     waits: Waits,
-    /// Where the queue's tickets are.
-    lanes: PathBuf,
-    /// Requests at a time over all mux processes (`providers.local.parallel`).
-    parallel: usize,
+    line: Line,
+    pub pacing: Pacing,
     /// Asked for at most once a run.
     window: OnceCell<Option<u64>>,
 }
 
+/// The queue in front of a server.
+pub struct Line {
+    /// Where its tickets are.
+    pub lanes: PathBuf,
+    /// Requests at a time over all mux processes (`providers.local.parallel`).
+    pub parallel: usize,
+}
+
 impl LocalModel {
-    pub fn new(http: Http, server: Server, waits: Waits, lanes: PathBuf, parallel: usize) -> LocalModel {
-        LocalModel { http, server, waits, lanes, parallel, window: OnceCell::new() }
+    pub fn new(http: Http, server: Server, waits: Waits, line: Line, pacing: Pacing) -> LocalModel {
+        LocalModel { http, server, waits, line, pacing, window: OnceCell::new() }
     }
 
     /// Returns the server's count of a text against the estimate of it. Not asked where the estimate, which is from
@@ -74,10 +84,24 @@ impl LocalModel {
         self.server.window.or_else(|| self.window.get().copied().flatten())
     }
 
-    /// Returns how many tokens fit, prompt and reply together. The server is asked at most once a run.
+    /// Returns how many tokens fit, prompt and reply together: as the server says, else as earlier calls have shown.
     pub fn window(&self, stop: &Stop) -> Option<u64> {
+        self.told_window(stop).or_else(|| self.pacing.window())
+    }
+
+    /// Returns what the server says of its window. It is asked at most once a run. Only this may refuse a prompt before it
+    /// is sent: a server that says nothing may have been started again with a larger window.
+    fn told_window(&self, stop: &Stop) -> Option<u64> {
         let known = || self.server.window.or_else(|| servers::window(&self.http, &self.server, WINDOW_TIMEOUT, stop));
         *self.window.get_or_init(known)
+    }
+
+    /// Returns how many tokens the server has read of a prompt, where it says so only of a call that is no stream. Such a
+    /// call costs little: the server still holds the prompt.
+    fn recount(&self, messages: &[Message], stop: &Stop) -> Option<u64> {
+        let (server, Line { lanes, parallel }) = (&self.server, &self.line);
+        let _ticket = lane::enter(lanes, &server.base_url, *parallel, stop, &mut |_| {}).ok()?;
+        chat::count(&self.http, server, messages, self.waits.first_token, stop)
     }
 }
 
@@ -96,8 +120,16 @@ pub fn ask(
     stop: &Stop,
 ) -> (Attempt, Result<Reply, Failure>) {
     let start = Instant::now();
-    let reply = fit(model, messages, ask, stop).and_then(|ask| call(model, messages, &ask, number, watcher, stop));
-    let reply = reply.and_then(|reply| whole(reply, messages));
+    let estimate = estimate(messages);
+    let expected = model.pacing.forecast(estimate);
+    let reply = fit(model, messages, ask, stop)
+        .and_then(|ask| call(model, messages, &ask, (number, expected), watcher, stop))
+        .and_then(|reply| {
+            if was_read(model, &reply, messages, watcher, stop) { Ok(reply) } else { Err(cut(&reply, estimate)) }
+        });
+    model.pacing.learn(&model.server, estimate, model.window.get().copied().flatten(), &reply, stop);
+    // A reply that was cut is not a reply.
+    let reply = reply.and_then(|reply| if reply.finish == Finish::Length { Err(Failure::Cut) } else { Ok(reply) });
     if let (Ok(reply), 1) = (&reply, number)
         && reply.model != model.server.model
         && !model.server.model.is_empty()
@@ -105,7 +137,14 @@ pub fn ask(
         let (asked, answered) = (&model.server.model, &reply.model);
         watcher.event(&Event::Note(&format!("asked for the model {asked}, {answered} answered")));
     }
-    (attempt(model, start.elapsed(), &reply), reply)
+    let mut attempt = attempt(model, start.elapsed(), &reply);
+    attempt.predicted_ms = expected.map(|expected| millis(expected.likely));
+    (attempt, reply)
+}
+
+/// Returns the tokens of the first prompt of a task, estimated before it is made.
+pub fn prompt_tokens(task: &str, context: &Gathered) -> u64 {
+    context.tokens() + estimate_tokens(task) + AROUND
 }
 
 /// The tokens of a prompt, estimated from above.
@@ -120,7 +159,7 @@ fn fit(model: &LocalModel, messages: &[Message], ask: Ask, stop: &Stop) -> Resul
     if estimate.saturating_add(wanted) <= SURELY_FITS {
         return Ok(ask);
     }
-    let Some(window) = model.window(stop) else {
+    let Some(window) = model.told_window(stop) else {
         return Ok(Ask { max_tokens: ask.max_tokens.min(LARGEST_UNKNOWN), ..ask });
     };
     let mut needed = estimate;
@@ -140,30 +179,48 @@ fn call(
     model: &LocalModel,
     messages: &[Message],
     ask: &Ask,
-    number: u32,
+    (attempt, expected): (u32, Option<Forecast>),
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> Result<Reply, Failure> {
     let server = &model.server;
     let mut queued = |ahead| watcher.event(&Event::Queued { ahead });
-    let _ticket = lane::enter(&model.lanes, &server.base_url, model.parallel, stop, &mut queued)?;
-    watcher.event(&Event::Asking { route: Route::Local, model: &server.model, attempt: number });
+    let _ticket = lane::enter(&model.line.lanes, &server.base_url, model.line.parallel, stop, &mut queued)?;
+    let expected = expected.map(|expected| expected.likely);
+    watcher.event(&Event::Asking { route: Route::Local, model: &server.model, attempt, expected });
     chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut |progress| match progress {
         Progress::Waiting { why } => watcher.event(&Event::Note(why)),
         Progress::Tokens { tokens, elapsed, text } => watcher.event(&Event::Generating { tokens, elapsed, text }),
     })
 }
 
-/// A reply that was cut, or whose prompt was, is not a reply.
-fn whole(reply: Reply, messages: &[Message]) -> Result<Reply, Failure> {
+/// Whether the server has read the whole prompt. Where it tells neither its window nor a count, a prompt that the smallest
+/// window in use may have cut counts as cut: an answer to half of a question is worse than none.
+fn was_read(model: &LocalModel, reply: &Reply, messages: &[Message], watcher: &mut dyn Watcher, stop: &Stop) -> bool {
     let estimate = estimate(messages);
-    if let Some(counted) = reply.prompt_tokens.filter(|counted| *counted > 0)
-        && estimate > WORTH_COUNTING
-        && (counted as f64) < LEAST_COUNTED * estimate as f64
-    {
-        return Err(Failure::ContextOverflow { needed: estimate, window: counted });
+    let may_not_fit = || estimate > SMALLEST_WINDOW && model.window(stop).is_none_or(|window| estimate > window);
+    let told = reply.prompt_tokens.filter(|counted| *counted > 0);
+    match told.or_else(|| if may_not_fit() { model.recount(messages, stop) } else { None }) {
+        Some(_) if estimate <= WORTH_COUNTING => true,
+        Some(counted) => {
+            // A cut prompt fills the window. One that nobody tells of is a multiple of 1024: by chance one whole prompt in
+            // a thousand has such a length.
+            let fills = counted.is_multiple_of(1024) || model.pacing.window().is_some();
+            let fills = fills && model.window(stop).is_none_or(|window| counted >= window);
+            !fills && counted as f64 >= LEAST_COUNTED * estimate as f64
+        }
+        None if may_not_fit() => {
+            let why = "the server tells neither how much fits nor how much of the prompt it has read: a prompt of more \
+                       than 2048 tokens may have been cut";
+            watcher.event(&Event::Note(why));
+            false
+        }
+        None => true,
     }
-    if reply.finish == Finish::Length { Err(Failure::Cut) } else { Ok(reply) }
+}
+
+fn cut(reply: &Reply, estimate: u64) -> Failure {
+    Failure::ContextOverflow { needed: estimate, window: reply.prompt_tokens.unwrap_or(0) }
 }
 
 fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -> Attempt {
@@ -176,6 +233,7 @@ fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -
         prompt_tokens: None,
         completion_tokens: None,
         tokens_per_sec: None,
+        predicted_ms: None,
         failure: None,
         verdict: None,
         confidence: None,

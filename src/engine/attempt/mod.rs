@@ -4,4 +4,5 @@ pub mod ask;
 pub mod cloud_change;
 pub mod local_answer;
 pub mod local_change;
+pub mod pacing;
 pub mod parcel;

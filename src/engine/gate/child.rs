@@ -185,6 +185,7 @@ pub(super) fn attempt(
         prompt_tokens,
         completion_tokens,
         tokens_per_sec: None,
+        predicted_ms: None,
         failure: reply.as_ref().err().map(Failure::from),
         verdict: None,
         confidence: None,

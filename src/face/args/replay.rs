@@ -12,11 +12,32 @@ pub struct ReplayArgs {
     pub max_attempts: Option<u32>,
     /// Only records younger than this many milliseconds.
     pub since_ms: Option<u64>,
-    pub json: bool,
+    pub form: Form,
+}
+
+/// What is printed; `curve`: with a point for each of many thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Page {
+        curve: bool,
+    },
+    Json {
+        curve: bool,
+    },
+    /// The curve alone.
+    Csv,
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form::Page { curve: false }
+    }
 }
 
 pub fn replay(mut parser: Parser) -> Result<Command, Error> {
     let (mut args, mut config) = (ReplayArgs::default(), None);
+    let (mut json, mut csv, mut curve) = (false, false, false);
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
@@ -24,11 +45,19 @@ pub fn replay(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long("keywords") => args.keywords = Some(keywords(&text(&mut parser)?)),
             Arg::Long("max-attempts") => args.max_attempts = Some(attempts(&text(&mut parser)?)?),
             Arg::Long("since") => args.since_ms = Some(span("--since", &text(&mut parser)?)?),
-            Arg::Long("json") => args.json = true,
+            Arg::Long("json") => json = true,
+            Arg::Long("csv") => csv = true,
+            Arg::Long("curve") => curve = true,
             Arg::Long("config") => config = Some(path(&mut parser)?),
             Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("replay"))),
         }
     }
+    args.form = match (json, csv) {
+        (true, true) => return Err(Error::new(Kind::Usage, "`--json` and `--csv` contradict each other")),
+        (true, false) => Form::Json { curve },
+        (false, true) => Form::Csv,
+        (false, false) => Form::Page { curve },
+    };
     Ok(Command::Replay { args, config })
 }
 

@@ -1,8 +1,30 @@
-//! The arguments of `mux tune`.
+//! The arguments of `mux tune`: a target, and what to do about it.
 
-use super::{Command, options_of, path, unexpected, usage};
+use super::{Command, options_of, path, span, text, unexpected, usage};
 use crate::words::error::{Error, Kind};
 use lexopt::{Arg, Parser};
+use std::path::PathBuf;
+
+/// The options of `mux tune`.
+#[derive(Debug, Default, PartialEq)]
+pub struct TuneArgs {
+    /// Without one, what holds and a proposal for each of the usual targets is shown.
+    pub target: Option<Target>,
+    /// Only records younger than this many milliseconds.
+    pub since_ms: Option<u64>,
+    /// Set the threshold in the user's configuration.
+    pub write: bool,
+    pub json: bool,
+}
+
+/// What a threshold is to keep to: a share, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Of the runs, those that go to the cloud.
+    MaxCloud(f64),
+    /// Of the accepted local results, those that are wrong.
+    MaxFalseAccept(f64),
+}
 
 /// What `mux tune --fit` does with the weights that it has fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,30 +36,68 @@ pub enum FitArgs {
 }
 
 pub fn tune(mut parser: Parser) -> Result<Command, Error> {
-    let (mut fit, mut write, mut reset, mut json, mut config) = (false, false, false, false, None);
+    let (mut args, mut config) = (TuneArgs::default(), None);
+    let (mut is_fit, mut is_reset) = (false, false);
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Long("fit") => fit = true,
-            Arg::Long("write") => write = true,
-            Arg::Long("reset") => reset = true,
-            Arg::Long("json") => json = true,
+            Arg::Long("max-cloud") => {
+                one(&mut args.target, Target::MaxCloud(share("--max-cloud", &text(&mut parser)?)?))?;
+            }
+            Arg::Long("max-false-accept") => {
+                one(&mut args.target, Target::MaxFalseAccept(share("--max-false-accept", &text(&mut parser)?)?))?;
+            }
+            Arg::Long("since") => args.since_ms = Some(span("--since", &text(&mut parser)?)?),
+            Arg::Long("write") => args.write = true,
+            Arg::Long("fit") => is_fit = true,
+            Arg::Long("reset") => is_reset = true,
+            Arg::Long("json") => args.json = true,
             Arg::Long("config") => config = Some(path(&mut parser)?),
             Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("tune"))),
         }
     }
-    if !fit {
-        return Err(
-            Error::new(Kind::Usage, "`mux tune` needs `--fit`").hint("`mux tune --fit` shows, and writes nothing")
-        );
+    if is_fit {
+        return fit(&args, is_reset, config);
     }
-    if write && reset {
-        return Err(Error::new(Kind::Usage, "`--write` and `--reset` contradict each other"));
+    if is_reset {
+        return Err(Error::new(Kind::Usage, "`--reset` is for `--fit`"));
     }
-    let fit = match (write, reset) {
-        (true, _) => FitArgs::Write,
+    if args.write && args.target.is_none() {
+        let error = Error::new(Kind::Usage, "`--write` needs to know what for");
+        return Err(error.hint("`--max-cloud 20%` or `--max-false-accept 2%`"));
+    }
+    Ok(Command::Tune { args, config })
+}
+
+/// The weights of the score are another thing than its threshold.
+fn fit(args: &TuneArgs, is_reset: bool, config: Option<PathBuf>) -> Result<Command, Error> {
+    if args.target.is_some() || args.since_ms.is_some() {
+        let what = "`--fit` fits the weights of the score on all runs; a target is for its threshold";
+        return Err(Error::new(Kind::Usage, what));
+    }
+    let fit = match (args.write, is_reset) {
+        (true, true) => return Err(Error::new(Kind::Usage, "`--write` and `--reset` contradict each other")),
+        (true, false) => FitArgs::Write,
         (false, true) => FitArgs::Reset,
         (false, false) => FitArgs::Show,
     };
-    Ok(Command::Fit { fit, json, config })
+    Ok(Command::Fit { fit, json: args.json, config })
+}
+
+fn one(target: &mut Option<Target>, said: Target) -> Result<(), Error> {
+    match target.replace(said) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(Kind::Usage, "a threshold has one target: `--max-cloud` or `--max-false-accept`")),
+    }
+}
+
+/// A share as `20%` or `0.2`.
+fn share(option: &str, value: &str) -> Result<f64, Error> {
+    let bad = || {
+        let error = Error::new(Kind::Usage, format!("`{option} {value}` is not a share"));
+        error.hint(format!("in percent or from 0 to 1: `{option} 20%`"))
+    };
+    let (digits, scale) = value.strip_suffix('%').map_or((value, 1.0), |digits| (digits, 100.0));
+    let share = digits.trim().parse::<f64>().ok().map(|number| number / scale);
+    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(bad)
 }

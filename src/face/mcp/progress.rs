@@ -1,5 +1,6 @@
 //! What a run does right now, for the client's progress line: written by the run's thread, read by the owner.
 
+use crate::face::watch::asking;
 use crate::rules::escape::one_line;
 use crate::words::event::{Event, Watcher};
 use crate::words::task::Provider;
@@ -57,8 +58,7 @@ impl Watcher for Reporter {
             Event::Finding => "looking for the model server".to_string(),
             Event::Queued { ahead } => format!("queued, {ahead} ahead at the model server"),
             Event::DirBusy { holder } => format!("waiting: run {holder} holds the work directory"),
-            Event::Asking { model, attempt: 1, .. } => format!("asking {model}"),
-            Event::Asking { model, attempt, .. } => format!("asking {model}, try {attempt}"),
+            Event::Asking { model, attempt, expected, .. } => asking(model, *attempt, *expected),
             Event::Generating { tokens, elapsed, .. } => {
                 let rate = *tokens as f64 / elapsed.as_secs_f64().max(0.001);
                 let text = format!("{GENERATING} · {tokens} tokens · {rate:.1} tokens/s");

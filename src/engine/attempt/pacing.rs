@@ -1,0 +1,93 @@
+//! What a run knows of the pace of its model, and what it adds to that.
+
+use crate::engine::attempt::ask::millis;
+use crate::engine::run::House;
+use crate::rules::forecast::{Call, Forecast, Pace, Window};
+use crate::sys::state::paces::Paces;
+use crate::words::chat::Reply;
+use crate::words::server::Server;
+use crate::words::stop::Stop;
+use crate::words::task::{Facts, Failure, Kind, Last, Late, Verdict};
+use crate::words::time::Utc;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// A shorter call teaches nothing: what is quick needs no prediction, and its run need not wait for a disk.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The pace of one model, for one kind of task. Without a kind nothing is foretold and nothing learned of its pace.
+pub struct Pacing {
+    paces: Paces,
+    kind: Option<Kind>,
+    now: Utc,
+    known: RefCell<Pace>,
+}
+
+impl Pacing {
+    /// Reads what is known of the model of a server.
+    pub fn of(house: &House<'_>, kind: Option<Kind>, server: &Server) -> Pacing {
+        let paces = Paces::below(house.state.dir());
+        let known = RefCell::new(paces.known(&server.base_url, &server.model));
+        Pacing { paces, kind, now: house.env.now, known }
+    }
+
+    /// Returns both times where a next local try, if there is one, cannot end before the deadline. `prompt`: its tokens,
+    /// estimated only where something is known.
+    pub fn late(&self, facts: &Facts, prompt: &dyn Fn() -> u64, stop: &Stop) -> Option<Late> {
+        let is_next = match facts.last {
+            Last::Nothing => true,
+            Last::Failed { again, .. } | Last::Change { verdict: Verdict::Failed, again, .. } => again,
+            Last::Answer(_) | Last::Change { .. } | Last::Overflow | Last::Unapplied => false,
+        };
+        if !is_next || self.known.borrow().n_calls() == 0 {
+            return None;
+        }
+        let least_ms = millis(self.forecast(prompt())?.least);
+        let left_ms = millis(stop.deadline().saturating_duration_since(Instant::now()));
+        (least_ms > left_ms).then_some(Late { least_ms, left_ms })
+    }
+
+    /// Returns how long a call with a prompt of so many estimated tokens will take.
+    pub fn forecast(&self, prompt: u64) -> Option<Forecast> {
+        self.known.borrow().forecast(prompt, self.kind?)
+    }
+
+    /// Returns how many tokens fit, as earlier calls have shown it.
+    pub fn window(&self) -> Option<u64> {
+        self.known.borrow().window(self.now)
+    }
+
+    /// Learns from a call. `prompt`: as it was estimated; `told`: the window as the server says.
+    pub fn learn(&self, server: &Server, prompt: u64, told: Option<u64>, reply: &Result<Reply, Failure>, stop: &Stop) {
+        let now = |tokens: u64| Some(Window { tokens, seen: self.now });
+        let before = self.known.borrow().window;
+        let (window, call) = match reply {
+            Ok(reply) => {
+                let reply_tokens = reply.completion_tokens.unwrap_or(reply.tokens.len() as u64);
+                let counted = reply.prompt_tokens.unwrap_or(0).saturating_add(reply_tokens);
+                // What fitted is no larger than the window, whatever a cut prompt once made believe.
+                let window = told.and_then(now).or(before.filter(|window| counted <= window.tokens));
+                let rest = reply.duration.saturating_sub(reply.first_token);
+                let (first_ms, rest_ms) = (millis(reply.first_token), millis(rest));
+                let call = Call { prompt, first_ms, reply: reply_tokens, rest_ms };
+                let call = self.kind.map(|kind| (kind, call));
+                (window, call.filter(|_| reply.duration >= SHORTEST))
+            }
+            // Windows are round. Another number is only what was left of a prompt.
+            Err(Failure::ContextOverflow { window, .. }) if *window > 0 && window.is_multiple_of(256) => {
+                (now(*window), None)
+            }
+            Err(_) => return,
+        };
+        let mut known = self.known.borrow_mut();
+        let is_new = call.is_some() || told.is_none() && window != before;
+        known.window = window;
+        if let Some((kind, call)) = call {
+            known.add(kind, call);
+        }
+        if is_new {
+            // Knowledge that cannot be kept is gained again.
+            let _ = self.paces.learn((&server.base_url, &server.model), window, call, self.now, stop);
+        }
+    }
+}
