@@ -58,6 +58,7 @@ pub fn agent(config: &Config) -> Http {
         Reach { allow_remote: local.allow_remote, local_only: config.privacy.local_only },
         local.connect_timeout_sec,
     )
+    .trusting(&local.ca_file)
 }
 
 /// Returns the key for the local server, from the variable that the configuration names.

@@ -83,6 +83,8 @@ pub struct Local {
     pub model: String,
     /// Name of the environment variable that holds the key; empty: no key.
     pub api_key_env: String,
+    /// PEM file with the authorities that an https server's certificate may come from; empty: the public ones.
+    pub ca_file: PathBuf,
     pub temperature: f64,
     pub max_tokens: u32,
     pub auto_detect: bool,
@@ -295,6 +297,7 @@ impl Default for Config {
                     base_url: texts(&["http://127.0.0.1:18473/v1"]),
                     model: "Qwen3.6-35B-A3B-IQ3_K_R4".to_string(),
                     api_key_env: "LOCAL_OPENAI_API_KEY".to_string(),
+                    ca_file: PathBuf::new(),
                     temperature: 0.2,
                     max_tokens: 1200,
                     auto_detect: true,

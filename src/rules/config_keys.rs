@@ -75,6 +75,7 @@ pub static KEYS: &[Key<Config>] = keys! { Config:
     providers.local.base_url: OneOrMore, Limit::Url, Never;
     providers.local.model: Text, Limit::Filled, Never;
     providers.local.api_key_env: Text, Limit::VariableOrEmpty, Never;
+    providers.local.ca_file: Path, Limit::Any, Never;
     providers.local.temperature: Number, Limit::Range(0.0, 2.0), Never;
     providers.local.max_tokens: Count, TOKENS, Lower;
     providers.local.auto_detect: Switch, Limit::Any, Never;

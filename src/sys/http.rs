@@ -5,23 +5,21 @@
 //! Each call runs on a thread beside the caller's that hands over what comes through a bounded channel, because signals don't
 //! end a blocking read (ureq retries EINTR); shutting the agent down does (measured: 0.1 ms).
 
+mod agent;
+
 use crate::words::server::Secret;
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Failure, Phase, Refusal};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, HeaderValue, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::NextTimeout;
 
-/// Largest header of a reply. The input buffer is larger, else ureq reports an overlong header as a closed connection.
-const HEADER_LIMIT: usize = 16 << 10;
-/// ureq clears its buffers, and each page that is touched costs a fault; hence no larger than they must be.
-const INPUT_BUFFER: usize = 20 << 10;
-const OUTPUT_BUFFER: usize = 8 << 10;
 /// Bytes handed over at once, and how many such pieces may wait.
 const BLOCK: usize = 8 << 10;
 const PIECES: usize = 16;
@@ -37,6 +35,8 @@ pub struct Reach {
 pub struct Http {
     reach: Reach,
     connect_timeout: Duration,
+    /// See [`Http::trusting`].
+    ca_file: PathBuf,
     /// Made when it is needed, and again after [`Http::abort`].
     agent: Mutex<Option<ureq::Agent>>,
     /// To the thread of the last call: it takes the next one, if it is done by then.
@@ -134,7 +134,13 @@ pub fn host_and_port(url: &str) -> Option<(String, u16)> {
 
 impl Http {
     pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
-        Http { reach, connect_timeout, agent: Mutex::new(None), idle: Mutex::new(sync_channel(0).0) }
+        let (agent, idle) = (Mutex::new(None), Mutex::new(sync_channel(0).0));
+        Http { reach, connect_timeout, ca_file: PathBuf::new(), agent, idle }
+    }
+
+    /// Trusts the authorities in a PEM file and no others; an empty path changes nothing. Read at the first call.
+    pub fn trusting(self, ca_file: &Path) -> Http {
+        Http { ca_file: ca_file.to_path_buf(), ..self }
     }
 
     /// Opens and closes one connection, for the doctor; nothing is sent.
@@ -201,14 +207,14 @@ impl Http {
     /// Starts a call; what it brings is taken with [`Running::next`].
     ///
     /// # Errors
-    /// `Down` with the reason when the address must not be contacted or the key cannot be sent.
+    /// `Down` with the reason when the address must not be contacted, or the key or the certificates cannot be used.
     pub fn start(&self, request: &Request<'_>) -> Result<Running<'_>, Failure> {
         let down = |why: String| Failure::Down { why };
         let uri = parse(request.url).and_then(|uri| self.reach.admit(&uri).map(|_| uri)).map_err(down)?;
         let key = request.key.map(|key| HeaderValue::from_str(&format!("Bearer {}", key.reveal()))).transpose();
         let key = key.map_err(|_| down("the key has characters that a header cannot hold".into()))?;
         let (sender, pieces) = sync_channel(PIECES);
-        let (agent, body, timeout) = (self.agent(), request.body.clone(), request.timeout);
+        let (agent, body, timeout) = (self.agent().map_err(down)?, request.body.clone(), request.timeout);
         let call: Call = Box::new(move || {
             let end = match perform(&agent, &uri, key, body.as_deref(), timeout, &sender) {
                 Ok(()) => Piece::End,
@@ -237,24 +243,13 @@ impl Http {
         Ok(())
     }
 
-    fn agent(&self) -> ureq::Agent {
-        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let config = ureq::Agent::config_builder()
-                .proxy(None)
-                .max_redirects(0)
-                .max_redirects_will_error(false)
-                .http_status_as_error(false)
-                .accept_encoding("identity")
-                .user_agent(concat!("mux/", env!("CARGO_PKG_VERSION")))
-                .timeout_connect(Some(self.connect_timeout))
-                .max_response_header_size(HEADER_LIMIT)
-                .input_buffer_size(INPUT_BUFFER)
-                .output_buffer_size(OUTPUT_BUFFER)
-                .build();
-            ureq::Agent::with_parts(config, DefaultConnector::default(), Door(self.reach))
-        };
-        agent.get_or_insert_with(make).clone()
+    fn agent(&self) -> Result<ureq::Agent, String> {
+        let mut made = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = &*made {
+            return Ok(agent.clone());
+        }
+        let agent = agent::new(self.reach, self.connect_timeout, &self.ca_file)?;
+        Ok(made.insert(agent).clone())
     }
 }
 
@@ -353,6 +348,8 @@ fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
             io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
                 down("the connection was closed without an answer by")
             }
+            // rustls says it like this: which certificate it was given, and why that will not do.
+            io::ErrorKind::InvalidData if cfg!(feature = "tls") => down(&format!("no TLS connection, {error}:")),
             kind => down(&format!("{kind} at")),
         },
         ureq::Error::HostNotFound => down("there is no host of the name"),
@@ -364,7 +361,7 @@ fn no_answer(error: ureq::Error, uri: &Uri, after: Duration) -> Failure {
             Failure::Timeout { phase, after_ms: millis(after) }
         }
         ureq::Error::LargeResponseHeader(..) => {
-            Failure::Protocol { why: format!("its header is larger than {HEADER_LIMIT} bytes") }
+            Failure::Protocol { why: format!("its header is larger than {} bytes", agent::HEADER_LIMIT) }
         }
         ureq::Error::Protocol(error) => Failure::Protocol { why: format!("not HTTP: {error}") },
         ureq::Error::Tls(_) | ureq::Error::TlsRequired => down("no TLS connection to"),

@@ -31,6 +31,8 @@ mod setup;
 mod signals;
 mod terminal;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;
 mod two;
 mod undo;
 mod usage;
