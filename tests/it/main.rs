@@ -23,6 +23,7 @@ mod mask;
 mod mcp;
 mod offline;
 mod record;
+mod release;
 mod replay;
 mod report;
 mod routes;

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Builds the released binary for one target (default: this machine's) and packs it into
+# target/dist/mux-VERSION-TARGET.tar.gz. On Linux the binary is linked statically. `universal-apple-darwin` is both of
+# Apple's processors in one file.
+#
+# The same commit, compiler and linker give the same bytes in any directory: paths of this machine are cut out of the
+# binary, and the archive has no times, owners or random order. `release/same.sh` shows it.
+set -eu
+
+cd "$(dirname "$0")/.."
+host=$(rustc -vV | sed -n 's/^host: //p')
+target=${1:-$host}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+flags="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$(pwd)=/mux"
+case $target in *-linux-*) flags="$flags -C target-feature=+crt-static" ;; esac
+
+# build TARGET: builds for one target; prints where the binary is.
+build() {
+    RUSTFLAGS=$flags cargo build --release --locked --target "$1" >&2
+    echo "${CARGO_TARGET_DIR:-target}/$1/release/mux"
+}
+case $target in
+    universal-apple-darwin)
+        binary=target/mux-universal
+        arm=$(build aarch64-apple-darwin)
+        intel=$(build x86_64-apple-darwin)
+        lipo -create -output "$binary" "$arm" "$intel" ;;
+    *) binary=$(build "$target") ;;
+esac
+
+name=mux-$version-$target
+rm -rf "target/dist/$name"
+mkdir -p "target/dist/$name"
+cp "$binary" "target/dist/$name/mux"
+cp LICENSE-MIT LICENSE-APACHE "target/dist/$name/"
+cd target/dist
+chmod 755 "$name" "$name/mux"
+chmod 644 "$name"/LICENSE-*
+TZ=UTC touch -t 202001010000 "$name/mux" "$name"/LICENSE-* "$name"
+# The options for owners differ between GNU tar and macOS's.
+if tar --version 2>/dev/null | grep -q GNU; then owner='--owner=0 --group=0 --numeric-owner'; else owner='--uid 0 --gid 0'; fi
+# shellcheck disable=SC2086 # two options or four
+tar --format ustar $owner -cf "$name.tar" "$name/LICENSE-APACHE" "$name/LICENSE-MIT" "$name/mux"
+gzip -9 -n -f "$name.tar"
+rm -r "$name"
+echo "target/dist/$name.tar.gz"
