@@ -720,4 +720,75 @@ mod tests {
     fn every_rule_has_a_sentence() {
         assert_eq!(Rule::Parent.to_string(), "`..` is not allowed in a path");
     }
+
+    /// Asked of a real file system: a path that is accepted, joined and created, is below the directory that it was joined to.
+    #[test]
+    fn nothing_that_is_accepted_leaves_the_work_directory() {
+        const PIECES: [&str; 32] = [
+            "..",
+            "..",
+            ".",
+            "",
+            "a",
+            "b",
+            "~",
+            "~root",
+            "/",
+            "//",
+            "\\",
+            "..\\",
+            "%2e%2e",
+            "..;",
+            "... ",
+            ".. ",
+            "．．",
+            "\u{2024}\u{2024}",
+            "\u{202e}..",
+            "C:",
+            "c:..",
+            "nul",
+            ".git",
+            ".GIT",
+            "git~1",
+            "a\0..",
+            "..\n",
+            "$HOME",
+            "-",
+            "file.py",
+            "%00",
+            "@",
+        ];
+        let above = std::env::temp_dir().join(format!("mux-names-{}", std::process::id()));
+        let work = above.join("work");
+        fs_err::create_dir_all(&work).unwrap();
+        let work = fs_err::canonicalize(&work).unwrap();
+        // A small generator of numbers (xorshift), the same for every run.
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut roll = |sides: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % sides as u64).unwrap()
+        };
+        let mut accepted = 0;
+        for _ in 0..20_000 {
+            let separators = ["/", "/", "/", "\\", ""];
+            let count = 1 + roll(6);
+            let path: String = (0..count).flat_map(|_| [PIECES[roll(PIECES.len())], separators[roll(5)]]).collect();
+            let path = path.strip_suffix('/').unwrap_or(&path);
+            let Ok(safe) = check(path, &[]) else { continue };
+            accepted += 1;
+            let file = work.join(safe.as_str());
+            // A directory may be in the way: then another path of this test has made it, below `work` as well.
+            let made = fs_err::create_dir_all(file.parent().unwrap()).and_then(|()| fs_err::write(&file, ""));
+            if made.is_ok() {
+                let real = fs_err::canonicalize(&file).unwrap();
+                assert!(real.starts_with(&work) && real != work, "{path:?} is {}", real.display());
+            }
+        }
+        assert!(accepted > 1000, "{accepted} of 20000 were accepted: the test has lost its subject");
+        let beside: Vec<_> = fs_err::read_dir(&above).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(beside, ["work"]);
+        fs_err::remove_dir_all(&above).unwrap();
+    }
 }
