@@ -5,8 +5,10 @@
 //! the user's ledger, on which `status`, `replay` and `tune` look, holds none of them. What leaves for a provider is in
 //! the egress record and in the budget like any other call.
 
+use crate::engine::confine;
 use crate::engine::run::{House, Job, Run, run};
 use crate::engine::verify::{self, Ground, Origin, Plan};
+use crate::rules::config::Config;
 use crate::rules::scorecard::Row;
 use crate::rules::suite::{self, Check, Shape, Task};
 use crate::sys::proc;
@@ -223,6 +225,8 @@ fn is_right(
     let commands = task.language.commands().iter().map(words).collect();
     let plan = Plan { origin: Origin::Config, commands, missing: None };
     let run_id = new_run_id(env.now);
+    // A model's code without a user's word on it: held wherever that can be.
+    let hold = confine::verification(&Config::default().verification, env, place)?;
     let ground = Ground {
         workdir: place,
         env,
@@ -231,6 +235,7 @@ fn is_right(
         timeout: TO_CHECK,
         strict: false,
         run_id: &run_id,
+        writes: hold.places(),
         touched: &[],
         examples: None,
     };

@@ -2,9 +2,10 @@
 
 use crate::engine::attempt::ask::{Line, LocalModel};
 use crate::engine::attempt::pacing::Pacing;
+use crate::engine::confine;
 use crate::engine::run::House;
 use crate::rules::argv;
-use crate::rules::config::{CommandSpec, Config};
+use crate::rules::config::{CommandSpec, Config, Verification};
 use crate::sys::chat::Waits;
 use crate::sys::config_files::Effective;
 use crate::sys::http::{self, Http, Reach};
@@ -18,7 +19,7 @@ use crate::words::server::{Secret, Server};
 use crate::words::stop::Stop;
 use crate::words::task::{Failure, Kind};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one question about health may take, once connected.
@@ -100,7 +101,7 @@ pub fn connect(
     let mut status = RuntimeStatus::Up;
     let mut found = servers::find(&http, &wanted, stop);
     if let (Err(Failure::Down { .. }), Some(command)) = (&found, &config.local_runtime.restart_cmd) {
-        match restart(house, command, run_id) {
+        match restart(house, command, &config.verification, run_id) {
             Ok(launched) => {
                 let what = if launched.is_some() { "starting it with" } else { "another run has just started it with" };
                 watcher.event(&Event::Note(&format!("the model server is down; {what} `local_runtime.restart_cmd`")));
@@ -191,7 +192,13 @@ fn wait_for(
 }
 
 /// Starts the server, at most once in five minutes over all processes. `None`: another process has just done it.
-fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<Option<Launched>, String> {
+fn restart(
+    house: &House<'_>,
+    command: &CommandSpec,
+    wanted: &Verification,
+    run_id: &str,
+) -> Result<Option<Launched>, String> {
+    let hold = confine::restart(wanted, house.env).map_err(|error| error.what.clone())?;
     let argv = argv::of(command).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?;
     // A name with a slash is meant from the home: where mux is called from must not decide what is run.
     let home = house.env.home().unwrap_or(Path::new("/"));
@@ -210,6 +217,7 @@ fn restart(house: &House<'_>, command: &CommandSpec, run_id: &str) -> Result<Opt
         stdin: None,
         keep: 0,
         silence: None,
+        writes: hold.places().map(<[PathBuf]>::to_vec),
         marker: run_id.to_string(),
     };
     proc::launch(&spawn, None).map(Some).map_err(|error| format!("cannot start `{name}`: {error}"))

@@ -200,6 +200,7 @@ fn answer(env: &Env, config: &Config, path: &Path, args: &[&str], stop: &Stop) -
         stdin: None,
         keep: KEEP,
         silence: None,
+        writes: None,
         marker: format!("doctor-{}", path.display()).replace(':', "_"),
     };
     let ran = proc::run(&spawn, stop, &mut |_| {});

@@ -272,6 +272,7 @@ mod tests {
                 timeout,
                 strict: false,
                 run_id: "judge",
+                writes: None,
                 touched: &[],
                 examples: None,
             };

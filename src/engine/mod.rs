@@ -4,6 +4,7 @@ pub mod around;
 pub mod attempt;
 pub mod baseline;
 pub mod bench;
+pub mod confine;
 pub mod connect;
 pub mod doctor;
 pub mod escalate;

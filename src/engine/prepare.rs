@@ -2,12 +2,13 @@
 //! child for a task that names what it is about.
 
 use crate::engine::attempt::ask::prompt_tokens;
+use crate::engine::confine::{self, Hold};
 use crate::engine::gather::{self, Search};
 use crate::engine::gathered::{Gathered, Room, Scale, Window};
 use crate::engine::outcome::{Plan, PlannedFile};
 use crate::engine::place::{self, Place, Said};
 use crate::engine::run::{House, Job};
-use crate::engine::verify;
+use crate::engine::verify::{self, Origin};
 use crate::rules::argv;
 use crate::rules::config::{Config, Trigger};
 use crate::rules::config_keys::TOOLS;
@@ -25,6 +26,10 @@ use crate::words::task::{Asked, Cloud, Decision, Facts, Hands, Kind, Last, Polic
 use crate::words::time::Utc;
 use std::path::Path;
 
+/// Said once a run where a kernel cannot do what `verification.sandbox: auto` asks for.
+const UNCONFINED: &str = "verification runs with all your rights: this kernel has no Landlock (Linux 6.2); \
+                          `verification.sandbox: off` says that you know";
+
 /// A task that is understood, before anything is called.
 pub struct Prepared {
     pub settings: Effective,
@@ -34,6 +39,8 @@ pub struct Prepared {
     pub dir: WorkDir,
     pub context: Gathered,
     pub proof: verify::Plan,
+    /// How the commands of `proof` are held.
+    pub hold: Hold,
 }
 
 /// The configured bound of a reply, in tokens.
@@ -91,9 +98,14 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
         auto_detect: verification.auto_detect && may_detect,
     };
     let proof = verify::plan(&wanted, dir.path(), house.env)?;
+    let runs = kind == Kind::Change && proof.origin != Origin::Nowhere;
+    let hold = if runs { confine::verification(verification, house.env, dir.path())? } else { Hold::Free };
+    if hold == Hold::Unable && cfg!(target_os = "linux") {
+        context.notes.push(UNCONFINED.to_string());
+    }
     let search = Search { env: house.env, dir: &dir, task: job.task, intent: &intent, kind, may_walk, marker: run_id };
     gather::search(&mut context, &search, stop);
-    Ok(Prepared { settings, kind, intent, place, dir, context, proof })
+    Ok(Prepared { settings, kind, intent, place, dir, context, proof, hold })
 }
 
 /// Checks that a route which is none of mux's own is a CLI that the configuration declares.

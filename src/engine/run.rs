@@ -345,6 +345,7 @@ impl Course<'_> {
                 timeout: config.verification.timeout_sec,
                 strict: config.verification.strict,
                 run_id: &self.run_id,
+                writes: self.prepared.hold.places(),
                 touched: &[],
                 examples: None,
             },

@@ -177,6 +177,7 @@ impl Work<'_> {
             stdin: None,
             keep: KEEP,
             silence: None,
+            writes: None,
             marker: format!("setup-{}", std::process::id()),
         };
         let ran = proc::run(&spawn, &self.stop.until(Instant::now() + PATIENCE), &mut |_| {});

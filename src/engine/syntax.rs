@@ -56,6 +56,7 @@ fn run(command: &[&str], text: &str, ground: &Ground<'_>, stop: &Stop) -> Option
         stdin: Some(text.as_bytes().to_vec()),
         keep: KEEP,
         silence: None,
+        writes: ground.writes.map(<[_]>::to_vec),
         marker: ground.run_id.to_string(),
     };
     let ran = proc::run(&spawn, &stop.until(Instant::now() + TO_CHECK), &mut |_| {});
@@ -87,6 +88,7 @@ mod tests {
             timeout,
             strict: false,
             run_id: "syntax",
+            writes: None,
             touched: &[],
             examples: None,
         };

@@ -26,6 +26,10 @@ const KEEP: usize = 512 * 1024;
 /// How long examples may take, all together.
 const TO_TRY: Duration = Duration::from_secs(30);
 
+/// Said where a confined command failed and speaks of permissions: the cause may be the fence.
+const OUTSIDE: &str = "commands may write in the work directory, in directories for temporary files and in caches only: \
+                       `verification.writable` names more";
+
 /// Where commands come from. Decides what a missing program and an empty suite mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -76,6 +80,8 @@ pub struct Ground<'a> {
     /// `verification.strict`: skipped counts as failed.
     pub strict: bool,
     pub run_id: &'a str,
+    /// Where commands may write; `None`: wherever the user may.
+    pub writes: Option<&'a [PathBuf]>,
     /// Paths that the change touches, relative to the work directory: of several test suites those of their languages
     /// run.
     pub touched: &'a [String],
@@ -159,18 +165,19 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
     let mut lines = Vec::new();
     let mut empty: Option<String> = None;
     let mut passed = false;
+    let held = if ground.writes.is_some() { ", confined" } else { "" };
     for command in commands {
         let (name, went, took) = check(command, plan.origin, ground, stop, watcher, &mut proof.commands);
         let seconds = took.as_secs_f64();
         match went {
             Went::Passed => {
                 passed = true;
-                lines.push(format!("{name}, {seconds:.1} s"));
+                lines.push(format!("{name}, {seconds:.1} s{held}"));
             }
             // Examples that cannot be tried are as good as none.
             Went::Empty | Went::Absent(_) if examples.is_some() => {}
             Went::Empty => {
-                lines.push(format!("{name} ran no test, {seconds:.1} s"));
+                lines.push(format!("{name} ran no test, {seconds:.1} s{held}"));
                 empty.get_or_insert(name);
             }
             // A suite that was only found and can't be run is as good as not found.
@@ -183,7 +190,7 @@ pub fn verify(plan: &Plan, ground: &Ground<'_>, stop: &Stop, watcher: &mut dyn W
                 break;
             }
             Went::Failed(why, tail, failures) => {
-                lines.push(format!("{name}: {why}, {seconds:.1} s"));
+                lines.push(format!("{name}: {why}, {seconds:.1} s{held}"));
                 proof.verdict = Verdict::Failed;
                 let evidence = tail.map(|tail| format!("`{name}`: {why}\n{tail}"));
                 // The first failure explains most; but where another try can't help, it can't help.
@@ -301,6 +308,7 @@ fn run(
         stdin: examples.map(|examples| examples.script.clone().into_bytes()),
         keep: 0,
         silence: None,
+        writes: ground.writes.map(<[PathBuf]>::to_vec),
         marker: ground.run_id.to_string(),
     };
     // Both streams into one tail, in the order in which they came: a test's own words next to the runner's.
@@ -338,6 +346,10 @@ fn run(
         Exit::Stopped(_) => Went::Failed("interrupted".into(), None, None),
         Exit::NotStarted(error) => Went::Absent(format!("cannot start `{name}`: {error}")),
     };
+    let was_denied = || ["ermission denied", "PermissionError", "EACCES"].iter().any(|words| output.contains(words));
+    if ground.writes.is_some() && matches!(went, Went::Failed(..)) && was_denied() {
+        watcher.event(&Event::Note(OUTSIDE));
+    }
     runs.push(run);
     (name, went, ran.duration, output)
 }
@@ -477,6 +489,7 @@ mod tests {
             timeout,
             strict,
             run_id: "verify-test",
+            writes: None,
             touched: &[],
             examples: None,
         }

@@ -68,6 +68,8 @@ pub struct Verification {
     /// Names of environment variables that the commands get although they would be taken away.
     pub env: Vec<String>,
     pub sandbox: Sandbox,
+    /// Where confined commands may write besides what they usually may.
+    pub writable: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -291,6 +293,7 @@ impl Default for Config {
                 timeout_sec: seconds(600),
                 env: Vec::new(),
                 sandbox: Sandbox::Auto,
+                writable: Vec::new(),
             },
             providers: Providers {
                 local: Local {

@@ -72,6 +72,7 @@ pub static KEYS: &[Key<Config>] = keys! { Config:
     verification.timeout_sec: Seconds, SECONDS, Lower;
     verification.env: Texts, Limit::Variable, Never;
     verification.sandbox: Choice, Limit::Any, Never;
+    verification.writable: Paths, Limit::Any, Never;
     providers.local.base_url: OneOrMore, Limit::Url, Never;
     providers.local.model: Text, Limit::Filled, Never;
     providers.local.api_key_env: Text, Limit::VariableOrEmpty, Never;

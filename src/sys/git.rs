@@ -117,6 +117,7 @@ pub fn command(git: &Path, cwd: &Path, env: &[(OsString, OsString)], args: &[&st
         stdin: None,
         keep: LIST,
         silence: None,
+        writes: None,
         marker: marker.to_string(),
     }
 }

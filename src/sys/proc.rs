@@ -13,6 +13,7 @@
 
 #[cfg(target_os = "linux")]
 mod orphans;
+pub mod sandbox;
 
 use crate::words::stop::{Stop, StopReason, TICK};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -56,6 +57,8 @@ pub struct Spawn {
     pub keep: usize,
     /// Longest time without a byte on either stream.
     pub silence: Option<Duration>,
+    /// The places below which it may write, see [`sandbox`]; `None`: wherever the user may.
+    pub writes: Option<Vec<PathBuf>>,
     /// Tells this run's descendants from those of runs beside it, hence unique among them (the run id). No `:`.
     pub marker: String,
 }
@@ -145,7 +148,7 @@ pub fn launch(spawn: &Spawn, output: Option<File>) -> io::Result<Launched> {
         None => command.stdout(Stdio::null()).stderr(Stdio::null()),
     };
     let mut known = known();
-    let child = command.spawn()?;
+    let child = spawn_held(&mut command, spawn)?;
     known.push(Pid::from_child(&child)); // for good: it is never an escapee
     Ok(Launched(child))
 }
@@ -234,12 +237,19 @@ fn start<'a>(spawn: &'a Spawn, flow: &mut Flow<'a>) -> io::Result<Child> {
     command.stdin(if spawn.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut known = known();
-    let mut child = command.spawn()?;
+    let mut child = spawn_held(&mut command, spawn)?;
     known.push(Pid::from_child(&child));
     drop(known);
     (flow.stdin, flow.stdout, flow.stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     flow.prepare();
     Ok(child)
+}
+
+fn spawn_held(command: &mut Command, spawn: &Spawn) -> io::Result<Child> {
+    match &spawn.writes {
+        Some(places) => sandbox::spawn(command, places),
+        None => command.spawn(),
+    }
 }
 
 /// Once, before the first child. A handler for SIGCHLD, because whoever started mux may have left it ignored, and then
@@ -436,6 +446,7 @@ mod tests {
             stdin: None,
             keep: 4096,
             silence: None,
+            writes: None,
             marker: format!("{marker}-{}", std::process::id()),
         }
     }

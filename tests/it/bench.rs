@@ -83,6 +83,8 @@ impl World {
             command.env(format!("XDG_{name}_HOME"), at(below));
         }
         command.env("XDG_RUNTIME_DIR", at("runtime"));
+        // What a scenario expects must not depend on the kernel; `sandbox.rs` is where this is on.
+        command.env("MUX_VERIFICATION_SANDBOX", "off");
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")

@@ -27,6 +27,7 @@ mod release;
 mod replay;
 mod report;
 mod routes;
+mod sandbox;
 mod scenarios;
 mod setup;
 mod signals;

@@ -111,6 +111,7 @@ impl Gate<'_> {
             stdin,
             keep: KEPT,
             silence: None,
+            writes: None,
             marker: self.run_id.to_string(),
         }
     }
