@@ -80,7 +80,7 @@ pub fn heal(runs: &Path) -> Result<Vec<Leavings>, Error> {
         Err(cause) => State::Unreachable(cause.to_string()),
     })?;
     // After the journals: a run that was killed when it had just journaled what its children did is rolled back.
-    for open in snapshots(runs, true)? {
+    for open in snapshots(runs, true, &mut found)? {
         let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
         let (files, state) = keep(open, runs).unwrap_or_else(|why| (0, State::Unreachable(why)));
         found.push(Leavings { run_id, work_dir, files, state });
@@ -106,9 +106,10 @@ fn keep(open: snapshot::Leftover, runs: &Path) -> Result<(usize, State), String>
     Ok((files, State::Kept { beyond: around.beyond }))
 }
 
-fn snapshots(runs: &Path, heals: bool) -> Result<Vec<snapshot::Leftover>, Error> {
+fn snapshots(runs: &Path, heals: bool, found: &mut Vec<Leavings>) -> Result<Vec<snapshot::Leftover>, Error> {
+    let mut later = |run_id| found.push(unreadable(run_id));
     let context = || format!("cannot read the snapshots in `{}`", runs.display());
-    snapshot::leftovers(runs, heals).context(Kind::Io, context)
+    snapshot::leftovers(runs, heals, &mut later).context(Kind::Io, context)
 }
 
 /// Says what [`heal`] would do, and changes nothing.
@@ -117,7 +118,8 @@ fn snapshots(runs: &Path, heals: bool) -> Result<Vec<snapshot::Leftover>, Error>
 /// As [`heal`].
 pub fn report(runs: &Path) -> Result<Vec<Leavings>, Error> {
     let mut found = collect(runs, Purpose::Report, |_| State::Open)?;
-    found.extend(snapshots(runs, false)?.into_iter().map(|open| {
+    let open = snapshots(runs, false, &mut found)?;
+    found.extend(open.into_iter().map(|open| {
         let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
         Leavings { run_id, work_dir, files: 0, state: State::OpenHands }
     }));
@@ -134,13 +136,16 @@ fn collect(runs: &Path, purpose: Purpose, end: fn(Box<Unfinished>) -> State) -> 
                 files: one.ops().len(),
                 state: end(one),
             },
-            Leftover::Unreadable(run_id) => {
-                Leavings { run_id, work_dir: PathBuf::new(), files: 0, state: State::Unreadable }
-            }
+            Leftover::Unreadable(run_id) => unreadable(run_id),
         });
     })
     .context(Kind::Io, || format!("cannot read the journals in `{}`", runs.display()))?;
     Ok(found)
+}
+
+/// What only a later mux can read.
+fn unreadable(run_id: String) -> Leavings {
+    Leavings { run_id, work_dir: PathBuf::new(), files: 0, state: State::Unreadable }
 }
 
 #[cfg(test)]

@@ -29,6 +29,35 @@ pub fn read<T: FromJson>(bytes: &[u8]) -> Result<T, Unread> {
     T::from_json(serde_json::from_slice(bytes).map_err(|_| "")?)
 }
 
+/// The version of the documents that [`document`] reads, raised with every member that is added: what a mux does not know
+/// it would not write back.
+pub const SCHEMA: u32 = 1;
+
+/// Lays a document out with its version: `{"schema":1,"content":…}`. `content` is JSON.
+pub fn versioned(content: &str) -> String {
+    format!("{{\"schema\":{SCHEMA},\"content\":{content}}}\n")
+}
+
+/// Reads what [`versioned`] has written, of a later version as far as it is known; or a document of the time before
+/// versions.
+///
+/// # Errors
+/// As [`read`].
+pub fn document<T: FromJson>(bytes: &[u8]) -> Result<T, Unread> {
+    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|_| "")?;
+    let is_number = |raw: &&RawValue| u32::from_json(raw).is_ok();
+    match object(raw).filter(|of| of.get("schema").is_some_and(is_number) && of.contains_key("content")) {
+        Some(of) => field(&of, "content"),
+        None => T::from_json(raw),
+    }
+}
+
+/// Returns the version of a document that is later than [`SCHEMA`]: such a one is read and never replaced.
+pub fn later(bytes: &[u8]) -> Option<u32> {
+    let of = serde_json::from_slice(bytes).ok().and_then(object)?;
+    field(&of, "schema").ok().filter(|schema| *schema > SCHEMA)
+}
+
 /// Reads the members of an object, to be taken by [`field`].
 ///
 /// # Errors
@@ -173,6 +202,19 @@ mod tests {
         let inner = Inner { count: 0, names: vec![] };
         let least = br#"{"inner":{"count":0}}"#;
         assert_eq!(read(least), Ok(Outer { inner, maybe: None, by_name: BTreeMap::new() }));
+    }
+
+    #[test]
+    fn documents_carry_their_version() {
+        let read = |json: &str| document::<BTreeMap<String, bool>>(json.as_bytes());
+        let a = BTreeMap::from([("a".to_string(), true)]);
+        assert_eq!(read(&versioned("{\"a\":true}")), Ok(a.clone()));
+        assert_eq!(read("{\"schema\":2,\"by\":{},\"content\":{\"a\":true}}"), Ok(a.clone()), "a later one");
+        assert_eq!(read("{\"a\":true}"), Ok(a), "an earlier one");
+        assert_eq!(read("{\"schema\":true}"), Ok(BTreeMap::from([("schema".to_string(), true)])), "a name");
+        assert_eq!(read("{\"schema\":2,\"content\":[]}"), Err("content"));
+        let later = |json: &str| later(json.as_bytes());
+        assert_eq!([later("{\"schema\":1}"), later("{\"schema\":2,\"x\":[]}"), later("{}")], [None, Some(2), None]);
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn record_key(path: &Path) -> String {
 fn records(state: &Path) -> Result<BTreeMap<String, String>, Error> {
     let path = state.join("trust.json");
     let Some(bytes) = read_record_file(&path)? else { return Ok(BTreeMap::new()) };
-    from_json::read(&bytes).map_err(|_| {
+    from_json::document(&bytes).map_err(|_| {
         Error::new(
             Kind::Io,
             format!("cannot read the trust records `{}`: they are not as mux writes them", path.display()),
@@ -382,14 +382,19 @@ fn amend<T>(state: &Path, change: impl FnOnce(&mut BTreeMap<String, String>) -> 
     let what = || format!("cannot write the trust records `{}`", path.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state).context(Kind::Io, what)?;
     let _lock = lock(&state.join("trust.lock"))?;
+    if let Some(schema) = read_record_file(&path)?.as_deref().and_then(from_json::later) {
+        let what = format!("{}: a later mux has written them (schema {schema})", what());
+        return Err(Error::new(Kind::Io, what).hint("update mux"));
+    }
     let mut records = records(state)?;
     let result = change(&mut records);
     let temporary = state.join(format!("trust.json.{}", std::process::id()));
     let _ = fs::remove_file(&temporary);
-    let bytes = serde_json::to_vec(&records).context(Kind::Io, what)?;
+    let bytes = from_json::versioned(&serde_json::to_string(&records).context(Kind::Io, what)?);
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).context(Kind::Io, what)?;
-    let written = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, &path));
+    let written =
+        file.write_all(bytes.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, &path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }

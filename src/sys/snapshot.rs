@@ -332,11 +332,11 @@ impl Leftover {
 }
 
 /// Hands over the snapshots below `runs` whose runs have died, newest first. With `heals`, one that was never whole, or
-/// whose run was pruned, is removed.
+/// whose run was pruned, is removed. `later` gets the run of one that a later mux has begun, which is left as it is.
 ///
 /// # Errors
 /// `Os` where the directory cannot be read.
-pub fn leftovers(runs: &Path, heals: bool) -> Result<Vec<Leftover>, NoSnapshot> {
+pub fn leftovers(runs: &Path, heals: bool, later: &mut dyn FnMut(String)) -> Result<Vec<Leftover>, NoSnapshot> {
     let listing = match fs_err::read_dir(runs) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         listing => listing.map_err(|error| NoSnapshot::os(&error))?,
@@ -353,8 +353,13 @@ pub fn leftovers(runs: &Path, heals: bool) -> Result<Vec<Leftover>, NoSnapshot> 
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| NoSnapshot::os(&error))?;
-        let said = from_json::read::<Open>(&text).ok().filter(|said| said.schema == SCHEMA);
         let run_dir = path.with_extension("");
+        // A later mux can heal what it has begun; it stays until then.
+        if from_json::later(&text).is_some() {
+            later(run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            continue;
+        }
+        let said = from_json::read::<Open>(&text).ok().filter(|said| said.schema == SCHEMA);
         match said.filter(|_| run_dir.is_dir()) {
             Some(said) => found.push(Leftover {
                 // Plumbing needs no environment of the user's.

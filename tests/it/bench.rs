@@ -490,8 +490,8 @@ fn a_run_sees_nothing_of_the_machine() {
         .collect();
     let mut sorted = names.clone();
     sorted.sort();
-    let want = "GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_CONFIG_SYSTEM HOME LC_ALL PATH TMPDIR TZ XDG_CACHE_HOME \
-        XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME";
+    let want = "GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_CONFIG_SYSTEM HOME LC_ALL MUX_VERIFICATION_SANDBOX PATH \
+        TMPDIR TZ XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME";
     assert_eq!(sorted.join(" "), want);
     for cli in ["claude", "codex", "gemini"] {
         assert!(!world.root.join("bin").join(cli).exists());

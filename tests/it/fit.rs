@@ -126,7 +126,7 @@ fn weights_of_a_later_version_are_passed_over_and_said() {
     let ran = run(command, b"");
     server.end();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.exit == 0 && said.contains("are not used: a later version of mux has written it"), "{}", ran.report());
+    assert!(ran.exit == 0 && said.contains("are not used: a later mux has written it"), "{}", ran.report());
     let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
     assert!(ledger.contains("\"weights\":\"default-"), "{ledger}");
 }

@@ -37,4 +37,5 @@ mod tidy;
 mod tls;
 mod two;
 mod undo;
+mod upgrade;
 mod usage;

@@ -63,6 +63,10 @@ impl fmt::Display for Cause {
             Cause::Refused { path, found } => write!(f, "`{path}`: {found}"),
             Cause::Stale { path } => write!(f, "`{path}` has changed since it was read"),
             Cause::TooLarge { path, bytes } => write!(f, "`{path}` has {bytes} bytes, more than the limit"),
+            // Of mux's own journals; see `kept`.
+            Cause::Os { doing, path, errno: Errno::BADMSG } => {
+                write!(f, "cannot {doing} `{path}`: another version of mux has written it")
+            }
             Cause::Os { doing, path, errno } => write!(f, "cannot {doing} `{path}`: {errno}"),
             Cause::Stopped(_) => f.write_str("stopped"),
         }

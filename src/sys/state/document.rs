@@ -1,6 +1,8 @@
 //! One small JSON document of the state directory, shared by all mux processes: read whole, changed under one lock,
 //! replaced in one step. What stands in it is the business of `budget.rs`, `cooldown.rs` and `tools.rs`.
 //!
+//! It carries a version. What a later mux has written is read as far as it is known and never replaced.
+//!
 //! **Invariants:** a reader takes no lock and sees the old document or the new one, never a mix, also after a kill or a
 //! power cut. All changes happen under an exclusive lock on `….lock`, which the kernel frees with its process. The file
 //! is 0600; a link, a FIFO or another user's file is refused.
@@ -42,8 +44,18 @@ impl Document {
     /// Reads it; `None` when there is none yet.
     ///
     /// # Errors
-    /// `InvalidData` when it is no such document; those of the system.
+    /// `InvalidData` when it is no such document, `Unsupported` when a later mux has written it in another form; those of
+    /// the system.
     pub fn read<T: FromJson>(&self) -> io::Result<Option<T>> {
+        self.bytes()?.map(|bytes| parse(&bytes)).transpose()
+    }
+
+    /// Returns why it cannot be relied on, where a later mux has written it: for readers to whom a part is no use.
+    pub fn of_later(&self) -> Option<io::Error> {
+        from_json::later(&self.bytes().ok()??).map(of_later)
+    }
+
+    fn bytes(&self) -> io::Result<Option<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -59,29 +71,29 @@ impl Document {
         if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than 1 MiB"));
         }
-        let unread = |key: from_json::Unread| {
-            let why =
-                if key.is_empty() { "it is no JSON of mux".to_string() } else { format!("it has no usable `{key}`") };
-            io::Error::new(ErrorKind::InvalidData, why)
-        };
-        from_json::read(&bytes).map(Some).map_err(unread)
+        Ok(Some(bytes))
     }
 
     /// Changes it under the lock. `change` gets what [`Document::read`] says and returns the new document, or `None` to
     /// leave it alone, and a value for the caller. When this returns without an error, the change is on the disk.
     ///
     /// # Errors
-    /// `TimedOut` when another process holds the lock for too long; those of `change` and of the system. The document
-    /// is then as before.
+    /// `TimedOut` when another process holds the lock for too long, `Unsupported` when a later mux has written it; those
+    /// of `change` and of the system. The document is then as before.
     pub fn change<T: FromJson + Serialize, R>(
         &self,
         stop: &Stop,
         change: impl FnOnce(io::Result<Option<T>>) -> io::Result<(Option<T>, R)>,
     ) -> io::Result<R> {
         let _lock = self.lock(stop)?;
-        let (document, result) = change(self.read())?;
+        let bytes = self.bytes();
+        if let Some(later) = bytes.as_ref().ok().and_then(|bytes| from_json::later(bytes.as_ref()?)) {
+            return Err(of_later(later));
+        }
+        let old = bytes.and_then(|bytes| bytes.map(|bytes| parse(&bytes)).transpose());
+        let (document, result) = change(old)?;
         if let Some(document) = document {
-            self.replace(&serde_json::to_vec(&document)?)?;
+            self.replace(from_json::versioned(&serde_json::to_string(&document)?).as_bytes())?;
         }
         Ok(result)
     }
@@ -132,6 +144,21 @@ impl Document {
         name.push(ending);
         name.into()
     }
+}
+
+fn parse<T: FromJson>(bytes: &[u8]) -> io::Result<T> {
+    from_json::document(bytes).map_err(|key| {
+        if let Some(later) = from_json::later(bytes) {
+            return of_later(later);
+        }
+        let why = if key.is_empty() { "it is no JSON of mux".to_string() } else { format!("it has no usable `{key}`") };
+        io::Error::new(ErrorKind::InvalidData, why)
+    })
+}
+
+fn of_later(schema: u32) -> io::Error {
+    let why = format!("a later mux has written it (schema {schema}; this one knows {}): update mux", from_json::SCHEMA);
+    io::Error::new(ErrorKind::Unsupported, why)
 }
 
 #[cfg(test)]

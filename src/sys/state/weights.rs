@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The version of the document; raised when an older reader would misread it.
-const SCHEMA: u32 = 1;
 /// No fit gives weights beyond this; what does was written by hand, or torn.
 const LARGEST: f64 = 100.0;
 
@@ -28,7 +26,6 @@ pub struct FittedWeights {
 /// The document: what holds, and what held before it; without either the shipped weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 struct Both {
-    schema: u32,
     now: Option<Stored>,
     before: Option<Stored>,
 }
@@ -42,7 +39,7 @@ struct Stored {
 }
 
 structs! {
-    Both { schema, now, before }
+    Both { now, before }
     Stored { id, pass_rate, base, weights }
 }
 
@@ -58,22 +55,25 @@ impl FittedWeights {
 
     /// Returns the weights that hold, and a line about why they are not those of the document, where they are not.
     pub fn current(&self) -> (Weights, Option<String>) {
-        let read = self.document.read().and_then(|both: Option<Both>| match both {
-            Some(both) if both.schema > SCHEMA => Err(io::Error::other("a later version of mux has written it")),
-            Some(Both { now: Some(now), .. }) => now.weights().map(Some),
-            Some(_) | None => Ok(None),
-        });
+        let read = match self.document.of_later() {
+            // Signals that this mux does not know would be missing from the sum.
+            Some(why) => Err((why, "")),
+            None => self.fitted().map_err(|why| (why, " (`mux tune --fit --reset` removes them)")),
+        };
         match read {
             Ok(weights) => (weights.unwrap_or_default(), None),
-            Err(why) => {
-                let note = format!(
-                    "the weights in `{}` are not used: {why}; those that mux comes with hold (`mux tune --fit --reset` \
-                     removes them)",
-                    self.path().display()
-                );
+            Err((why, remedy)) => {
+                let path = self.path().display();
+                let note =
+                    format!("the weights in `{path}` are not used: {why}; those that mux comes with hold{remedy}");
                 (Weights::default(), Some(note))
             }
         }
+    }
+
+    fn fitted(&self) -> io::Result<Option<Weights>> {
+        let both: Option<Both> = self.document.read()?;
+        both.and_then(|both| both.now).map(Stored::weights).transpose()
     }
 
     /// Keeps new weights, and those that held until now beside them.
@@ -81,7 +81,7 @@ impl FittedWeights {
     /// # Errors
     /// `Io` when they cannot be written.
     pub fn put(&self, weights: &Weights, stop: &Stop) -> Result<(), Error> {
-        self.change(stop, |both| Both { schema: SCHEMA, now: Some(Stored::of(weights)), before: both.now })
+        self.change(stop, |both| Both { now: Some(Stored::of(weights)), before: both.now })
     }
 
     /// Goes back to the weights before the last fit, or to the shipped ones; returns the id of those that hold then.
@@ -89,14 +89,14 @@ impl FittedWeights {
     /// # Errors
     /// As [`FittedWeights::put`].
     pub fn reset(&self, stop: &Stop) -> Result<String, Error> {
-        self.change(stop, |both| Both { schema: SCHEMA, now: both.before, before: None })?;
+        self.change(stop, |both| Both { now: both.before, before: None })?;
         Ok(self.current().0.id)
     }
 
     fn change(&self, stop: &Stop, change: impl FnOnce(Both) -> Both) -> Result<(), Error> {
         let result = self.document.change(stop, |both: io::Result<Option<Both>>| {
             // What cannot be used is not worth keeping either.
-            let both = both.ok().flatten().filter(|both| both.schema <= SCHEMA);
+            let both = both.ok().flatten();
             Ok((Some(change(both.unwrap_or_default())), ()))
         });
         result.map_err(|source| {
@@ -172,7 +172,7 @@ mod tests {
         let now = |id: &str, rest: &str| format!("{{\"schema\":1,\"now\":{{\"id\":\"{id}\",{rest}}},\"before\":null}}");
         for (text, why) in [
             ("{\"schema\":1,\"no".to_string(), "it is no JSON of mux"),
-            ("{\"schema\":2,\"now\":null,\"before\":null}".to_string(), "a later version"),
+            ("{\"schema\":2,\"now\":null,\"before\":null}".to_string(), "a later mux"),
             (now("x", "\"pass_rate\":0.5,\"base\":1,\"weights\":{\"mood\":1}"), "the unknown signal `mood`"),
             (now("x", "\"pass_rate\":0.5,\"base\":1,\"weights\":{\"seq_lp\":1e9}"), "the weight of `seq_lp`"),
             (now("x", "\"pass_rate\":5,\"base\":1,\"weights\":{\"seq_lp\":1}"), "its numbers are none"),
