@@ -228,7 +228,7 @@ fn faults_of(name: &str, end: End) -> Vec<String> {
 }
 
 /// A work directory with everything that the replies aim at.
-fn lay_out(name: &str, world: &World, outside: &Path) {
+pub fn lay_out(name: &str, world: &World, outside: &Path) {
     fs::create_dir(outside).unwrap();
     fs::write(outside.join("victim"), "victim\n").unwrap();
     fs::create_dir(world.work.join("adir")).unwrap();

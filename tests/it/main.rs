@@ -31,6 +31,7 @@ mod sandbox;
 mod scenarios;
 mod setup;
 mod signals;
+mod soak;
 mod terminal;
 mod tidy;
 #[cfg(feature = "tls")]

@@ -333,3 +333,37 @@ fn shell_scripts_are_executable_and_begin_with_their_interpreter() {
     }
     none(&faults);
 }
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let code: String = sources("src").into_iter().chain(sources("tests")).map(|source| source.text).collect();
+    let soak = fs::read_to_string(manifest().join("tests/soak.sh")).unwrap();
+    let page = fs::read_to_string(manifest().join("SECURITY.md")).unwrap();
+    let (mut faults, mut ids, mut named) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 5) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (id, tests, gap) = (cells[1], cells[3], cells[4]);
+        let Some(number) = id.get(1..).and_then(|number| number.parse::<usize>().ok()) else { continue };
+        ids.push((id.chars().next().unwrap(), number));
+        for test in tests.split("<br>").map(|test| test.trim_matches('`')).filter(|test| !test.is_empty()) {
+            named.insert(test.to_string());
+            if !code.contains(&format!("fn {test}()")) {
+                faults.push(format!("SECURITY.md, {id}: there is no test `{test}`"));
+            }
+        }
+        if tests.is_empty() && !gap.starts_with("not shown") {
+            faults.push(format!("SECURITY.md, {id}: no test, and not a word about it"));
+        }
+    }
+    let all = [('F', 20), ('N', 11), ('P', 13), ('L', 9), ('C', 5)];
+    let wanted: Vec<(char, usize)> = all.iter().flat_map(|(kind, n)| (1..=*n).map(|number| (*kind, number))).collect();
+    assert_eq!(ids, wanted, "each promise has one row, in order");
+    // A part of the long tests that nobody can find by its name is none.
+    for part in soak.lines().filter_map(|line| line.trim().trim_matches('"').rsplit_once("::")) {
+        let test = part.1;
+        if !code.contains(&format!("fn {test}()")) || !named.contains(test) {
+            faults.push(format!("tests/soak.sh: `{test}` is no test, or shows no promise of SECURITY.md"));
+        }
+    }
+    none(&faults);
+}
