@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles with the oldest versions of the nine dependencies that Cargo.toml allows, in a copy: a number there is a promise.
+# Compiles with the oldest versions of the ten dependencies that Cargo.toml allows, in a copy: a number there is a promise.
 # The choice of versions is an unstable option of cargo, hence RUSTC_BOOTSTRAP for that one command.
 set -eu
 
