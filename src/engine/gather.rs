@@ -176,7 +176,8 @@ fn normalize(path: &Path) -> PathBuf {
 }
 
 fn cannot_show(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Usage, format!("cannot show `{name}` to the model: {why}"))
+    let error = Error::new(ErrorKind::Usage, format!("cannot show `{name}` to the model: {why}"));
+    error.hint("`git ls-files` lists the names that work, from the work directory")
 }
 
 #[cfg(test)]

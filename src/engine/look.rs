@@ -84,6 +84,20 @@ pub fn runs(ledger: &Ledger, since: Option<Utc>, each: &mut dyn FnMut(Option<&Ru
     })
 }
 
+/// Returns the id of the newest run that `fits`, for who names none.
+///
+/// # Errors
+/// `Usage` where there is none; `Io`.
+pub fn last(ledger: &Ledger, fits: &mut dyn FnMut(&Row) -> bool) -> Result<String, Error> {
+    let mut found = None;
+    ledger.recent(usize::MAX, &mut |row| {
+        found = fits(row).then(|| row.run_id.to_string());
+        found.is_none()
+    })?;
+    let none = || Error::new(Kind::Usage, "there is no such run yet").hint("`mux log` lists all; give the id of one");
+    found.ok_or_else(none)
+}
+
 /// Asks the model server how it is. `window`: also how much fits.
 pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop) -> Server {
     let config = &settings.config;

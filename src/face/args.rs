@@ -4,6 +4,8 @@ mod bench;
 mod egress;
 mod hook;
 mod limit;
+mod log;
+mod pages;
 pub mod replay;
 mod report;
 mod run;
@@ -12,6 +14,7 @@ pub mod tune;
 
 pub use bench::BenchArgs;
 pub use egress::EgressArgs;
+pub use log::LogArgs;
 pub use report::ReportArgs;
 pub use run::{RunArgs, TaskText};
 pub use tune::FitArgs;
@@ -20,7 +23,9 @@ use crate::face::config::Action;
 use crate::face::hook::HookArgs;
 use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
+use crate::rules::completions::Shell;
 use crate::rules::nearest::nearest;
+use crate::rules::usage as page;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::task::{Asked, Provider};
 use lexopt::{Arg, Parser, ValueExt};
@@ -36,17 +41,18 @@ tests and records every decision. Where that is not enough, a cloud CLI that you
 have installed gets the evidence; what leaves is recorded.
 
 commands:
-  run [TASK...]       do one task; the task may also come on standard input
+  run [TASK...]       do one task; the task may also come on standard input, or,
+                      on a terminal, from your $EDITOR
   doctor              what works, what does not, and the command that fixes it
   status              the model server, recent routes and failures; reads only
-  log                 recent runs
+  log                 recent runs; -f shows each as it ends
   report              one HTML page with charts of all runs
-  why RUN_ID          why a run went where it went, and what would have changed it
+  why [RUN_ID]        why a run went where it went, and what would have changed it
   replay              what other settings would have made of the recorded runs
   bench               is the model good enough: small tasks with hidden tests
   tune                a threshold, or the weights of the score, from your own runs
-  diff RUN_ID         what a run changed, or what its last try would have changed
-  undo RUN_ID         take a run back; an undo can be undone too
+  diff [RUN_ID]       what a run changed, or what its last try would have changed
+  undo [RUN_ID]       take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
   mcp                 serve the Model Context Protocol on standard input and output
   setup               register that with claude, codex and gemini, where installed
@@ -55,6 +61,9 @@ commands:
   config [show|path|init|check]
                       effective values and where each comes from
   trust [DIR]         let a project's own mux.yaml name verification commands
+  completions bash|zsh|fish
+                      a completion script for the shell, on standard output
+  man                 the manual page, on standard output
 
 options of run:
   -C, --workdir DIR   work there (default: a path in the task, the git root of
@@ -85,11 +94,12 @@ options of the others:
   doctor [--json] [--deep]
                       --deep calls each cloud CLI once, after saying what it spends
   status --json | --check
-  log [-n N] [--route ROUTE] [--failed] [--since 7d] [--json]
+  log [-n N] [--route ROUTE] [--failed] [--since 7d] [--workdir DIR]
+      [--grep TEXT] [--json] [-f, --follow]
   report [-o FILE] [--since 90d]
                       default: mux-report.html here, or standard output where that
                       is no terminal; `-` is standard output
-  why RUN_ID [--json]
+  why [RUN_ID] [--json]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
       [--curve] [--csv | --json]
   tune [--max-cloud 20% | --max-false-accept 2%] [--since 30d] [--write]
@@ -98,7 +108,9 @@ options of the others:
       [--provider claude|codex|gemini [--yes]]; SECONDS for each task
   tune --fit [--write | --reset] [--json]; fits the weights of the score on the
       ledger and shows how good they are
-  undo RUN_ID [--force] [--no-wait] [--json]
+  diff [RUN_ID]
+  undo [RUN_ID] [--force] [--no-wait] [--json]; without RUN_ID it is the last
+      run that changed files here and is not taken back; else the last run
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
       with a run id, and mux_json gives its result later
@@ -121,9 +133,10 @@ exit codes:
   130, 143, 129 interrupted
 ";
 
-/// What to do, fully parsed.
+/// What to do, fully parsed. `Here` is what nothing said means; no run id means the last run.
 #[derive(Debug, PartialEq)]
 pub enum Command {
+    Here,
     Help,
     Version,
     Run(Box<RunArgs>),
@@ -131,47 +144,32 @@ pub enum Command {
     Status { form: Form, config: Option<PathBuf> },
     Log { args: LogArgs, config: Option<PathBuf> },
     Config { action: Action, config: Option<PathBuf> },
-    Why { run_id: String, json: bool, config: Option<PathBuf> },
+    Why { run_id: Option<String>, json: bool, config: Option<PathBuf> },
     Replay { args: replay::ReplayArgs, config: Option<PathBuf> },
     Tune { args: tune::TuneArgs, config: Option<PathBuf> },
     Report { args: ReportArgs, config: Option<PathBuf> },
     Bench { args: BenchArgs, config: Option<PathBuf> },
     Fit { fit: FitArgs, json: bool, config: Option<PathBuf> },
-    Diff { run_id: String, config: Option<PathBuf> },
+    Diff { run_id: Option<String>, config: Option<PathBuf> },
     Undo { args: UndoArgs, config: Option<PathBuf> },
     Setup(SetupArgs),
     Hook(HookArgs),
     Mcp { budget_sec: Option<u64>, config: Option<PathBuf> },
     Trust { dir: Option<PathBuf>, remove: bool },
     Egress(EgressArgs),
-}
-
-/// The options of `mux log`.
-#[derive(Debug, PartialEq)]
-pub struct LogArgs {
-    /// How many records, the newest first.
-    pub n: usize,
-    pub route: Option<String>,
-    pub failed: bool,
-    /// Only records younger than this many milliseconds.
-    pub since_ms: Option<u64>,
-    pub json: bool,
+    Completions(Shell),
+    Man,
 }
 
 /// The options of `mux undo`.
 #[derive(Debug, Default, PartialEq)]
 pub struct UndoArgs {
-    /// Or the beginning of one.
-    pub run_id: String,
+    /// Or the beginning of one; `None` for the last run here that changed files.
+    pub run_id: Option<String>,
     pub force: bool,
     pub no_wait: bool,
     pub json: bool,
 }
-
-const COMMANDS: [&str; 17] = [
-    "run", "doctor", "status", "log", "report", "why", "replay", "tune", "bench", "diff", "undo", "egress", "mcp",
-    "setup", "hook", "config", "trust",
-];
 
 /// Reads the arguments behind the program's name.
 ///
@@ -179,7 +177,7 @@ const COMMANDS: [&str; 17] = [
 /// `Kind::Usage`, naming the argument and the nearest valid one.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = Parser::from_args(args);
-    let Some(first) = parser.next().map_err(usage)? else { return Ok(Command::Help) };
+    let Some(first) = parser.next().map_err(usage)? else { return Ok(Command::Here) };
     match first {
         Arg::Short('h') | Arg::Long("help") => Ok(Command::Help),
         Arg::Short('V') | Arg::Long("version") => Ok(Command::Version),
@@ -191,8 +189,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 fn command(name: &str, parser: Parser) -> Result<Command, Error> {
     match name {
         "run" => run::run(parser),
-        "doctor" | "status" | "log" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
+        "doctor" | "status" | "why" | "diff" | "undo" | "config" | "trust" => other(name, parser),
         "egress" => egress::egress(parser),
+        "log" => log::log(parser),
         "replay" => replay::replay(parser),
         "report" => report::report(parser),
         "bench" => bench::bench(parser),
@@ -200,34 +199,35 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "mcp" => server::mcp(parser),
         "setup" => server::setup(parser),
         "hook" => hook::hook(parser),
+        "completions" => pages::completions(parser),
+        "man" => pages::man(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
-        _ => Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &COMMANDS))),
+        _ => {
+            let page = page::read(HELP);
+            let names: Vec<&str> = page.commands.iter().map(|command| command.name).collect();
+            Err(Error::new(ErrorKind::Usage, format!("unknown command `{name}`")).hint(meant(name, &names)))
+        }
     }
 }
 
 /// The commands that have few options of their own.
 fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     let (mut json, mut check, mut deep, mut remove, mut config) = (false, false, false, false, None);
-    let mut log = LogArgs { n: 20, route: None, failed: false, since_ms: None, json: false };
     let mut undo = UndoArgs::default();
     let mut value: Option<OsString> = None;
     while let Some(arg) = parser.next().map_err(usage)? {
         match (name, arg) {
             (_, Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
-            ("doctor" | "status" | "log" | "why" | "diff" | "undo" | "config", Arg::Long("config")) => {
+            ("doctor" | "status" | "why" | "diff" | "undo" | "config", Arg::Long("config")) => {
                 config = Some(path(&mut parser)?);
             }
-            ("doctor" | "status" | "log" | "why" | "undo" | "config", Arg::Long("json")) => json = true,
+            ("doctor" | "status" | "why" | "undo" | "config", Arg::Long("json")) => json = true,
             ("undo", Arg::Long("force")) => undo.force = true,
             ("undo", Arg::Long("no-wait")) => undo.no_wait = true,
             ("status", Arg::Long("check")) => check = true,
             ("doctor", Arg::Long("deep")) => deep = true,
             ("trust", Arg::Long("remove")) => remove = true,
-            ("log", Arg::Short('n')) => log.n = count(&text(&mut parser)?)?,
-            ("log", Arg::Long("route")) => log.route = Some(route_name(&text(&mut parser)?)?),
-            ("log", Arg::Long("failed")) => log.failed = true,
-            ("log", Arg::Long("since")) => log.since_ms = Some(span("--since", &text(&mut parser)?)?),
             ("why" | "diff" | "undo" | "config" | "trust", Arg::Value(word)) if value.is_none() => value = Some(word),
             (_, arg) => return Err(unexpected(&arg, &options_of(name))),
         }
@@ -236,21 +236,16 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
         "doctor" => Command::Doctor { json, deep, config },
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
-        "why" => Command::Why { run_id: run_id(name, value)?, json, config },
-        "diff" => Command::Diff { run_id: run_id(name, value)?, config },
-        "undo" => Command::Undo { args: UndoArgs { run_id: run_id(name, value)?, json, ..undo }, config },
-        "log" => Command::Log { args: LogArgs { json, ..log }, config },
+        "why" => Command::Why { run_id: run_id(value)?, json, config },
+        "diff" => Command::Diff { run_id: run_id(value)?, config },
+        "undo" => Command::Undo { args: UndoArgs { run_id: run_id(value)?, json, ..undo }, config },
         "config" => Command::Config { action: action(value, json)?, config },
         _ => Command::Trust { dir: value.map(PathBuf::from), remove },
     })
 }
 
-fn run_id(command: &str, value: Option<OsString>) -> Result<String, Error> {
-    let missing = || {
-        let error = Error::new(ErrorKind::Usage, format!("`mux {command}` needs a run id"));
-        error.hint("`mux log` lists the recent ones")
-    };
-    value.ok_or_else(missing)?.string().map_err(usage)
+fn run_id(value: Option<OsString>) -> Result<Option<String>, Error> {
+    value.map(|value| value.string().map_err(usage)).transpose()
 }
 
 fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
@@ -297,6 +292,10 @@ fn meant(name: &str, known: &[&str]) -> String {
     }
 }
 
+fn contradiction(both: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("{both} contradict each other")).hint("keep the one that you mean")
+}
+
 fn text(parser: &mut Parser) -> Result<String, Error> {
     parser.value().and_then(ValueExt::string).map_err(usage)
 }
@@ -304,7 +303,8 @@ fn text(parser: &mut Parser) -> Result<String, Error> {
 fn path(parser: &mut Parser) -> Result<PathBuf, Error> {
     let value = parser.value().map_err(usage)?;
     if value.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "an empty path is not a path"));
+        let error = Error::new(ErrorKind::Usage, "an empty path is not a path");
+        return Err(error.hint("a variable of the shell may be empty; `.` is the current directory"));
     }
     Ok(PathBuf::from(value))
 }
@@ -320,23 +320,13 @@ fn provider(name: &str) -> Result<Provider, Error> {
     Provider::named(name).ok_or_else(unknown)
 }
 
-/// A route as records name it: one of mux's own words, or a name that may be declared.
-fn route_name(name: &str) -> Result<String, Error> {
-    let known = ["local", "claude", "codex", "gemini", "none"];
-    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &known));
-    let is_route = known.contains(&name) || Provider::named(name).is_some();
-    is_route.then(|| name.to_string()).ok_or_else(unknown)
-}
-
-fn count(value: &str) -> Result<usize, Error> {
-    let bad = |_| Error::new(ErrorKind::Usage, format!("`-n {value}` is not a number"));
-    value.parse().map_err(bad)
-}
-
 /// Seconds of a deadline: a whole number from 1 to a week.
 fn seconds(option: &str, value: &str) -> Result<u64, Error> {
-    let bad =
-        || Error::new(ErrorKind::Usage, format!("`{option} {value}` is not a number of seconds from 1 to 604800"));
+    let bad = || {
+        let error =
+            Error::new(ErrorKind::Usage, format!("`{option} {value}` is not a number of seconds from 1 to 604800"));
+        error.hint(format!("ten minutes: `{option} 600`"))
+    };
     value.parse().ok().filter(|seconds| (1..=604_800).contains(seconds)).ok_or_else(bad)
 }
 
@@ -424,19 +414,27 @@ mod tests {
 
     #[test]
     fn the_other_commands_are_read() {
-        assert_eq!(read(&[]), Ok(Command::Help));
+        assert_eq!(read(&[]), Ok(Command::Here));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
         assert_eq!(read(&["run", "--help"]), Ok(Command::Help));
         assert_eq!(read(&["status", "--check"]), Ok(Command::Status { form: Form::Check, config: None }));
         let deep = Command::Doctor { json: true, deep: true, config: None };
         assert_eq!(read(&["doctor", "--deep", "--json"]), Ok(deep));
-        let args =
-            LogArgs { n: 3, route: Some("local".into()), failed: true, since_ms: Some(604_800_000), json: false };
-        let line = ["log", "-n3", "--route", "local", "--failed", "--since", "7d"];
+        let args = LogArgs {
+            n: 3,
+            route: Some("local".into()),
+            failed: true,
+            since_ms: Some(604_800_000),
+            workdir: Some("d".into()),
+            grep: Some("x y".into()),
+            json: false,
+            follow: true,
+        };
+        let line = ["log", "-fn3", "--route=local", "--failed", "--since=7d", "--workdir", "d", "--grep", "x y"];
         assert_eq!(read(&line), Ok(Command::Log { args, config: None }));
         let config = Command::Config { action: Action::Init, config: None };
         assert_eq!(read(&["config", "init"]), Ok(config));
-        let why = Command::Why { run_id: "01A".into(), json: true, config: None };
+        let why = Command::Why { run_id: Some("01A".into()), json: true, config: None };
         assert_eq!(read(&["why", "01A", "--json"]), Ok(why));
         let keywords = Some(vec!["auth".to_string(), "crypto".to_string()]);
         let form = replay::Form::Json { curve: true };
@@ -456,7 +454,8 @@ mod tests {
         assert_eq!(read(&line), Ok(Command::Tune { args, config: None }));
         let args = tune::TuneArgs { target: Some(tune::Target::MaxCloud(0.2)), json: true, ..Default::default() };
         assert_eq!(read(&["tune", "--json", "--max-cloud=0.2"]), Ok(Command::Tune { args, config: None }));
-        let args = UndoArgs { run_id: "01A".into(), force: true, no_wait: true, json: true };
+        let args = UndoArgs { run_id: Some("01A".into()), force: true, no_wait: true, json: true };
+        assert_eq!(read(&["diff"]), Ok(Command::Diff { run_id: None, config: None }));
         let line = ["undo", "--force", "01A", "--no-wait", "--json"];
         assert_eq!(read(&line), Ok(Command::Undo { args, config: None }));
         let args = EgressArgs { since_ms: Some(86_400_000), prune_ms: None, json: true };
@@ -473,6 +472,8 @@ mod tests {
         let uninstall = install::Action::Uninstall { shared: false };
         let args = HookArgs::Files { action: uninstall, hooks: vec![Hook::PreCommit, Hook::PrePush] };
         assert_eq!(read(&["hook", "uninstall", "pre-push", "pre-commit"]), Ok(Command::Hook(args)));
+        assert_eq!(read(&["completions", "fish"]), Ok(Command::Completions(Shell::Fish)));
+        assert_eq!(read(&["man"]), Ok(Command::Man));
         assert_eq!(read(&["trust", "d"]), Ok(Command::Trust { dir: Some("d".into()), remove: false }));
     }
 
@@ -492,8 +493,6 @@ mod tests {
             &["status", "--jsno"],
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
         );
-        check_error(&["undo"], "`mux undo` needs a run id\n  hint: `mux log` lists the recent ones");
-        check_error(&["replay", "--threshold", "1.1"], "`--threshold 1.1` is not a number from 0 to 1");
         check_error(&["replay", "--csv", "--json"], "`--json` and `--csv` contradict each other");
         check_error(
             &["replay", "--curv"],
@@ -511,16 +510,34 @@ mod tests {
             &["tune", "--write"],
             "`--write` needs to know what for\n  hint: `--max-cloud 20%` or `--max-false-accept 2%`",
         );
-        check_error(&["replay", "--max-attempts", "0"], "`--max-attempts 0` is not a number from 1 to 100");
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_named_with_one_that_can() {
+        check_error(
+            &["completions"],
+            "`mux completions` needs a shell\n  hint: one of bash, zsh, fish: `mux completions bash`",
+        );
+        check_error(
+            &["completions", "bsh"],
+            "unknown shell `bsh`\n  hint: one of bash, zsh, fish: `mux completions bash`",
+        );
+        check_error(
+            &["replay", "--threshold", "1.1"],
+            "`--threshold 1.1` is not a number from 0 to 1\n  hint: the default: `--threshold 0.6`",
+        );
+        check_error(
+            &["replay", "--max-attempts", "0"],
+            "`--max-attempts 0` is not a number from 1 to 100\n  hint: the default: `--max-attempts 4`",
+        );
         check_error(
             &["bench", "--format", "whol"],
             "unknown format `whol`\n  hint: did you mean `whole`? `mux --help` lists all",
         );
         check_error(
             &["bench", "--provider", "codex", "--format", "edits"],
-            "`--format` is for the local model; a cloud CLI edits files by itself",
+            "`--format` is for the local model; a cloud CLI edits files by itself\n  hint: leave out `--format` or `--provider`",
         );
-        check_error(&["why"], "`mux why` needs a run id\n  hint: `mux log` lists the recent ones");
         check_error(
             &["why", "01A", "--jsno"],
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
@@ -533,8 +550,14 @@ mod tests {
             &["report", "--sinc", "7d"],
             "unexpected argument `--sinc`\n  hint: did you mean `--since`? `mux --help` lists all",
         );
-        check_error(&["run", "--answer", "--change", "x"], "`--answer` and `--change` contradict each other");
-        check_error(&["run", "--deadline", "0", "x"], "`--deadline 0` is not a number of seconds from 1 to 604800");
+        check_error(
+            &["run", "--answer", "--change", "x"],
+            "`--answer` and `--change` contradict each other\n  hint: keep the one that you mean",
+        );
+        check_error(
+            &["run", "--deadline", "0", "x"],
+            "`--deadline 0` is not a number of seconds from 1 to 604800\n  hint: ten minutes: `--deadline 600`",
+        );
         check_error(
             &["run", "a", "--task", "b"],
             "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`",
@@ -562,7 +585,10 @@ mod tests {
             &["hook", "status", "--shared"],
             "unexpected argument `--shared`\n  hint: `mux --help` lists what there is",
         );
-        check_error(&["egress", "--prune", "7d", "--json"], "`--prune` lists nothing; it stands alone");
+        check_error(
+            &["egress", "--prune", "7d", "--json"],
+            "`--prune` lists nothing; it stands alone\n  hint: `mux egress --json` lists",
+        );
         check_error(
             &["egress", "--jsno"],
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",

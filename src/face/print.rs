@@ -4,6 +4,9 @@
 
 use crate::engine::attempt::ask::millis;
 use crate::engine::outcome::{Outcome, Plan, PlannedFile};
+use crate::face::diff;
+use crate::face::screen::Screen;
+use crate::face::stream;
 use crate::rules::escape::{one_line, plain};
 use crate::rules::rpc::json;
 use crate::words::changes::{FileOp, Op};
@@ -12,11 +15,19 @@ use crate::words::task::{Attempt, CommandRun, Kind, Proof, Reason, Refusal, Rout
 use serde::Serialize;
 use std::io::{self, Write};
 
+/// What the reader of a result has in front of him.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen<'a> {
+    /// The answer that stands on the same terminal already.
+    pub streamed: &'a str,
+    pub colour: bool,
+}
+
 /// Writes the result of a run for people and scripts: one `name: value` a line in a stable order, `output:` last.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
+pub fn outcome(out: &mut dyn Write, outcome: &Outcome, seen: &Seen<'_>) -> io::Result<()> {
     let record = &outcome.record;
     writeln!(out, "route: {}", record.route.name())?;
     writeln!(out, "model: {}", one_line(&record.model))?;
@@ -34,18 +45,23 @@ pub fn outcome(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     if let Some(url) = &record.remote {
         writeln!(out, "remote: {} (code left this machine)", one_line(url))?;
     }
-    writeln!(out, "output:")?;
+    let output = stream::unseen(&outcome.output, seen.streamed);
+    let is_seen = output.is_empty() && !seen.streamed.is_empty();
+    writeln!(out, "output:{}", if is_seen { " above" } else { "" })?;
     // What must be read before all else stands at the beginning of the output.
     let says_first = outcome.proof.as_ref().is_some_and(|proof| !proof.remarks.is_empty());
     if says_first {
-        text(out, &outcome.output)?;
+        text(out, output)?;
     }
     files(out, &record.files)?;
     if !says_first {
-        text(out, &outcome.output)?;
+        text(out, output)?;
     }
     if let Some(diff) = &outcome.diff {
-        write!(out, "{}", plain(diff))?;
+        let (diff, screen) = (plain(diff), Screen { columns: None, colour: seen.colour });
+        let lines: Vec<&str> = diff.lines().collect();
+        let coloured = seen.colour.then(|| diff::coloured(&lines, screen));
+        write!(out, "{}", coloured.as_deref().unwrap_or(&diff))?;
     }
     for command in &outcome.proposed {
         writeln!(out, "proposed by the model, not run: {}", one_line(command))?;

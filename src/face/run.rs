@@ -1,8 +1,13 @@
 //! `mux run`: arguments → a job for the engine → its outcome on stdout.
 
+use crate::engine::outcome::Outcome;
 use crate::engine::run::{self as engine, House, Job, Run};
 use crate::face::args::{RunArgs, TaskText};
-use crate::face::print;
+use crate::face::diff;
+use crate::face::print::{self, Seen};
+use crate::face::screen::Screen;
+use crate::rules::escape::plain;
+use crate::sys::results::{Part, Results};
 use crate::sys::state::Patience;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::event::{Event, Watcher};
@@ -12,6 +17,8 @@ use fs_err as fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
+/// How many lines of a diff are shown behind a result.
+const LONGEST_DIFF: usize = 40;
 /// Largest task, in bytes. What does not fit a model's window is found out later, with the window named.
 const LARGEST_TASK: u64 = 4 * 1024 * 1024;
 
@@ -24,6 +31,7 @@ pub fn run(
     house: &House<'_>,
     stdin: Option<&mut dyn Read>,
     watcher: &mut dyn Watcher,
+    screen: Screen,
     out: &mut dyn Write,
     stop: &Stop,
 ) -> Result<u8, Error> {
@@ -60,12 +68,32 @@ pub fn run(
             if args.json {
                 printed(writeln!(out, "{}", print::outcome_json(&outcome)))?;
             } else {
-                printed(print::outcome(out, &outcome))?;
+                let seen = Seen { streamed: watcher.streamed().unwrap_or_default(), colour: screen.colour };
+                printed(print::outcome(out, &outcome, &seen))?;
+                if screen.columns.is_some() {
+                    printed(changes(out, house, &outcome, screen))?;
+                }
             }
             return outcome.unlogged.map_or(Ok(outcome.exit), Err);
         }
     }
     Ok(0)
+}
+
+/// Shows on a terminal what a run has changed, as far as it can be taken in at a glance.
+fn changes(out: &mut dyn Write, house: &House<'_>, outcome: &Outcome, screen: Screen) -> std::io::Result<()> {
+    let run_id = &outcome.record.run_id;
+    if outcome.record.files.is_empty() || outcome.diff.is_some() {
+        return Ok(());
+    }
+    let Ok(Some(diff)) = Results::at(house.state.runs()).read(run_id, Part::Diff) else { return Ok(()) };
+    let diff = plain(&String::from_utf8_lossy(&diff)).into_owned();
+    let shown: Vec<&str> = diff.lines().take(LONGEST_DIFF).collect();
+    write!(out, "{}", diff::coloured(&shown, screen))?;
+    match diff.lines().count() - shown.len() {
+        0 => Ok(()),
+        more => writeln!(out, "… {more} more lines: mux diff {run_id}"),
+    }
 }
 
 /// The text of the task, without surrounding blank space.

@@ -1,27 +1,33 @@
 //! `mux status`: is the model there, what did the last runs do, how is the ledger. Reads only: no child process, no
 //! file made or changed; the one look at the model server is the caller's, and comes as a [`Health`].
 
+mod document;
+
 use crate::engine::doctor::Server;
-use crate::engine::installed::{self, Cloud, Installed, left_words};
+use crate::engine::installed::{self, Cloud, left_words};
 use crate::engine::look::{self, Look};
 use crate::engine::run::House;
-use crate::rules::escape::{in_json, one_line};
+use crate::face::screen::{Colour, Screen};
+use crate::rules::escape::one_line;
 use crate::rules::forecast::Pace;
+use crate::rules::glance::{self, DAYS, Days};
 use crate::rules::metrics::{self, Metrics, Rate};
 use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary, percentile};
 use crate::sys::ledger::{Ledger, Size, Tally};
-use crate::sys::state::budget::Left;
 use crate::sys::state::paces::Paces;
 use crate::words::error::{Context, Error, Kind};
-use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
+use crate::words::time::Utc;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+/// Columns of a bar, at most.
+const WIDEST: usize = 40;
 
 /// What a look at the model server gave.
 #[derive(Clone, Debug)]
@@ -71,6 +77,9 @@ pub struct Status<'a> {
     pub unfinished: usize,
     /// As far as it is known without asking: `mux doctor` asks.
     pub providers: &'a Cloud,
+    /// Of the last days, also beyond the window.
+    pub days: &'a Days,
+    pub screen: Screen,
 }
 
 /// What is asked for.
@@ -91,6 +100,7 @@ pub fn run(
     house: &House<'_>,
     project: Option<&Path>,
     form: Form,
+    screen: Screen,
     out: &mut dyn Write,
     stop: &Stop,
 ) -> Result<u8, Error> {
@@ -113,6 +123,7 @@ pub fn run(
     }
     let config = &settings.config;
     let window = config.ledger.summary_window as usize;
+    let days = days(&ledger, house.env.now);
     let (summary, metrics, ledger) = read(&ledger, window, config.ledger.recent_failures_limit as usize);
     let pace = match &server {
         // A server with one model answers by its own name, whatever name it is asked by.
@@ -133,8 +144,10 @@ pub fn run(
         target: config.workflow.target_local_implementation_ratio,
         unfinished: unfinished.len(),
         providers: &installed::known(house, config),
+        days: &days,
+        screen,
     };
-    written(if form == Form::Json { json(out, &status) } else { text(out, &status) })?;
+    written(if form == Form::Json { document::json(out, &status) } else { text(out, &status) })?;
     Ok(0)
 }
 
@@ -148,6 +161,13 @@ pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summ
     });
     let tally = tally.map_err(|error| error.to_string());
     (summary, counts.metrics(), LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
+}
+
+/// Counts the runs of the last days. The ledger is read as far as it is young; one that cannot be read has none.
+fn days(ledger: &Ledger, now: Utc) -> Days {
+    let mut days = Days::default();
+    let _ = ledger.recent(usize::MAX, &mut |row| Utc::parse(&row.timestamp).is_none_or(|time| days.add(now.0, time.0)));
+    days
 }
 
 /// Writes one line: `UP` or `DOWN`, and where. Returns whether the server is up.
@@ -166,7 +186,10 @@ pub fn check(out: &mut dyn Write, health: &Health) -> io::Result<bool> {
 /// Those of `out`.
 pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let summary = status.summary;
-    let mut page = format!("model: {}\n", model(&status.health).1);
+    let (is_up, model) = model(&status.health);
+    let (word, rest) = model.split_once(' ').unwrap_or((&model, ""));
+    let word = status.screen.paint(if is_up { Colour::Green } else { Colour::Red }, word);
+    let mut page = format!("model: {word} {rest}\n");
     if let Seen::Down { found_elsewhere, .. } = status.health.seen {
         for server in found_elsewhere {
             line(&mut page, "found elsewhere", &one_line(server));
@@ -175,6 +198,13 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let kinds = if summary.runs == 0 { String::new() } else { format!(" ({})", counts(&summary.kinds)) };
     line(&mut page, "runs", &format!("{} in a window of {}{kinds}", summary.runs, status.window));
     line(&mut page, "routes", &counts(&summary.routes));
+    if summary.runs > 0 {
+        line(&mut page, "shares", &bar(&summary.routes, status.screen));
+    }
+    let runs: u64 = status.days.0.iter().sum();
+    if runs > 0 {
+        line(&mut page, &format!("last {DAYS} days"), &format!("{} {runs} runs", status.days.spark()));
+    }
     line(&mut page, "failures", &counts(&summary.failures));
     if !summary.refused.is_empty() {
         line(&mut page, "refused", &counts(&summary.refused));
@@ -253,51 +283,6 @@ pub fn interval(rate: &Rate) -> String {
     format!("{} (95 %: {:.1} to {})", percent(rate.share), rate.low * 100.0, percent(rate.high))
 }
 
-/// Writes one JSON object.
-///
-/// # Errors
-/// Those of `out`.
-pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
-    let (is_up, model, window, why, found_elsewhere) = match status.health.seen {
-        Seen::Up { model, window } => (true, Some(model), window, None, [].as_slice()),
-        Seen::Down { why, found_elsewhere } => (false, None, None, Some(why), found_elsewhere),
-    };
-    let summary = status.summary;
-    let tally = status.ledger.tally.as_ref();
-    let document = Document {
-        local: Local { up: is_up, base_url: status.health.base_url, model, window, why, found_elsewhere },
-        window: status.window,
-        runs: summary.runs,
-        kinds: &summary.kinds,
-        routes: &summary.routes,
-        failures: &summary.failures,
-        refused: &summary.refused,
-        recent_failures: &summary.recent_failures,
-        local_impl_ratio: summary.share.ratio(),
-        target_local_implementation_ratio: status.target,
-        changes: summary.share.changes,
-        verified_local_changes: summary.share.verified,
-        metrics: status.metrics,
-        tokens_per_sec: status.pace.tokens_per_sec(),
-        cloud: summary.cloud,
-        hooks: summary.hooks.iter().map(|(hook, times)| (hook.as_str(), Latency::of(times))).collect(),
-        providers: &status.providers.tools,
-        budget: status.providers.left.as_ref().ok(),
-        ledger: LedgerDocument {
-            path: status.ledger.path.to_string_lossy().into_owned(),
-            bytes: status.ledger.size.bytes,
-            rotated_files: status.ledger.size.rotated_files,
-            torn_bytes: status.ledger.size.torn_bytes,
-            bad_lines: tally.map_or(0, |tally| tally.bad),
-            is_cut: tally.is_ok_and(|tally| tally.is_cut),
-            error: tally.err().map(String::as_str),
-        },
-        unfinished: status.unfinished,
-    };
-    let text = serde_json::to_string(&document)?;
-    emit(out, &format!("{}\n", in_json(&text)))
-}
-
 /// Writes a whole text and flushes it. A reader that has seen enough and closed its end (`mux log | head -1`) is no
 /// error: nobody is left who could be told.
 ///
@@ -308,33 +293,6 @@ pub fn emit(out: &mut dyn Write, text: &str) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
-}
-
-/// The object of `status --json`; the order of its fields is that of the output.
-#[derive(Serialize)]
-struct Document<'a> {
-    local: Local<'a>,
-    window: usize,
-    runs: u64,
-    kinds: &'a BTreeMap<String, u64>,
-    routes: &'a BTreeMap<String, u64>,
-    failures: &'a BTreeMap<String, u64>,
-    refused: &'a BTreeMap<String, u64>,
-    recent_failures: &'a [Failed],
-    local_impl_ratio: Option<f64>,
-    target_local_implementation_ratio: f64,
-    changes: u64,
-    verified_local_changes: u64,
-    metrics: &'a Metrics,
-    /// Of the model that answers, as earlier runs have seen it.
-    tokens_per_sec: Option<f64>,
-    cloud: CloudUse,
-    hooks: BTreeMap<&'a str, Latency>,
-    providers: &'a [Installed],
-    /// Null when it cannot be read: then no call is made.
-    budget: Option<&'a Left>,
-    ledger: LedgerDocument<'a>,
-    unfinished: usize,
 }
 
 /// How long a git hook takes: half of its runs took no longer than `p50_ms`, 95 % no longer than `p95_ms`.
@@ -355,27 +313,6 @@ impl Latency {
 /// Milliseconds as seconds, two digits behind the point.
 fn seconds(ms: u64) -> String {
     format!("{:.2}", ms as f64 / 1000.0)
-}
-
-#[derive(Serialize)]
-struct Local<'a> {
-    up: bool,
-    base_url: &'a str,
-    model: Option<&'a str>,
-    window: Option<u64>,
-    why: Option<&'a str>,
-    found_elsewhere: &'a [String],
-}
-
-#[derive(Serialize)]
-struct LedgerDocument<'a> {
-    path: String,
-    bytes: u64,
-    rotated_files: u32,
-    torn_bytes: u64,
-    bad_lines: usize,
-    is_cut: bool,
-    error: Option<&'a str>,
 }
 
 /// Returns whether the model is up, and one line that says so.
@@ -407,6 +344,22 @@ fn ledger(state: &LedgerState) -> String {
         }
     }
     text + ")"
+}
+
+/// Returns the routes as one bar, the largest first as in the line above it. Each has a sign of its own, for who sees no
+/// colours.
+fn bar(routes: &BTreeMap<String, u64>, screen: Screen) -> String {
+    let columns = screen.columns.map_or(WIDEST, |columns| columns.saturating_sub("shares: ".len() + 1).min(WIDEST));
+    let signs = "█▓▒░".chars().chain(std::iter::repeat('·'));
+    let part = |((name, columns), sign): ((&str, usize), char)| {
+        let colour = match name {
+            "local" => Colour::Green,
+            "none" => Colour::Red,
+            _ => Colour::Yellow,
+        };
+        screen.paint(colour, &sign.to_string().repeat(columns))
+    };
+    glance::shares(routes, columns).into_iter().zip(signs).map(part).collect()
 }
 
 /// Returns `local 180, claude 15`: the largest first.
@@ -441,9 +394,11 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::installed::Installed;
     use crate::rules::forecast::Call;
     use crate::rules::stats::{Row, Share};
     use crate::sys::ledger::Limits;
+    use crate::sys::state::budget::Left;
     use crate::sys::state::tools::Login;
     use std::sync::LazyLock;
 
@@ -482,6 +437,8 @@ mod tests {
         }
     }
 
+    static DAYS_SEEN: Days = Days([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+
     /// One CLI that is there, in a state that `doctor` has seen.
     fn cloud() -> &'static Cloud {
         static CLOUD: LazyLock<Cloud> = LazyLock::new(|| Cloud {
@@ -503,7 +460,19 @@ mod tests {
 
     fn status<'a>(health: Health<'a>, summary: &'a Summary, ledger: &'a LedgerState) -> Status<'a> {
         let (metrics, pace) = &*NOTHING;
-        Status { health, summary, metrics, pace, ledger, window: 200, target: 0.95, unfinished: 0, providers: cloud() }
+        Status {
+            health,
+            summary,
+            metrics,
+            pace,
+            ledger,
+            window: 200,
+            target: 0.95,
+            unfinished: 0,
+            providers: cloud(),
+            days: &DAYS_SEEN,
+            screen: Screen::default(),
+        }
     }
 
     #[test]
@@ -551,6 +520,8 @@ predicted times: off by 12.5 % (median of 34 tries)
 model: UP qwen2.5-coder-1.5b at http://127.0.0.1:18473/v1, window 32768 tokens
 runs: 5 in a window of 200 (change 3, answer 2)
 routes: local 3, claude 1, none 1
+shares: ████████████████████████▓▓▓▓▓▓▓▓▒▒▒▒▒▒▒▒
+last 14 days: ············▄█ 3 runs
 failures: complexity:migration 1, verify_failed 1
 refused: no_provider 1
 verified locally: 66.7 % (2 of 3 changes, target 95.0 %)
@@ -574,7 +545,7 @@ ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad lines)
             ..state()
         };
         let empty = Summary::default();
-        let status = Status { unfinished: 1, ..status(health, &empty, &broken) };
+        let status = Status { unfinished: 1, days: &Days::default(), ..status(health, &empty, &broken) };
         let expected = "\
 model: DOWN http://127.0.0.1:18473/v1: connection\\nrefused\\x1b[2J
 found elsewhere: http://127.0.0.1:11434/v1 (llama3.2)
@@ -597,6 +568,14 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
         let expected = "/s/mux/run_ledger.jsonl (0 B, 0 rotated, 0 bad lines, 700 B of torn ends moved aside, \
                         older records not read)";
         assert_eq!(ledger(&torn), expected);
+    }
+
+    #[test]
+    fn routes_are_a_bar_with_signs_and_colours() {
+        let routes = [("local", 8), ("claude", 1), ("none", 1)].map(|(name, count)| (name.to_string(), count)).into();
+        let screen = Screen { columns: Some(19), colour: true };
+        assert_eq!(bar(&routes, screen), "\x1b[32m████████\x1b[0m\x1b[33m▓\x1b[0m\x1b[31m▒\x1b[0m");
+        assert_eq!(bar(&routes, Screen { columns: None, colour: false }).chars().count(), WIDEST);
     }
 
     #[test]
@@ -632,10 +611,11 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"login\":\"logged_in\",\"cooldown\":null}],\
             \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\
             \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\
-            \"bad_lines\":1,\"is_cut\":false,\"error\":null},\"unfinished\":0}\n";
-        assert_eq!(shown(|out| json(out, &status(UP, &summary, &state))), expected);
+            \"bad_lines\":1,\"is_cut\":false,\"error\":null},\"unfinished\":0,\
+            \"runs_by_day\":[0,0,0,0,0,0,0,0,0,0,0,0,1,2]}\n";
+        assert_eq!(shown(|out| document::json(out, &status(UP, &summary, &state))), expected);
         let health = Health { base_url: "u", seen: Seen::Down { why: "x\u{9b}\x7f", found_elsewhere: &[] } };
-        let text = shown(|out| json(out, &status(health.clone(), &summary, &state)));
+        let text = shown(|out| document::json(out, &status(health.clone(), &summary, &state)));
         assert!(
             text.contains("\"up\":false,\"base_url\":\"u\",\"model\":null,\"window\":null,\"why\":\"x\\u009b\\u007f\""),
             "{text}"

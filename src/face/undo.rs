@@ -1,5 +1,6 @@
-//! `mux undo RUN_ID`: takes a run back and says what was done, or which files stand in the way.
+//! `mux undo [RUN_ID]`: takes a run back and says what was done, or which files stand in the way.
 
+use crate::engine::look;
 use crate::engine::run::House;
 use crate::engine::undo::{self, Undone, Wish};
 use crate::face::args::UndoArgs;
@@ -14,6 +15,7 @@ use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use crate::words::task::Source;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -30,7 +32,14 @@ pub fn run(
     stop: &Stop,
 ) -> Result<u8, Error> {
     let patience = if args.no_wait { Patience::None } else { Patience::Wait };
-    let wish = Wish { run_id: &args.run_id, force: args.force, patience, source: Source::Cli };
+    let last;
+    let run_id = if let Some(run_id) = &args.run_id {
+        run_id
+    } else {
+        last = newest(house, project)?;
+        &last
+    };
+    let wish = Wish { run_id, force: args.force, patience, source: Source::Cli };
     let undone = undo::undo(house, project, &wish, watcher, stop)?;
     let mut page = Vec::new();
     let written = if args.json { writeln!(page, "{}", as_json(&undone)) } else { text(&mut page, &undone) };
@@ -38,6 +47,33 @@ pub fn run(
         .and_then(|()| emit(out, &String::from_utf8_lossy(&page)))
         .context(Kind::Io, || "cannot write the result".to_string())?;
     undone.unlogged.map_or(Ok(undone.exit), Err)
+}
+
+/// The newest run that changed files here and is not taken back: one undo after the other goes back in time. Here is a
+/// work directory that the current directory is in; what was done elsewhere is undone by its id only.
+fn newest(house: &House<'_>, project: Option<&Path>) -> Result<String, Error> {
+    let ledger = look::look(house, project)?.ledger;
+    let cwd = house.env.cwd.as_deref().unwrap_or(Path::new(""));
+    let mut taken_back = BTreeSet::new();
+    let newest = look::last(&ledger, &mut |row| {
+        let is_taken_back = taken_back.contains(row.run_id.as_ref());
+        match &row.undoes {
+            // An undo that was undone has taken nothing back.
+            Some(run_id) => {
+                if !is_taken_back {
+                    taken_back.insert(run_id.to_string());
+                }
+                false
+            }
+            None => row.n_files() > 0 && !is_taken_back && cwd.starts_with(row.workdir.as_ref()),
+        }
+    });
+    newest.map_err(|mut error| {
+        if error.kind == Kind::Usage {
+            error.what = format!("no run has changed files in `{}` that is not taken back", cwd.display());
+        }
+        error
+    })
 }
 
 /// The same form as the result of a run: one `name: value` a line, `output:` last.

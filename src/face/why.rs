@@ -1,4 +1,4 @@
-//! `mux why RUN_ID`: the facts and settings that a run was decided by, the terms of its score, its tries, and what would
+//! `mux why [RUN_ID]`: the facts and settings that a run was decided by, the terms of its score, its tries, and what would
 //! have turned a decision. Reads only.
 
 use crate::engine::look;
@@ -48,13 +48,24 @@ struct Decided<'a> {
     steps: Vec<String>,
 }
 
-/// Explains the run whose id begins with `id`. Returns the exit code.
+/// Explains the run whose id begins with `id`, or the last one. Returns the exit code.
 ///
 /// # Errors
 /// `Usage` for an id that is unknown, or that several runs begin with, and for a record that no policy decided or that
 /// this version cannot read.
-pub fn run(house: &House<'_>, project: Option<&Path>, id: &str, json: bool, out: &mut dyn Write) -> Result<u8, Error> {
-    let line = look::find(&look::look(house, project)?.ledger, id)?;
+pub fn run(
+    house: &House<'_>,
+    project: Option<&Path>,
+    id: Option<&str>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
+    let ledger = look::look(house, project)?.ledger;
+    let line = match id {
+        Some(id) => look::find(&ledger, id)?,
+        // An undo was no decision of mux, and the hooks of git are no runs.
+        None => look::find(&ledger, &look::last(&ledger, &mut |row| row.undoes.is_none() && row.hook.is_none())?)?,
+    };
     let record = read(&line)?;
     let (Some(facts), Some(policy)) = (&record.facts, &record.policy) else { return Err(undecided(&record)) };
     let document = document(&record, facts, policy);

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Row<'a> {
     pub run_id: Cow<'a, str>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the ledger's order"))]
     pub seq: u64,
     /// The run that an `undo` took back.
     pub undoes: Option<Cow<'a, str>>,
@@ -100,7 +99,6 @@ impl<'t> Take<'t> for Row<'t> {
     fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
         Some(match key {
             "run_id" => &mut self.run_id,
-            #[cfg(test)]
             "seq" => &mut self.seq,
             "timestamp" => &mut self.timestamp,
             "hook" => &mut self.hook,

@@ -6,6 +6,7 @@
 
 pub mod edit;
 
+use crate::rules::argv;
 use crate::rules::config::{CommandSpec, DEFAULT_YAML};
 use crate::rules::config_keys::{self as keys, OTHER_VARIABLES};
 use crate::rules::config_layers::{Origin, Standing};
@@ -358,10 +359,9 @@ fn records(state: &Path) -> Result<BTreeMap<String, String>, Error> {
     let path = state.join("trust.json");
     let Some(bytes) = read_record_file(&path)? else { return Ok(BTreeMap::new()) };
     from_json::document(&bytes).map_err(|_| {
-        Error::new(
-            Kind::Io,
-            format!("cannot read the trust records `{}`: they are not as mux writes them", path.display()),
-        )
+        let what = format!("cannot read the trust records `{}`: they are not as mux writes them", path.display());
+        // Without them nothing is trusted.
+        Error::new(Kind::Io, what).hint(format!("rm {}", argv::quote(&path.to_string_lossy())))
     })
 }
 

@@ -215,6 +215,15 @@ impl Tail {
     }
 }
 
+/// Lets the user edit a file with a command line of theirs, which a shell reads as git lets it: in this terminal, with this
+/// environment, as long as it takes. Returns whether the editor says that it went well.
+pub fn edit(editor: &str, file: &Path) -> io::Result<bool> {
+    // Until it ends, Ctrl-C is its own. A child does not inherit a handler, as it would inherit SIG_IGN.
+    signal_hook::flag::register(signal_hook::consts::SIGINT, std::sync::Arc::default())?;
+    let script = format!("{editor} \"$1\"");
+    Ok(Command::new("sh").args(["-c", &script, "mux"]).arg(file).status()?.success())
+}
+
 fn is_program(file: &Path) -> bool {
     fs_err::metadata(file).is_ok_and(|meta| meta.is_file())
         && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()

@@ -1,4 +1,4 @@
-//! A question at the terminal, answered by a person or not at all.
+//! A question at the terminal, answered by a person or not at all; how wide it is, and whether somebody still reads.
 //!
 //! **Invariant:** only `y` or `yes` is a yes. Standard input is not read: it may hold the task.
 
@@ -6,9 +6,34 @@ use crate::words::stop::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
 
 /// Longest answer that is read, in bytes.
 const LONGEST: usize = 64;
+
+/// Returns the columns of the terminal that standard output is, as they are now.
+pub fn out_columns() -> Option<usize> {
+    columns(rustix::stdio::stdout())
+}
+
+/// Returns the columns of the terminal that standard error is, as they are now: a window may be drawn wider or narrower
+/// at any time.
+pub fn err_columns() -> Option<usize> {
+    columns(rustix::stdio::stderr())
+}
+
+/// Returns whether whoever read standard output has gone away.
+pub fn is_out_closed() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(rustix::stdio::stdout(), PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let _ = poll(&mut fds, Some(&now));
+    fds.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL))
+}
+
+fn columns(fd: BorrowedFd<'_>) -> Option<usize> {
+    // A serial line says 0.
+    rustix::termios::tcgetwinsize(fd).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
 
 /// Asks, and waits for a line until the stop ends the wait. Without a terminal the answer is no.
 pub fn ask(question: &str, stop: &Stop) -> bool {

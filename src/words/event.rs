@@ -36,6 +36,14 @@ pub enum Event<'a> {
 pub trait Watcher {
     fn event(&mut self, event: &Event<'_>);
 
+    /// Hears that what is generated from now on is an answer for the user, until the try has failed or the run is over.
+    fn answering(&mut self) {}
+
+    /// Returns the answer that the user has seen already, as it came.
+    fn streamed(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether there is somebody to ask.
     fn can_ask(&self) -> bool {
         false

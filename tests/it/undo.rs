@@ -119,6 +119,31 @@ fn a_run_is_undone_and_the_undo_is_undone() {
     assert_eq!(scene.tree(), after);
 }
 
+#[test]
+fn without_an_id_the_last_run_is_meant() {
+    let mut scene = Scene::new("last", FIXTURE);
+    let before = scene.tree();
+    let run_id = scene.run();
+    let shown = scene.mux(&["diff"]);
+    let note = format!("mux: the last run that was no answer is {run_id}\n");
+    assert_eq!((text(&shown.stderr), shown.exit), (note, 0), "{}", shown.report());
+    assert!(text(&shown.stdout).contains("+++ b/hello.py"), "{}", shown.report());
+    let why = scene.mux(&["why"]);
+    assert!(why.exit == 0 && text(&why.stdout).contains(&run_id), "{}", why.report());
+    // Elsewhere nothing is undone that was done here.
+    let mut elsewhere = scene.world.mux();
+    elsewhere.arg("undo").current_dir(scene.world.root.join("home"));
+    let ran = run(elsewhere, b"");
+    assert!(ran.exit == 2 && text(&ran.stderr).contains("no run has changed files in"), "{}", ran.report());
+    let undone = scene.undo(&[], 0, &[&format!("undoes: {run_id}")]);
+    assert_eq!(scene.tree(), before);
+    scene.undo(&[], 2, &["no run has changed files in"]);
+    // What was brought back can be taken away again.
+    scene.undo(&[&id(&undone)], 0, &["undone: 1 files"]);
+    scene.undo(&[], 0, &[&format!("undoes: {run_id}")]);
+    assert_eq!(scene.tree(), before);
+}
+
 /// Runs and undoes where `hello.py` is what `prepare` makes of it; nothing else may move, `.git` included.
 fn comes_back(name: &str, prepare: &dyn Fn(&Scene)) {
     let mut scene = Scene::new(name, FIXTURE);

@@ -36,8 +36,13 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
     ),
     ("run|--task|a|b", b"", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
     ("run|-|--task-file|-", b"x", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
-    ("run|--answer|--change|x", b"", 2, "`--answer` and `--change` contradict each other"),
-    ("run|--verify|true|--no-verify|x", b"", 2, "`--verify` and `--no-verify` contradict each other"),
+    ("run|--answer|--change|x", b"", 2, "`--answer` and `--change` contradict each other|keep the one that you mean"),
+    (
+        "run|--verify|true|--no-verify|x",
+        b"",
+        2,
+        "`--verify` and `--no-verify` contradict each other|keep the one that you mean",
+    ),
     (
         "run|--verify",
         b"",
@@ -67,10 +72,30 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "unknown route `my-own-cli`|`providers.sota_cli.tools` declares other CLIs; `mux --help` lists the routes that \
          are built in",
     ),
-    ("run|--deadline|0|x", b"", 2, "`--deadline 0` is not a number of seconds from 1 to 604800"),
-    ("run|--deadline|soon|x", b"", 2, "`--deadline soon` is not a number of seconds from 1 to 604800"),
-    ("run|--deadline|999999999999|x", b"", 2, "`--deadline 999999999999` is not a number of seconds from 1 to 604800"),
-    ("run|--workdir||x", b"", 2, "an empty path is not a path"),
+    (
+        "run|--deadline|0|x",
+        b"",
+        2,
+        "`--deadline 0` is not a number of seconds from 1 to 604800|ten minutes: `--deadline 600`",
+    ),
+    (
+        "run|--deadline|soon|x",
+        b"",
+        2,
+        "`--deadline soon` is not a number of seconds from 1 to 604800|ten minutes: `--deadline 600`",
+    ),
+    (
+        "run|--deadline|999999999999|x",
+        b"",
+        2,
+        "`--deadline 999999999999` is not a number of seconds from 1 to 604800|ten minutes: `--deadline 600`",
+    ),
+    (
+        "run|--workdir||x",
+        b"",
+        2,
+        "an empty path is not a path|a variable of the shell may be empty; `.` is the current directory",
+    ),
     (
         "run|-C|nowhere|--answer|x",
         b"",
@@ -83,7 +108,12 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         4,
         "cannot use the path `{{root}}/work/nowhere/../..`|write it without `..`",
     ),
-    ("run|--answer|--file|nowhere.py|x", b"", 2, "cannot show `nowhere.py` to the model: it does not exist"),
+    (
+        "run|--answer|--file|nowhere.py|x",
+        b"",
+        2,
+        "cannot show `nowhere.py` to the model: it does not exist|`git ls-files` lists the names that work, from the work directory",
+    ),
     (
         "run|--change|--file|/etc/passwd|x",
         b"",
@@ -113,10 +143,20 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
     ("rnu|x", b"", 2, "unknown command `rnu`|`mux --help` lists what there is"),
     ("x\u{1b}[31m", b"", 2, "unknown command `x\\x1b[31m`|`mux --help` lists what there is"),
     ("--hlep", b"", 2, "unexpected argument `--hlep`|did you mean `--help`? `mux --help` lists all"),
-    ("diff", b"", 2, "`mux diff` needs a run id|`mux log` lists the recent ones"),
+    ("diff", b"", 2, "there is no such run yet|`mux log` lists all; give the id of one"),
+    ("why", b"", 2, "there is no such run yet|`mux log` lists all; give the id of one"),
+    (
+        "undo",
+        b"",
+        2,
+        "no run has changed files in `{{root}}/work` that is not taken back|`mux log` lists all; give the id of one",
+    ),
+    ("completions", b"", 2, "`mux completions` needs a shell|one of bash, zsh, fish: `mux completions bash`"),
+    ("completions|zhs", b"", 2, "unknown shell `zhs`|one of bash, zsh, fish: `mux completions bash`"),
+    ("man|page", b"", 2, "unexpected argument `page`|`mux --help` lists what there is"),
     ("diff|01ABC", b"", 2, "unknown run id `01ABC`|`mux log` lists the recent ones"),
     ("diff|../../etc/passwd", b"", 2, "unknown run id `../../etc/passwd`|`mux log` lists the recent ones"),
-    ("log|-n|many", b"", 2, "`-n many` is not a number"),
+    ("log|-n|many", b"", 2, "`-n many` is not a number|the default: `-n 20`"),
     (
         "log|--since|yesterday",
         b"",
@@ -172,15 +212,36 @@ fn a_wrong_command_line_is_told_and_changes_nothing() {
 #[test]
 fn help_and_version_are_results() {
     let world = World::new("help");
-    for (args, start) in
-        [("", "usage: mux"), ("help", "usage: mux"), ("run|-h", "usage: mux"), ("-V", "mux "), ("version", "mux ")]
-    {
+    for (args, start) in [("help", "usage: mux"), ("run|-h", "usage: mux"), ("-V", "mux "), ("version", "mux ")] {
         let mut command = world.mux();
         command.args(args.split('|').filter(|arg| !arg.is_empty()));
         let ran = run(command, b"");
         let is_result = ran.exit == 0 && ran.stdout.starts_with(start.as_bytes()) && ran.stderr.is_empty();
         assert!(is_result, "{}", ran.report());
     }
+}
+
+#[test]
+fn mux_alone_says_where_one_stands_and_changes_nothing() {
+    let world = World::new("alone");
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    model: m\n");
+    let before = tree(&world.root);
+    let ran = run(world.mux(), b"");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(lines, ["mux 0.1.0", "model", "cloud", "last run", "next", "all commands"], "{}", ran.report());
+    assert!(ran.exit == 0 && said.contains("\nmodel: DOWN ") && ran.stderr.is_empty(), "{}", ran.report());
+    // Also where the configuration cannot be read, or there is no home.
+    world.configure("routr: {}\n");
+    for (name, value) in [("LANG", "C"), ("HOME", "")] {
+        let mut command = world.mux();
+        command.env(name, value);
+        let ran = run(command, b"");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.exit == 0 && said.contains("\nnext: mux config check\n"), "{}", ran.report());
+    }
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    model: m\n");
+    assert_eq!(tree(&world.root), before);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub fn attempt(
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> (Attempt, Result<Answer, Failure>) {
+    watcher.answering();
     let messages = prompt::answer(task, &context.shown());
     let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
     let answer = reply.and_then(|reply| {

@@ -34,7 +34,8 @@ pub fn bench(mut parser: Parser) -> Result<Command, Error> {
         }
     }
     if args.provider.is_some() && args.format.is_some() {
-        return Err(Error::new(Kind::Usage, "`--format` is for the local model; a cloud CLI edits files by itself"));
+        return Err(Error::new(Kind::Usage, "`--format` is for the local model; a cloud CLI edits files by itself")
+            .hint("leave out `--format` or `--provider`"));
     }
     Ok(Command::Bench { args, config })
 }

@@ -26,7 +26,8 @@ pub fn egress(mut parser: Parser) -> Result<Command, Error> {
         }
     }
     if args.prune_ms.is_some() && (args.since_ms.is_some() || args.json) {
-        return Err(Error::new(ErrorKind::Usage, "`--prune` lists nothing; it stands alone"));
+        let error = Error::new(ErrorKind::Usage, "`--prune` lists nothing; it stands alone");
+        return Err(error.hint("`mux egress --json` lists"));
     }
     Ok(Command::Egress(args))
 }

@@ -11,6 +11,9 @@ impl Command {
         } else if let Command::Bench { .. } = self {
             // Each task has a deadline of its own.
             Some(Duration::from_hours(24))
+        } else if matches!(self, Command::Log { args, .. } if args.follow) {
+            // Until a signal comes.
+            Some(Duration::from_hours(24 * 365 * 100))
         } else {
             None
         }

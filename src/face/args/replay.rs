@@ -62,7 +62,10 @@ pub fn replay(mut parser: Parser) -> Result<Command, Error> {
 }
 
 fn threshold(value: &str) -> Result<f64, Error> {
-    let bad = || Error::new(Kind::Usage, format!("`--threshold {value}` is not a number from 0 to 1"));
+    let bad = || {
+        let error = Error::new(Kind::Usage, format!("`--threshold {value}` is not a number from 0 to 1"));
+        error.hint("the default: `--threshold 0.6`")
+    };
     value.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold)).ok_or_else(bad)
 }
 
@@ -72,6 +75,9 @@ fn keywords(value: &str) -> Vec<String> {
 }
 
 fn attempts(value: &str) -> Result<u32, Error> {
-    let bad = || Error::new(Kind::Usage, format!("`--max-attempts {value}` is not a number from 1 to 100"));
+    let bad = || {
+        let error = Error::new(Kind::Usage, format!("`--max-attempts {value}` is not a number from 1 to 100"));
+        error.hint("the default: `--max-attempts 4`")
+    };
     value.parse().ok().filter(|attempts| (1..=100).contains(attempts)).ok_or_else(bad)
 }

@@ -1,6 +1,6 @@
 //! The arguments of `mux run`: the task and how it is to be done.
 
-use super::{Command, options_of, path, provider, route, seconds, text, unexpected, usage};
+use super::{Command, contradiction, options_of, path, provider, route, seconds, text, unexpected, usage};
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::task::{Asked, Kind, Provider};
 use lexopt::{Arg, Parser, ValueExt};
@@ -73,7 +73,7 @@ pub fn run(mut parser: Parser) -> Result<Command, Error> {
         }
     }
     if args.no_verify && !args.verify.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "`--verify` and `--no-verify` contradict each other"));
+        return Err(contradiction("`--verify` and `--no-verify`"));
     }
     match words.as_slice() {
         [] => {}
@@ -94,9 +94,7 @@ fn say(task: &mut TaskText, said: TaskText) -> Result<(), Error> {
 
 fn one_kind(before: Option<Kind>, kind: Kind) -> Result<Kind, Error> {
     match before {
-        Some(other) if other != kind => {
-            Err(Error::new(ErrorKind::Usage, "`--answer` and `--change` contradict each other"))
-        }
+        Some(other) if other != kind => Err(contradiction("`--answer` and `--change`")),
         Some(_) | None => Ok(kind),
     }
 }
