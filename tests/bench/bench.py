@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""What mux costs: instructions of its work, how it grows, and how it stands beside others.
+
+    tests/bench/bench.py counts MUX            instructions (valgrind); the same on a busy machine
+    tests/bench/bench.py growth MUX [WORD]     ledger, repository, reply, answer and runs, each some times larger; or one of them
+    tests/bench/bench.py peers MUX [NAME=COMMAND ...]   one question, CPU time and memory, beside other programs
+
+MUX is a release build. Python and loopback only; valgrind for `counts`. A command of a peer may hold {base}, the address of
+the stand-in for a model server. Everything is in a directory of its own that is removed at the end.
+"""
+
+import http.server
+import json
+import os
+import pathlib
+import re
+import resource
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ANSWER = "The guard stands below the first use. Move it to the top of the function and add a test for the missing user."
+
+
+class Stub(http.server.BaseHTTPRequestHandler):
+    """Answers every question with `Stub.text`, as a stream or in one piece. It stands in for the network, not for a model."""
+
+    protocol_version = "HTTP/1.1"
+    text = ANSWER
+
+    def log_message(self, *_):
+        pass
+
+    def send(self, kind, body):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        model = {"id": "stub", "object": "model", "max_model_len": 8 << 20}
+        self.send("application/json", json.dumps({"object": "list", "data": [model], "status": "ok"}).encode())
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.path.endswith("/chat/completions"):
+            return self.send_error(404)
+        request, tokens = json.loads(raw), (len(raw) // 4, len(self.text) // 4)
+        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+        head = {"id": "c", "created": 0, "model": "stub"}
+        if not request.get("stream"):
+            choice = {"index": 0, "message": {"role": "assistant", "content": self.text}, "finish_reason": "stop"}
+            whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+            return self.send("application/json", json.dumps(whole).encode())
+        events = []
+        for start in range(0, len(self.text), 400):
+            choice = {"index": 0, "delta": {"content": self.text[start : start + 400]}, "finish_reason": None}
+            events.append({**head, "object": "chat.completion.chunk", "choices": [choice]})
+        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        events.append({**head, "object": "chat.completion.chunk", "choices": [last], "usage": usage})
+        body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+        return self.send("text/event-stream", body.encode())
+
+
+class World:
+    """A home, a project and a stand-in for a model server."""
+
+    def __init__(self, mux):
+        self.mux = str(pathlib.Path(mux).resolve(strict=True))
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="mux-bench-"))
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.base = f"http://127.0.0.1:{self.server.server_port}/v1"
+        self.work = self.root / "work"
+        self.ledger = self.root / "state/mux/run_ledger.jsonl"
+        for each in ("work", "config/mux", "state", "tmp"):
+            (self.root / each).mkdir(parents=True)
+        config = self.root / "config/mux/mux.yaml"
+        config.write_text(
+            f'providers:\n  local:\n    base_url: "{self.base}"\n    model: stub\n    auto_detect: false\n    parallel: 16\n'
+            "local_executor:\n  max_attempts: 1\n  max_tokens: 1000000\n"
+        )
+        config.chmod(0o600)
+        self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.root), "TMPDIR": str(self.root / "tmp"), "LC_ALL": "C"}
+        for name in ("CONFIG", "STATE", "CACHE", "DATA"):
+            self.env[f"XDG_{name}_HOME"] = str(self.root / name.lower())
+        self.env |= {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": self.base, "OPENAI_BASE_URL": self.base}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        shutil.rmtree(self.root)
+
+    def start(self, argv):
+        return subprocess.Popen(
+            argv, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def cost(self, argv, rounds=5, clean=lambda: None):
+        """Median of wall and CPU seconds and the largest MB in memory (0 without GNU time); a run that fails ends it all."""
+        rows = []
+        for _ in range(rounds):
+            clean()
+            began = time.monotonic()
+            child = self.start(argv)
+            said = child.stdout.read()
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.monotonic() - began
+            if child.returncode != 0:
+                sys.exit(f"{shlex.join(argv)} ended with {child.returncode}:\n{said.decode(errors='replace')[-2000:]}")
+            rows.append((wall, used.ru_utime + used.ru_stime))
+        walls, cpus = zip(*rows)
+        clean()
+        return statistics.median(walls), statistics.median(cpus), self.memory(argv)
+
+    def memory(self, argv):
+        """The kernel counts what a process was before it became the program, here Python: a small one has to start it."""
+        if not os.path.exists("/usr/bin/time"):
+            return 0
+        self.child([*"/usr/bin/time -f %M -o".split(), str(self.root / "time"), *argv])
+        return int((self.root / "time").read_text().split()[-1]) / 1024
+
+    def child(self, argv):
+        return subprocess.run(argv, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    def count(self, *args):
+        """Millions of instructions of one run, without its children."""
+        tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", self.mux, *args]
+        done = subprocess.run(tool, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        if done.returncode != 0 or not found:
+            sys.exit(f"{shlex.join(args)} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        return int(found[1]) / 1e6
+
+    def line(self):
+        """A ledger line, as a run has just written it."""
+        if not self.ledger.exists():
+            Stub.text = ANSWER
+            self.cost([self.mux, "run", "--answer", "Why is the guard not reached?"], rounds=1)
+        with self.ledger.open("rb") as file:
+            return file.readline()
+
+    def fill(self, n_bytes):
+        """Makes the ledger that large, of one line."""
+        line = self.line()
+        block = line * max(1, (1 << 20) // len(line))
+        with self.ledger.open("wb") as file:
+            while file.tell() + len(block) <= n_bytes:
+                file.write(block)
+            while file.tell() < n_bytes:
+                file.write(line)
+
+
+def module(n_bytes):
+    """A Python file of about that size, each line its own."""
+    lines = [f"def task_{number}(value):\n    return value + {number}\n" for number in range(n_bytes // 48 + 1)]
+    return "\n".join(lines)
+
+
+def as_file(name, text):
+    return f"FILE: {name}\n```python\n{text}```\n"
+
+
+def counts(world):
+    rows = []
+    rows.append(("start: `mux --version`", world.count("--version"), "a run"))
+    world.line()
+    whole = {}
+    commands = (("status",), ("replay",), ("log", "-n", "5"))
+    for n in (200, 1200):
+        world.fill(n * len(world.line()))
+        whole[n] = {args: world.count(*args) for args in commands}
+    per_thousand = lambda args: whole[1200][args] - whole[200][args]
+    rows.append(("summarise: `mux status`", per_thousand(("status",)), "1000 ledger lines"))
+    rows.append(("decide again: `mux replay`", per_thousand(("replay",)), "1000 ledger lines"))
+    rows.append(("the last runs: `mux log -n 5`", per_thousand(("log", "-n", "5")), "1000 ledger lines more"))
+    world.ledger.unlink()
+    change = ("run", "--change", "--no-verify")
+    spent = {}
+    for kib in (16, 80):
+        Stub.text = as_file("made.py", module(kib << 10))
+        spent[kib] = world.count(*change, "Create made.py")
+        (world.work / "made.py").unlink()
+    rows.append(("read a reply and write the file", (spent[80] - spent[16]) / 64, "KiB of the reply"))
+    for kib in (16, 80):
+        text = module(kib << 10)
+        (world.work / "old.py").write_text(text)
+        Stub.text = "old.py\n```\n<<<<<<< SEARCH\n    return value + 9\n=======\n    return value - 9\n>>>>>>> REPLACE\n```\n"
+        spent[kib] = world.count(*change, "--file", "old.py", "Fix task_9 in old.py")
+    rows.append(("show a file, patch it and write it", (spent[80] - spent[16]) / 64, "KiB of the file"))
+    Stub.text = ANSWER
+    rows.append(("one answer, all of it", world.count("run", "--answer", "Why is the guard not reached?"), "a run"))
+    print("| work | million instructions | for |\n| --- | ---: | --- |")
+    for name, number, unit in rows:
+        print(f"| {name} | {number:.3f} | {unit} |")
+
+
+def growth(world, only=""):
+    print("| what grows | to | CPU ms | MB | CPU, for how much more |\n| --- | ---: | ---: | ---: | ---: |")
+
+    def table(name, sizes, measure, show):
+        if only not in name:
+            return
+        before = None
+        for size in sizes:
+            cpu, megabytes = measure(size)
+            factor = "" if before is None else f"{cpu / before[1]:.1f} for {size / before[0]:.0f} times"
+            print(f"| {name} | {show(size)} | {cpu * 1e3:.1f} | {megabytes:.1f} | {factor} |", flush=True)
+            before = (size, cpu)
+
+    def ledger(n_bytes):
+        world.fill(n_bytes)
+        _, cpu, size = world.cost([world.mux, "status"], rounds=3)
+        return cpu, size
+
+    def ledger_end(n_bytes):
+        world.fill(n_bytes)
+        _, cpu, size = world.cost([world.mux, "log", "-n", "20"], rounds=3)
+        return cpu, size
+
+    sizes = [2 * 10**6, 2 * 10**7, 2 * 10**8, 10**9]
+    table("ledger, `mux status`", sizes, ledger, lambda size: f"{size / 1e6:.0f} MB")
+    table("ledger, `mux log -n 20`", sizes, ledger_end, lambda size: f"{size / 1e6:.0f} MB")
+    world.ledger.unlink(missing_ok=True)
+
+    def repository(n_files):
+        place = world.work / f"repository-{n_files}"
+        for number in range(n_files):
+            file = place / f"d{number // 100}" / f"m{number}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"class Service{number}:\n    def run(self):\n        return {number}\n" + "# filler\n" * 40)
+        for args in (["init", "-q"], ["add", "-A"]):
+            subprocess.run(["git", "-C", place, *args], check=True, env=world.env)
+        command = [world.mux, "run", "--dry-run", "-C", str(place), f"Fix the bug in `Service{n_files // 2}`"]
+        _, cpu, size = world.cost(command, rounds=3)
+        shutil.rmtree(place)
+        return cpu, size
+
+    table("repository, search for a name (git's share included)", [100, 1000, 10_000], repository, lambda n: f"{n} files")
+
+    def reply(n_bytes):
+        Stub.text = as_file("made.py", module(n_bytes))
+        clean = lambda: (world.work / "made.py").unlink(missing_ok=True)
+        _, cpu, size = world.cost([world.mux, "run", "--change", "--no-verify", "Create made.py"], 3, clean)
+        clean()
+        return cpu, size
+
+    # A file of a reply has at most 2 MiB.
+    table("reply with one file", [1 << 10, 1 << 14, 1 << 17, 1 << 20], reply, lambda size: f"{size >> 10} KiB")
+
+    def answer(n_bytes):
+        # Each line its own: an answer that repeats itself is not believed.
+        Stub.text = "\n".join(f"Point {n}: {hex(n * 2654435761 % 2**64)} comes before {hex(n**3)}." for n in range(n_bytes // 48))
+        _, cpu, size = world.cost([world.mux, "run", "--answer", "Why is the guard not reached?"], 3)
+        return cpu, size
+
+    # Longer ones are cut off by the bound on tokens.
+    table("answer", [1 << 10, 1 << 14, 1 << 17, 1 << 20], answer, lambda size: f"{size >> 10} KiB")
+    Stub.text = ANSWER
+
+    def many(n):
+        def used():
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return now.ru_utime + now.ru_stime
+
+        began = used()
+        running = [world.start([world.mux, "run", "--answer", "Why is the guard not reached?"]) for _ in range(n)]
+        for child in running:
+            said = child.communicate()[0]
+            if child.returncode != 0:
+                sys.exit(said.decode())
+        return used() - began, 0
+
+    many(1)
+    table("runs at a time (sum of all)", [1, 2, 4, 8, 16], many, str)
+
+
+def peers(world, others):
+    Stub.text = ANSWER
+    question = "Why is the guard not reached?"
+    rows = [("/bin/sh -c : (the floor of a process)", ["/bin/sh", "-c", ":"])]
+    body = json.dumps({"model": "stub", "messages": [{"role": "user", "content": question}]})
+    post = ["curl", "-s", "-H", "Content-Type: application/json", "-d", body, f"{world.base}/chat/completions"]
+    rows.append(("curl, one POST (the floor of a question)", post))
+    rows.append(("mux --version", [world.mux, "--version"]))
+    rows.append(("mux run, one answer", [world.mux, "run", "--answer", question]))
+    for other in others:
+        name, command = other.split("=", 1)
+        rows.append((name, shlex.split(command.replace("{base}", world.base))))
+    print("| program | wall ms | CPU ms | MB |\n| --- | ---: | ---: | ---: |")
+    for name, argv in rows:
+        wall, cpu, size = world.cost(argv, rounds=11)
+        print(f"| {name} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {size:.1f} |", flush=True)
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1] not in ("counts", "growth", "peers"):
+        sys.exit(__doc__)
+    with World(sys.argv[2]) as world:
+        print(f"{os.path.getsize(world.mux)} bytes, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", file=sys.stderr)
+        if sys.argv[1] == "counts":
+            counts(world)
+        elif sys.argv[1] == "growth":
+            growth(world, *sys.argv[3:4])
+        else:
+            peers(world, sys.argv[3:])
+
+
+if __name__ == "__main__":
+    main()
