@@ -29,10 +29,10 @@ impl Default for Weights {
     fn default() -> Weights {
         Weights {
             id: DEFAULT_ID.to_string(),
-            pass_rate: 0.4693,
+            pass_rate: 0.375,
             code: Model {
-                base: 1.224,
-                weights: vec![(Signal::NewLp, 0.0971), (Signal::NewMean, 4.0656), (Signal::Same, -3.8585)],
+                base: 1.2309,
+                weights: vec![(Signal::NewLp, 0.077), (Signal::NewMean, 6.2906), (Signal::Same, -4.3132)],
             },
         }
     }
@@ -40,7 +40,7 @@ impl Default for Weights {
 
 /// Without log-probabilities: length is a weak prior.
 pub fn text_only() -> Model {
-    Model { base: 0.6973, weights: vec![(Signal::Tokens, -0.0018), (Signal::Same, -3.2893)] }
+    Model { base: 0.4312, weights: vec![(Signal::Tokens, -0.0017), (Signal::Same, -3.5186)] }
 }
 
 impl Model {
