@@ -332,7 +332,7 @@ fn failure(json: &str) -> Option<Failure> {
     Some(match word(kind) {
         "empty" | "reasoning_only" | "declined" => Failure::Empty,
         "cut" => Failure::Cut,
-        "unusable" | "unchanged" | "unseen" | "refused_path" | "tool_calls" => Failure::Unchanged,
+        "unusable" | "syntax" | "unchanged" | "unseen" | "stale" | "refused_path" | "tool_calls" => Failure::Unchanged,
         "timeout" => Failure::Timeout { phase: Phase::Overall, after_ms: 0 },
         "context_overflow" => Failure::ContextOverflow { needed: 0, window: 0 },
         "disk" => Failure::Disk { why: String::new() },

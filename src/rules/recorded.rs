@@ -152,7 +152,9 @@ impl FromJson for Failure {
                 Failure::ContextOverflow { needed: field(&of, "needed")?, window: field(&of, "window")? }
             }
             "unusable" => Failure::Unusable { fault: field(&of, "fault")? },
+            "syntax" => Failure::Syntax { path: field(&of, "path")?, why: field(&of, "why")? },
             "unchanged" => Failure::Unchanged,
+            "stale" => Failure::Stale { path: field(&of, "path")? },
             "unseen" => Failure::Unseen { paths: field(&of, "paths")? },
             "refused_path" => Failure::RefusedPath { path: field(&of, "path")?, rule: field(&of, "rule")? },
             "disk" => Failure::Disk { why: field(&of, "why")? },
@@ -278,7 +280,9 @@ mod tests {
             Failure::Declined { quote: why() },
             Failure::ContextOverflow { needed: 9000, window: 8192 },
             Failure::Unusable { fault: why() },
+            Failure::Syntax { path: why(), why: why() },
             Failure::Unchanged,
+            Failure::Stale { path: why() },
             Failure::Unseen { paths: why() },
             Failure::RefusedPath { path: why(), rule: why() },
             Failure::Disk { why: why() },
