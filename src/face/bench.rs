@@ -8,6 +8,7 @@ use crate::face::args::BenchArgs;
 use crate::face::status::emit;
 use crate::rules::config::Config;
 use crate::rules::escape::{in_json, one_line};
+use crate::rules::measure::{self, Estimate};
 use crate::rules::scorecard::{self, Rate, Row};
 use crate::rules::suite::Shape;
 use crate::words::error::{Context, Error, Kind};
@@ -152,9 +153,13 @@ fn card(about: &About<'_>, bench: &Bench) -> String {
         line("cloud", &format!("{} calls, {:.2} USD known", bench.cloud.calls, bench.cloud.usd));
     }
     let judged = scorecard::judged(rows);
-    match scorecard::auroc(&judged) {
-        Some(auroc) => {
-            line("confidence", &format!("AUROC {auroc:.2} of {} scored results (random: 0.50)", judged.len()));
+    match measure::auroc(&judged) {
+        Some(Estimate { value, low, high }) => {
+            let n_judged = judged.len();
+            line(
+                "confidence",
+                &format!("AUROC {value:.2} ({low:.2}-{high:.2}) of {n_judged} scored results (random: 0.50)"),
+            );
         }
         None => line("confidence", "nothing to tell apart: no scores, or all right, or all wrong"),
     }
@@ -230,7 +235,7 @@ fn value(about: &About<'_>, bench: &Bench) -> Value {
         "tasks": tasks.collect::<Vec<_>>(),
         "skipped": about.program.skipped.iter().map(|(name, needs)| json!({"name": name, "needs": needs})).collect::<Vec<_>>(),
         "pass_rate": Rate::of(bench.rows.iter()).share(),
-        "auroc": scorecard::auroc(&judged),
+        "auroc": measure::auroc(&judged).map(|area| area.value),
         "suggested_threshold": scorecard::threshold(&judged).map(|(threshold, _)| threshold),
         "tokens_per_sec": scorecard::speed(&bench.rows),
         "seconds": tenths(about.took.as_secs_f64()),

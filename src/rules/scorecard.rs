@@ -1,6 +1,6 @@
 //! What the rows of `mux bench` add up to: pass rates, speed, and whether the score tells right from wrong. Pure.
 
-use crate::rules::measure;
+use crate::rules::measure::Judged;
 use crate::rules::sorted::sorted;
 use crate::rules::suite::{Language, Shape};
 use crate::words::task::Form;
@@ -59,18 +59,13 @@ impl Rate {
 }
 
 /// Returns the scores with their truth.
-pub fn judged(rows: &[Row]) -> Vec<(f64, bool)> {
+pub fn judged(rows: &[Row]) -> Vec<Judged> {
     rows.iter().filter_map(|row| Some((row.confidence?, row.passed))).collect()
-}
-
-/// Returns the chance that a right result scores above a wrong one, ties counting half; `None` unless there are both.
-pub fn auroc(judged: &[(f64, bool)]) -> Option<f64> {
-    measure::auroc(judged).map(|area| area.value)
 }
 
 /// Returns the lowest threshold that keeps nine right results in ten, and how many it keeps; `None` where there is none,
 /// or where too few rows say so.
-pub fn threshold(judged: &[(f64, bool)]) -> Option<(f64, usize)> {
+pub fn threshold(judged: &[Judged]) -> Option<(f64, usize)> {
     if judged.len() < FEWEST {
         return None;
     }
@@ -106,14 +101,6 @@ mod tests {
         assert_eq!(Rate::of(rows.iter()), Rate { passed: 1, done: 2 });
         assert_eq!(Rate::of(rows.iter()).share(), Some(0.5));
         assert_eq!(Rate::default().share(), None);
-    }
-
-    #[test]
-    fn the_area_is_the_chance_that_right_beats_wrong() {
-        assert_eq!(auroc(&[(0.9, true), (0.1, false), (0.8, true)]), Some(1.0));
-        assert_eq!(auroc(&[(0.5, true), (0.5, false)]), Some(0.5));
-        assert_eq!(auroc(&[(0.1, true), (0.9, false), (0.1, false)]), Some(0.25));
-        assert_eq!(auroc(&[(0.1, true)]), None);
     }
 
     #[test]
