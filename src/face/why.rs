@@ -51,8 +51,8 @@ struct Decided<'a> {
 /// Explains the run whose id begins with `id`, or the last one. Returns the exit code.
 ///
 /// # Errors
-/// `Usage` for an id that is unknown, or that several runs begin with, and for a record that no policy decided or that
-/// this version cannot read.
+/// `Usage` for an id that is unknown, or that several runs begin with, and for a record that no policy decided (but for a
+/// git hook's, which is told as it is) or that this version cannot read.
 pub fn run(
     house: &House<'_>,
     project: Option<&Path>,
@@ -67,13 +67,21 @@ pub fn run(
         None => look::find(&ledger, &look::last(&ledger, &mut |row| row.undoes.is_none() && row.hook.is_none())?)?,
     };
     let record = read(&line)?;
-    let (Some(facts), Some(policy)) = (&record.facts, &record.policy) else { return Err(undecided(&record)) };
-    let document = document(&record, facts, policy);
-    let page = if json {
-        let text = serde_json::to_string(&document).context(ErrorKind::Io, || "cannot write JSON".to_string())?;
-        format!("{}\n", in_json(&text))
-    } else {
-        page(&record, &document)
+    let page = match (&record.facts, &record.policy, &record.hook) {
+        (Some(facts), Some(policy), _) => {
+            let document = document(&record, facts, policy);
+            if json {
+                let text =
+                    serde_json::to_string(&document).context(ErrorKind::Io, || "cannot write JSON".to_string())?;
+                format!("{}\n", in_json(&text))
+            } else {
+                page(&record, &document)
+            }
+        }
+        // Its record is all that there is to say.
+        (_, _, Some(_)) if json => format!("{}\n", in_json(line.trim_end())),
+        (_, _, Some(hook)) => called_by_git(&record, hook),
+        _ => return Err(undecided(&record)),
     };
     emit(out, &page).context(ErrorKind::Io, || "cannot write the explanation".to_string())?;
     Ok(0)
@@ -175,6 +183,27 @@ fn scored(score: Score) -> String {
     format!("{:.3}{}", score.value, if score.weak { " (weak)" } else { "" })
 }
 
+/// The page of a git hook: what it did, by which model, and how long git waited. There is no decision to explain.
+fn called_by_git(record: &RunRecord, hook: &str) -> String {
+    let mut head = vec![
+        ("run", record.run_id.clone()),
+        ("time", record.timestamp.clone()),
+        ("workdir", record.workdir.clone()),
+        ("hook", format!("{hook}: git called it; a hook has no route to choose, so there is no decision to explain")),
+    ];
+    if !record.verify_summary.is_empty() {
+        head.push(("did", record.verify_summary.clone()));
+    }
+    let refused = record.refused.map(|why| format!(", refused: {}", why.name())).unwrap_or_default();
+    head.push(("ended", format!("{}, {}{refused}", record.route.name(), record.reason)));
+    head.push(("model", if record.model.is_empty() { "none was asked".to_string() } else { record.model.clone() }));
+    head.push(("took", format!("{} s", seconds(record.duration_ms))));
+    let mut page = String::new();
+    rows(&mut page, "", &head);
+    section(&mut page, "tries", &numbered(record.attempts.iter().map(attempt).collect()));
+    page
+}
+
 /// The page for people: short sections, names to the left.
 fn page(record: &RunRecord, document: &Document<'_>) -> String {
     let mut page = String::new();
@@ -206,9 +235,6 @@ fn page(record: &RunRecord, document: &Document<'_>) -> String {
     section(&mut page, "facts", &facts(document.facts, document.policy));
     section(&mut page, "settings", &settings(document.policy, document.facts.kind));
     section(&mut page, "score of the last local try", &score(document));
-    let numbered = |lines: Vec<String>| -> Vec<(String, String)> {
-        (1..).zip(lines).map(|(number, line): (u32, String)| (number.to_string(), line)).collect()
-    };
     section(&mut page, "tries", &numbered(document.path.iter().map(attempt).collect()));
     section(&mut page, "decisions", &numbered(decided.steps.clone()));
     let flips = document.flips.iter().map(|flip| (flip.step.to_string(), format!("{}: {}", flip.change, flip.then)));
@@ -218,6 +244,10 @@ fn page(record: &RunRecord, document: &Document<'_>) -> String {
     }
     section(&mut page, "what would have changed a decision, by its number", &flips);
     page
+}
+
+fn numbered(lines: Vec<String>) -> Vec<(String, String)> {
+    (1..).zip(lines).map(|(number, line): (u32, String)| (number.to_string(), line)).collect()
 }
 
 fn section<N: AsRef<str>>(page: &mut String, title: &str, lines: &[(N, String)]) {
@@ -314,8 +344,11 @@ fn attempt(attempt: &Attempt) -> String {
         (None, None) => "a usable reply".to_string(),
     };
     let score = attempt.confidence.map(|score| format!(", score {score:.3}")).unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let seconds = attempt.duration_ms as f64 / 1000.0;
-    let end = end.trim_end_matches('.');
-    format!("{}, {}: {end}{score}, {seconds:.1} s", attempt.route.name(), attempt.model)
+    let (end, took) = (end.trim_end_matches('.'), seconds(attempt.duration_ms));
+    format!("{}, {}: {end}{score}, {took} s", attempt.route.name(), attempt.model)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn seconds(ms: u64) -> String {
+    format!("{:.1}", ms as f64 / 1000.0)
 }

@@ -843,3 +843,39 @@ fn status_tells_how_long_hooks_take_and_does_not_count_them_as_runs() {
     let failed = repo.mux(&["log", "--failed"]);
     assert!(failed.lines().count() == 2 && failed.contains(" prepare-commit-msg  none   local_down "), "{failed}");
 }
+
+#[test]
+fn why_of_a_hook_says_what_it_did_and_how_long_git_waited() {
+    let repo = Repo::begun("hook_why", NOWHERE);
+    repo.write("a.txt", "a\n");
+    repo.git(&["add", "-A"]);
+    repo.commit(&[]);
+    let records = repo.records();
+    let why = |record: &Value| -> Vec<String> {
+        let page = repo.mux(&["why", record["run_id"].as_str().unwrap()]);
+        let lines =
+            page.lines().filter(|line| !["run ", "time ", "workdir "].iter().any(|name| line.starts_with(name)));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let took = |record: &Value| format!("took {:.1} s", record["duration_ms"].as_f64().unwrap() / 1000.0);
+    let about = "git called it; a hook has no route to choose, so there is no decision to explain";
+    let scanned = [
+        &format!("hook pre-commit: {about}"),
+        "did secrets: 0 in 1 added lines of 1 files",
+        "ended local, verified",
+        "model none was asked",
+        &took(&records[0]),
+    ];
+    assert_eq!(why(&records[0]), scanned);
+    let written = [
+        &format!("hook prepare-commit-msg: {about}"),
+        "ended none, local_down",
+        "model none was asked",
+        &took(&records[1]),
+    ];
+    assert_eq!(why(&records[1]), written);
+    let json = repo.mux(&["why", records[0]["run_id"].as_str().unwrap(), "--json"]);
+    let mut record = records[0].clone();
+    record["workdir"] = "~/work".into();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), record);
+}
