@@ -75,6 +75,7 @@ scenarios! {
     _070_examples_that_hold_raise_the_score,
     _071_examples_that_do_not_hold_are_evidence,
     _072_without_a_runner_examples_say_nothing,
+    _073_a_file_that_does_not_parse_goes_back,
     _100_a_red_change_is_finished_with_advice,
     _101_a_risk_word_sends_an_answer_to_the_cloud,
     _102_a_provider_out_of_quota_hands_over_and_is_left_alone,
