@@ -70,6 +70,7 @@ scenarios! {
     _063_why_tells_what_a_run_was_decided_by,
     _064_why_names_what_would_have_changed_an_answer,
     _065_replay_tries_other_settings_on_the_ledger,
+    _067_bench_gives_the_tasks_to_the_model,
     _068_bench_of_a_provider_needs_a_yes,
     _069_bench_by_a_provider_is_counted_and_not_in_the_ledger,
     _070_examples_that_hold_raise_the_score,
