@@ -7,14 +7,14 @@
 
 use crate::engine::baseline::{Baseline, Compared};
 use crate::engine::verify::{self, Ground, Origin, Plan};
-use crate::rules::failing;
 use crate::rules::names::{self, Planned};
 use crate::rules::weaken::Weakened;
+use crate::rules::{examples, failing};
 use crate::sys::disk::{self, Applied, RollBack, WorkDir};
 use crate::words::changes::FileOp;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
-use crate::words::task::{Failure, Proof, Verdict};
+use crate::words::task::{Failure, Proof, Red, Verdict};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,7 +68,9 @@ pub fn judge(
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
         baseline.learn(&mut proof, trial.plan.origin, &ground, stop, watcher);
         match baseline.compare(&proof.red) {
-            Compared::NoWorse { n_fixed: 0, .. } if trial.more_tries && concerns(trial, &proof, &touched) => {
+            Compared::NoWorse { n_fixed: 0, .. }
+                if trial.more_tries && concerns(trial, &proof, &touched) || lacks_what_was_asked(trial, &proof) =>
+            {
                 proof.summary.push_str("; the same tests as before the change");
             }
             compared @ (Compared::NoWorse { .. } | Compared::Worse(_) | Compared::Unknown) => {
@@ -91,6 +93,15 @@ fn concerns(trial: &Trial<'_>, proof: &Proof, touched: &[String]) -> bool {
     let evidence = proof.evidence.as_deref().unwrap_or_default();
     let mut red = proof.red.iter().filter_map(|red| red.failures.as_ref());
     red.any(|failures| failing::concern(&failures.names, evidence, trial.task, touched))
+}
+
+/// Whether examples of the very function that the task names are red. They were red before because it was not there yet:
+/// that is no excuse.
+fn lacks_what_was_asked(trial: &Trial<'_>, proof: &Proof) -> bool {
+    let of_examples = |red: &&Red| trial.ground.examples.is_some_and(|examples| examples.argv == red.argv);
+    let mut names =
+        proof.red.iter().filter(of_examples).filter_map(|red| red.failures.as_ref()).flat_map(|red| &red.names);
+    names.any(|name| examples::is_asked_for(trial.task, name))
 }
 
 /// A changeset that somebody else has written, and what it is judged by.
@@ -237,6 +248,7 @@ mod tests {
         baseline: Baseline,
         seen: Seen,
         more_tries: bool,
+        task: &'static str,
     }
 
     impl Run {
@@ -248,7 +260,8 @@ mod tests {
             fs_err::create_dir_all(root.join("runs")).unwrap();
             fs_err::write(root.join("work/calc.py"), CALC).unwrap();
             fs_err::write(root.join("work/test_calc.py"), TESTS).unwrap();
-            Run { place: Place(root), baseline: Baseline::default(), seen: Seen::default(), more_tries: false }
+            let (baseline, seen) = (Baseline::default(), Seen::default());
+            Run { place: Place(root), baseline, seen, more_tries: false, task: "Add a line" }
         }
 
         fn judge(&mut self, origin: Origin, commands: &[&[&str]], path: &str, content: &str, may_weaken: bool) -> End {
@@ -264,6 +277,8 @@ mod tests {
             let commands = commands.iter().map(|argv| argv.iter().map(ToString::to_string).collect()).collect();
             let plan = Plan { origin, commands, missing: None };
             let timeout = Duration::from_secs(50);
+            let edited = [Edited { path, before: Some(&before), after: Some(content) }];
+            let examples = examples::examples(self.task, &edited);
             let ground = Ground {
                 workdir: &work,
                 env: &env,
@@ -274,9 +289,9 @@ mod tests {
                 run_id: "judge",
                 writes: None,
                 touched: &[],
-                examples: None,
+                examples: examples.as_ref(),
             };
-            let weakened = weakened(&[Edited { path, before: Some(&before), after: Some(content) }]);
+            let weakened = weakened(&edited);
             let seen = BTreeMap::new();
             let trial = Trial {
                 dir: &dir,
@@ -287,7 +302,7 @@ mod tests {
                 ground,
                 weakened: &weakened,
                 may_weaken,
-                task: "Add a line",
+                task: self.task,
                 more_tries: self.more_tries,
             };
             let stop = Stop::at(Instant::now() + Duration::from_mins(1));
@@ -321,6 +336,23 @@ mod tests {
     const MUL: &str = "`test_mul (test_calc.T.test_mul)`";
     const BROKE_TWO: &str =
         "This change breaks what worked before: `test_two (test_calc.T.test_two)`. Others were red before.";
+
+    #[test]
+    fn a_red_example_of_what_was_asked_for_has_no_excuse() {
+        let stub = "def half(n):\n    \"\"\"Halves.\n\n    >>> half(4)\n    2\n    >>> half(2) == 1\n    \"\"\"\n";
+        for (task, body, verdict) in [
+            ("Implement `half`", "    return n\n", Verdict::Failed),
+            ("Add a line", "    return n\n", Verdict::Unproven),
+            ("Implement `half`", "    return n // 2\n", Verdict::Skipped),
+        ] {
+            let mut run = Run::new();
+            run.task = task;
+            fs_err::remove_file(run.place.0.join("work/test_calc.py")).unwrap();
+            fs_err::write(run.place.0.join("work/calc.py"), stub).unwrap();
+            let end = run.judge(Origin::Project, &[], "calc.py", &format!("{stub}{body}"), false);
+            assert_eq!((end.verdict, end.stands), (verdict, verdict != Verdict::Failed), "{task}: {body}");
+        }
+    }
 
     #[test]
     fn red_before_and_after_is_unproven_and_the_baseline_is_taken_once() {

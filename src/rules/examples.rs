@@ -53,6 +53,16 @@ pub fn raised(score: Score) -> Score {
     Score { value: odds / (odds + 1.0 - score.value), weak: false }
 }
 
+/// Returns whether a red example belongs to a function that the task names. `test` is what `try.py` calls it: the function
+/// and a number.
+pub fn is_asked_for(task: &str, test: &str) -> bool {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
+    let is_named = |function: &str| task.split(|char| !is_word(char)).any(|word| word == function);
+    test.split(|char| !is_word(char)).filter_map(|name| name.rsplit_once('_')).any(|(function, number)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) && is_named(function)
+    })
+}
+
 fn python(task: &str, edited: &[Edited<'_>]) -> Option<Examples> {
     let files: Vec<Edited<'_>> = edited.iter().filter(|file| language(file.path) == Some("python")).copied().collect();
     let defines = |file: &Edited<'_>, name: &str| {
@@ -140,6 +150,13 @@ mod tests {
         let script = "function double(n) {\n  return n * 2;\n}\nmodule.exports = { double };\n";
         assert_eq!(count(task, "d.js", None, script), 2);
         assert_eq!(count(task, "d.js", None, "function double(n) {}\n"), 0, "nothing is exported");
+    }
+
+    #[test]
+    fn a_red_example_is_of_the_function_that_was_asked_for() {
+        assert!(is_asked_for("Implement `to_roman` in r.py", "to_roman_0 (__main__.Examples.to_roman_0)"));
+        assert!(!is_asked_for("Implement `to_roman` in r.py", "roman_0 (__main__.Examples.roman_0)"));
+        assert!(!is_asked_for("Implement `to_roman` in r.py", "to_roman (__main__.Examples)"));
     }
 
     #[test]
