@@ -97,30 +97,11 @@ pub fn is_unwritable(attempts: &[Attempt]) -> bool {
 mod tests {
     use super::*;
     use crate::words::task::{FailureClass, Route};
-    use std::collections::BTreeMap;
 
     #[track_caller]
     fn check(failure: Failure, exit: u8) {
         let reason = Reason::LocalFailed(failure.class());
-        let attempt = Attempt {
-            route: Route::Local,
-            model: "m".into(),
-            argv: Vec::new(),
-            duration_ms: 1,
-            ttft_ms: None,
-            prompt_tokens: None,
-            completion_tokens: None,
-            tokens_per_sec: None,
-            predicted_ms: None,
-            failure: Some(failure),
-            verdict: None,
-            confidence: None,
-            weights: None,
-            signals: BTreeMap::new(),
-            form: None,
-            edits: BTreeMap::new(),
-            cost_usd: None,
-        };
+        let attempt = Attempt { failure: Some(failure), ..Attempt::on(Route::Local, "m".into()) };
         assert_eq!(exit_code(false, &reason, Some(Refusal::NoProvider), Asked::Auto, &[attempt]), exit);
     }
 

@@ -10,6 +10,7 @@
 pub mod blocks;
 pub mod certainty;
 pub mod prior;
+pub mod proven;
 #[cfg(test)]
 mod recorded;
 pub mod shape;

@@ -21,6 +21,12 @@ pub trait FromJson: Sized {
     fn from_json(raw: &RawValue) -> Result<Self, Unread>;
 }
 
+/// A word of a closed vocabulary.
+pub trait FromWord: Sized {
+    /// Returns what a word means; `None` for one of a later version.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
 /// Reads a whole document.
 ///
 /// # Errors
@@ -95,12 +101,18 @@ macro_rules! structs {
 /// Reads the words of closed vocabularies, each by its spelling.
 macro_rules! words {
     ($($type:ident { $($word:literal => $variant:ident),* $(,)? })*) => {$(
+        impl $crate::rules::from_json::FromWord for $type {
+            fn from_word(word: &str) -> Option<$type> {
+                match word {
+                    $($word => Some($type::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
         impl $crate::rules::from_json::FromJson for $type {
             fn from_json(raw: &serde_json::value::RawValue) -> Result<$type, $crate::rules::from_json::Unread> {
-                match $crate::rules::from_json::word(raw) {
-                    $($word => Ok($type::$variant),)*
-                    _ => Err(""),
-                }
+                $crate::rules::from_json::FromWord::from_word($crate::rules::from_json::word(raw)).ok_or("")
             }
         }
     )*};

@@ -4,13 +4,13 @@
 //!
 //! **Invariant:** a word of a later version is no record: what cannot be understood is not guessed.
 
+use crate::rules::from_json::FromWord;
 use crate::rules::members::Members;
-use crate::words::record::{CloudUse, Overruled, RunRecord, RuntimeStatus, Shadow};
+use crate::words::record::{CloudUse, RunRecord, RuntimeStatus, Shadow};
 use crate::words::task::{
-    Asked, Attempt, Cloud, Facts, Failure, FailureClass, Hands, Kind, Last, Late, Phase, Policy, Provider, Reason,
-    Refusal, Route, Score, Source, Tier, Verdict,
+    Asked, Attempt, Cloud, Facts, Failure, Hands, Kind, Last, Late, Phase, Policy, Provider, Reason, Refusal, Route,
+    Score, Source, Tier, Verdict,
 };
-use std::collections::BTreeMap;
 
 /// Reads lines. Most runs have the settings of the one before: they are read once.
 #[derive(Default)]
@@ -33,17 +33,17 @@ impl Reader {
                 "undoes" => put(&mut record.undoes, value, |value| Some(word(value).to_string()))?,
                 "timestamp" => record.timestamp = word(value).to_string(),
                 "hook" => put(&mut record.hook, value, |value| Some(word(value).to_string()))?,
-                "kind" => record.kind = kind(value)?,
-                "route" => record.route = route(value)?,
+                "kind" => record.kind = named(value)?,
+                "route" => record.route = named(value)?,
                 "reason" => record.reason = reason(value)?,
                 "wanted" => put(&mut record.wanted, value, reason)?,
-                "refused" => put(&mut record.refused, value, refusal)?,
+                "refused" => put(&mut record.refused, value, named)?,
                 "confidence" => put(&mut record.confidence, value, |value| value.parse().ok())?,
                 "verify_ok" => put(&mut record.verify_ok, value, |value| value.parse().ok())?,
                 "facts" => put(&mut record.facts, value, facts)?,
                 "policy" => put(&mut record.policy, value, |value| self.policy(value))?,
                 "escalations" => record.escalations = list(value, facts)?,
-                "overruled" => put(&mut record.overruled, value, overruled)?,
+                "overruled" => put(&mut record.overruled, value, named)?,
                 "shadow" => put(&mut record.shadow, value, shadow)?,
                 "attempts" => record.attempts = list(value, attempt)?,
                 "cloud" => record.cloud = cloud_use(value)?,
@@ -70,6 +70,11 @@ fn word(json: &str) -> &str {
     json.trim_matches('"')
 }
 
+/// A word of a vocabulary, as `recorded.rs` lists it.
+fn named<T: FromWord>(json: &str) -> Option<T> {
+    T::from_word(word(json))
+}
+
 /// Reads what may be `null`.
 fn put<T>(slot: &mut Option<T>, json: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<()> {
     if json != "null" {
@@ -82,56 +87,10 @@ fn list<T>(json: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     Members::of_list(json).map(|(_, item)| read(item)).collect()
 }
 
-/// The one of these that is called so.
-fn one<T: Copy>(json: &str, all: &[(&str, T)]) -> Option<T> {
-    let name = word(json);
-    all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
-}
-
-fn kind(json: &str) -> Option<Kind> {
-    one(json, &[("answer", Kind::Answer), ("change", Kind::Change), ("undo", Kind::Undo)])
-}
-
-fn route(json: &str) -> Option<Route> {
-    match word(json) {
-        "local" => Some(Route::Local),
-        "none" => Some(Route::None),
-        name => Provider::named(name).map(Provider::route),
-    }
-}
-
 fn reason(json: &str) -> Option<Reason> {
     // A risk word may hold anything.
     let text: String = if json.contains('\\') { serde_json::from_str(json).ok()? } else { word(json).to_string() };
     Reason::try_from(text).ok()
-}
-
-fn refusal(json: &str) -> Option<Refusal> {
-    const ALL: [Refusal; 9] = [
-        Refusal::LocalOnly,
-        Refusal::Budget,
-        Refusal::Secret,
-        Refusal::Recursion,
-        Refusal::NoProvider,
-        Refusal::Scope,
-        Refusal::Deadline,
-        Refusal::Canceled,
-        Refusal::NoSnapshot,
-    ];
-    ALL.into_iter().find(|refusal| refusal.name() == word(json))
-}
-
-fn verdict(json: &str) -> Option<Verdict> {
-    let all = [Verdict::Passed, Verdict::Failed, Verdict::Unproven, Verdict::Skipped];
-    all.into_iter().find(|verdict| verdict.name() == word(json))
-}
-
-fn class(json: &str) -> Option<FailureClass> {
-    FailureClass::ALL.into_iter().find(|class| class.name() == word(json))
-}
-
-fn overruled(json: &str) -> Option<Overruled> {
-    one(json, &[("review", Overruled::Review), ("disk", Overruled::Disk)])
 }
 
 fn facts(json: &str) -> Option<Facts> {
@@ -153,30 +112,24 @@ fn facts(json: &str) -> Option<Facts> {
     };
     for (key, value) in Members::of_object(json) {
         match key {
-            "kind" => facts.kind = kind(value)?,
+            "kind" => facts.kind = named(value)?,
             "asked" => facts.asked = Asked::parse(word(value))?,
             "local_up" => facts.local_up = value.parse().ok()?,
             "risk_words" => facts.risk_words = list(value, |value| serde_json::from_str(value).ok())?,
             "local_tries" => facts.local_tries = value.parse().ok()?,
-            "tier" => facts.tier = tier(value)?,
+            "tier" => facts.tier = named(value)?,
             "escalated" => put(&mut facts.escalated, value, reason)?,
             "last" => facts.last = last(value)?,
             "best_local" => put(&mut facts.best_local, value, score)?,
             "standing" => put(&mut facts.standing, value, score)?,
             "cloud" => facts.cloud = cloud(value)?,
             "hands_answer" => put(&mut facts.hands_answer, value, |value| value.parse().ok())?,
-            "stopped" => put(&mut facts.stopped, value, refusal)?,
+            "stopped" => put(&mut facts.stopped, value, named)?,
             "late" => put(&mut facts.late, value, late)?,
             _ => return None, // a fact of a later version may decide
         }
     }
     Some(facts)
-}
-
-fn tier(json: &str) -> Option<Tier> {
-    let all =
-        [("local", Tier::Local), ("cloud_answer", Tier::CloudAnswer), ("advice", Tier::Advice), ("hands", Tier::Hands)];
-    one(json, &all)
 }
 
 fn score(json: &str) -> Option<Score> {
@@ -204,18 +157,20 @@ fn late(json: &str) -> Option<Late> {
 }
 
 fn last(json: &str) -> Option<Last> {
-    let simple = [("nothing", Last::Nothing), ("overflow", Last::Overflow), ("unapplied", Last::Unapplied)];
-    if let Some(last) = one(json, &simple) {
-        return Some(last);
+    match word(json) {
+        "nothing" => return Some(Last::Nothing),
+        "overflow" => return Some(Last::Overflow),
+        "unapplied" => return Some(Last::Unapplied),
+        _ => {} // an object
     }
     let (name, value) = Members::of_object(json).next()?;
     let (mut found, mut of, mut is_again, mut class_of) = (Verdict::Failed, None, false, None);
     for (key, value) in Members::of_object(value) {
         match key {
-            "verdict" => found = verdict(value)?,
+            "verdict" => found = named(value)?,
             "score" => of = Some(score(value)?),
             "again" => is_again = value.parse().ok()?,
-            "class" => class_of = Some(class(value)?),
+            "class" => class_of = Some(named(value)?),
             _ => {} // those of a score
         }
     }
@@ -233,13 +188,12 @@ fn cloud(json: &str) -> Option<Cloud> {
     }
     match Members::of_object(json).next()? {
         ("open", name) => Provider::named(word(name)).map(Cloud::Open),
-        ("refused", why) => refusal(why).map(Cloud::Refused),
+        ("refused", why) => named(why).map(Cloud::Refused),
         _ => None, // of a later version
     }
 }
 
 fn policy(json: &str) -> Option<Policy> {
-    let hands = [("allowed", Hands::Allowed), ("ask", Hands::Ask), ("never", Hands::Never)];
     let mut policy = Policy {
         threshold: 0.0,
         max_local_tries: 0,
@@ -259,7 +213,7 @@ fn policy(json: &str) -> Option<Policy> {
             "on_high_complexity" => policy.on_high_complexity = value.parse().ok()?,
             "complexity_threshold" => policy.complexity_threshold = value.parse().ok()?,
             "prefer_local" => policy.prefer_local = value.parse().ok()?,
-            "hands" => policy.hands = one(value, &hands)?,
+            "hands" => policy.hands = named(value)?,
             _ => return None, // a setting of a later version may decide
         }
     }
@@ -293,31 +247,13 @@ fn cloud_use(json: &str) -> Option<CloudUse> {
 }
 
 fn attempt(json: &str) -> Option<Attempt> {
-    let mut attempt = Attempt {
-        route: Route::None,
-        model: String::new(),
-        argv: Vec::new(),
-        duration_ms: 0,
-        ttft_ms: None,
-        prompt_tokens: None,
-        completion_tokens: None,
-        tokens_per_sec: None,
-        predicted_ms: None,
-        failure: None,
-        verdict: None,
-        confidence: None,
-        weights: None,
-        signals: BTreeMap::new(),
-        form: None,
-        edits: BTreeMap::new(),
-        cost_usd: None,
-    };
+    let mut attempt = Attempt::on(Route::None, String::new());
     for (key, value) in Members::of_object(json) {
         match key {
-            "route" => attempt.route = route(value)?,
+            "route" => attempt.route = named(value)?,
             "duration_ms" => attempt.duration_ms = value.parse().ok()?,
             "failure" => put(&mut attempt.failure, value, failure)?,
-            "verdict" => put(&mut attempt.verdict, value, verdict)?,
+            "verdict" => put(&mut attempt.verdict, value, named)?,
             "confidence" => put(&mut attempt.confidence, value, |value| value.parse().ok())?,
             "cost_usd" => put(&mut attempt.cost_usd, value, |value| value.parse().ok())?,
             _ => {} // what does not decide
@@ -389,6 +325,7 @@ mod tests {
     use crate::rules::what_if::Change;
     use crate::rules::why;
     use crate::rules::{replayed, why::tests::recorded};
+    use crate::words::task::FailureClass;
 
     #[test]
     fn what_decides_is_read_as_it_was_written() {

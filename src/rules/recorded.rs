@@ -1,7 +1,7 @@
 //! A line of the ledger → the record that it was written from. Pure. Lines of earlier versions are read too: what they do
 //! not hold is absent.
 
-use crate::rules::from_json::{self, FromJson, Unread, field, fields, structs, word, words};
+use crate::rules::from_json::{self, FromJson, FromWord, Unread, field, fields, structs, word, words};
 use crate::words::changes::{FileOp, Op};
 use crate::words::cloud::CloudClass;
 use crate::words::record::{CloudUse, Overruled, RunRecord, RuntimeStatus, Shadow};
@@ -49,6 +49,22 @@ impl FromJson for Reason {
     }
 }
 
+impl FromWord for Route {
+    fn from_word(word: &str) -> Option<Route> {
+        match word {
+            "local" => Some(Route::Local),
+            "none" => Some(Route::None),
+            name => Provider::named(name).map(Provider::route),
+        }
+    }
+}
+
+impl FromJson for Route {
+    fn from_json(raw: &RawValue) -> Result<Route, Unread> {
+        Route::from_word(word(raw)).ok_or("")
+    }
+}
+
 impl FromJson for Provider {
     fn from_json(raw: &RawValue) -> Result<Provider, Unread> {
         Provider::named(word(raw)).ok_or("")
@@ -58,16 +74,6 @@ impl FromJson for Provider {
 impl FromJson for Asked {
     fn from_json(raw: &RawValue) -> Result<Asked, Unread> {
         Asked::parse(word(raw)).ok_or("")
-    }
-}
-
-impl FromJson for Route {
-    fn from_json(raw: &RawValue) -> Result<Route, Unread> {
-        match word(raw) {
-            "local" => Ok(Route::Local),
-            "none" => Ok(Route::None),
-            _ => Provider::from_json(raw).map(Provider::route),
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Weights from a user's own ledger: which runs are labelled, what a fit on them gives, and whether it is any better than
 //! what holds. Pure. **It does not flatter:** the new weights are measured on runs that they were not fitted on.
 
+use crate::rules::confidence::proven;
 use crate::rules::confidence::signals::{Measured, Signal};
 use crate::rules::confidence::weights::{Model, Weights};
 use crate::rules::fit::{self, RIDGE, Row};
-use crate::rules::json::{self, List, Take};
+use crate::rules::json::Take;
 use crate::rules::measure::{self, Estimate, Judged};
 use crate::rules::numbers::{count, rounded, sigmoid};
 use serde::Serialize;
@@ -61,22 +62,9 @@ impl Refit {
 }
 
 impl Labelled {
-    /// Takes the first try of a run on the local model that was scored, measured and proven. Later tries have seen what
-    /// was wrong; a run without a verdict has no label.
+    /// Takes the labelled run of a ledger line.
     pub fn add_line(&mut self, line: &str) {
-        if !line.contains("\"verdict\":\"passed\"") && !line.contains("\"verdict\":\"failed\"") {
-            return;
-        }
-        let mut run = Run::default();
-        if json::read(line.as_bytes(), &mut run).is_err() {
-            return;
-        }
-        let labelled = |of: Try| match (of.route.as_str(), of.verdict.as_str()) {
-            ("local", "passed") => Some((of.signals.0, true)),
-            ("local", "failed") => Some((of.signals.0, false)),
-            _ => None,
-        };
-        self.runs.extend(run.0.0.into_iter().find_map(labelled));
+        self.runs.extend(proven::first::<Named>(line).map(|of| (of.signals.0, of.is_right)));
     }
 
     /// Fits weights for the signals that the old ones have.
@@ -136,38 +124,9 @@ impl Quality {
     }
 }
 
-/// The attempts of a line.
-#[derive(Default)]
-struct Run(List<Vec<Try>>);
-
-/// What counts of an attempt.
-#[derive(Default)]
-struct Try {
-    route: String,
-    verdict: String,
-    signals: Named,
-}
-
 /// The signals of an attempt; its terms, and signals of another version, are passed over.
 #[derive(Default)]
 struct Named(Measured);
-
-impl<'t> Take<'t> for Run {
-    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
-        if key == "attempts" { Some(&mut self.0) } else { None }
-    }
-}
-
-impl<'t> Take<'t> for Try {
-    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
-        Some(match key {
-            "route" => &mut self.route,
-            "verdict" => &mut self.verdict,
-            "signals" => &mut self.signals,
-            _ => return None,
-        })
-    }
-}
 
 impl<'t> Take<'t> for Named {
     fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
@@ -182,8 +141,8 @@ mod tests {
     fn line(verdict: &str, seq_lp: f64) -> String {
         format!(
             "{{\"attempts\":[{{\"route\":\"claude\",\"verdict\":\"passed\",\"signals\":{{}}}},\
-             {{\"route\":\"local\",\"verdict\":null,\"signals\":{{\"seq_lp\":-99}}}},\
-             {{\"route\":\"local\",\"verdict\":\"{verdict}\",\
+             {{\"route\":\"local\",\"verdict\":null,\"confidence\":0.5,\"signals\":{{\"seq_lp\":-99}}}},\
+             {{\"route\":\"local\",\"verdict\":\"{verdict}\",\"confidence\":0.5,\
              \"signals\":{{\"term.base\":2.0,\"seq_lp\":{seq_lp},\"mood\":1,\"tokens\":null}}}}]}}"
         )
     }

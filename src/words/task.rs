@@ -314,6 +314,29 @@ pub enum Decision {
 }
 
 impl Attempt {
+    /// A try of which no more is known yet than who is asked.
+    pub fn on(route: Route, model: String) -> Attempt {
+        Attempt {
+            route,
+            model,
+            argv: Vec::new(),
+            duration_ms: 0,
+            ttft_ms: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+            tokens_per_sec: None,
+            predicted_ms: None,
+            failure: None,
+            verdict: None,
+            confidence: None,
+            weights: None,
+            signals: BTreeMap::new(),
+            form: None,
+            edits: BTreeMap::new(),
+            cost_usd: None,
+        }
+    }
+
     /// Records a score and what it is made of.
     pub fn scored(&mut self, score: Score, signals: BTreeMap<String, f64>, weights: &str) {
         self.confidence = Some(score.value);

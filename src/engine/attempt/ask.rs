@@ -15,7 +15,6 @@ use crate::words::server::Server;
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Phase, Refusal, Route};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -224,25 +223,7 @@ fn cut(reply: &Reply, estimate: u64) -> Failure {
 }
 
 fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -> Attempt {
-    let mut attempt = Attempt {
-        route: Route::Local,
-        model: model.server.model.clone(),
-        argv: Vec::new(),
-        duration_ms: millis(took),
-        ttft_ms: None,
-        prompt_tokens: None,
-        completion_tokens: None,
-        tokens_per_sec: None,
-        predicted_ms: None,
-        failure: None,
-        verdict: None,
-        confidence: None,
-        weights: None,
-        signals: BTreeMap::new(),
-        form: None,
-        edits: BTreeMap::new(),
-        cost_usd: None,
-    };
+    let mut attempt = Attempt { duration_ms: millis(took), ..Attempt::on(Route::Local, model.server.model.clone()) };
     match reply {
         Ok(reply) => {
             let generating = reply.duration.saturating_sub(reply.first_token).as_secs_f64();

@@ -14,7 +14,6 @@ use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{Attempt, Failure, Provider};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -177,23 +176,14 @@ pub(super) fn attempt(
         Err(failure) => (&failure.model, failure.prompt_tokens, failure.completion_tokens, failure.cost_usd),
     };
     let configured = Some(open.tool.model.clone()).filter(|model| !model.is_empty());
+    let model = model.clone().or(configured).unwrap_or_else(|| format!("{}'s default", open.provider.name()));
     Attempt {
-        route: open.provider.route(),
-        model: model.clone().or(configured).unwrap_or_else(|| format!("{}'s default", open.provider.name())),
         argv,
         duration_ms: millis(took),
-        ttft_ms: None,
         prompt_tokens,
         completion_tokens,
-        tokens_per_sec: None,
-        predicted_ms: None,
         failure: reply.as_ref().err().map(Failure::from),
-        verdict: None,
-        confidence: None,
-        weights: None,
-        signals: BTreeMap::new(),
-        form: None,
-        edits: BTreeMap::new(),
         cost_usd,
+        ..Attempt::on(open.provider.route(), model)
     }
 }

@@ -6,7 +6,7 @@
 //! Counts are those of a Beta distribution that begins with [`BEFORE`] runs of the usual share, so that nothing known is
 //! exactly the middle: no term. **Invariant:** the terms together lie within ±[`MOST`]; they cannot accept by themselves.
 
-use crate::rules::json::{self, List, Take};
+use crate::rules::confidence::proven;
 use crate::rules::numbers::logit;
 use crate::words::task::Form;
 use std::collections::BTreeMap;
@@ -65,41 +65,12 @@ pub struct Past {
     places: BTreeMap<(String, String, String), Outcomes>,
 }
 
-/// What counts of a ledger line.
-#[derive(Default)]
-struct Run {
-    workdir: String,
-    tries: List<Vec<Try>>,
-}
-
-/// What counts of a try.
-#[derive(Default)]
-struct Try {
-    route: String,
-    model: String,
-    form: String,
-    verdict: String,
-    confidence: Option<f64>,
-}
-
 impl Past {
-    /// Counts the first try of a run that was scored and proven. Later ones have seen what was wrong, and say less of
-    /// the next first one.
+    /// Counts the labelled run of a ledger line.
     pub fn add_line(&mut self, line: &str) {
-        // Most lines hold no verdict, and parsing is what costs.
-        if !line.contains("\"verdict\":\"passed\"") && !line.contains("\"verdict\":\"failed\"") {
-            return;
-        }
-        let mut run = Run::default();
-        if json::read(line.as_bytes(), &mut run).is_err() {
-            return;
-        }
-        let is_proven = |of: &&Try| of.route == "local" && of.confidence.is_some() && of.is_right().is_some();
-        let Some(first) = run.tries.0.iter().find(is_proven) else { return };
-        let is_right = first.is_right() == Some(true);
-        self.models.entry(first.model.clone()).or_default().add(is_right);
-        let place = (first.model.clone(), run.workdir, first.form.clone());
-        self.places.entry(place).or_default().add(is_right);
+        let Some(of) = proven::first::<()>(line) else { return };
+        self.models.entry(of.model.clone()).or_default().add(of.is_right);
+        self.places.entry((of.model, of.workdir, of.form)).or_default().add(of.is_right);
     }
 
     /// Returns what is known of a model in a place.
@@ -113,39 +84,6 @@ impl Past {
             model: self.models.get(model).copied().unwrap_or_default(),
             place: self.places.get(&place).copied().unwrap_or_default(),
         }
-    }
-}
-
-impl Try {
-    fn is_right(&self) -> Option<bool> {
-        match self.verdict.as_str() {
-            "passed" => Some(true),
-            "failed" => Some(false),
-            _ => None,
-        }
-    }
-}
-
-impl<'t> Take<'t> for Run {
-    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
-        Some(match key {
-            "workdir" => &mut self.workdir,
-            "attempts" => &mut self.tries,
-            _ => return None,
-        })
-    }
-}
-
-impl<'t> Take<'t> for Try {
-    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
-        Some(match key {
-            "route" => &mut self.route,
-            "model" => &mut self.model,
-            "form" => &mut self.form,
-            "verdict" => &mut self.verdict,
-            "confidence" => &mut self.confidence,
-            _ => return None,
-        })
     }
 }
 
