@@ -1,6 +1,9 @@
 //! Git hooks with real git: what `mux hook install` puts there, and what each hook does in every kind of repository and
 //! with every kind of model server. `RECORD=http://127.0.0.1:8080 cargo test --test it hooks::a_model` records a reply.
 
+mod asked;
+mod managers;
+
 use crate::bench::{Ran, World, manifest, run};
 use crate::record;
 use crate::replay::Server;

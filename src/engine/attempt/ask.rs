@@ -132,6 +132,8 @@ pub fn ask(
     if let (Ok(reply), 1) = (&reply, number)
         && reply.model != model.server.model
         && !model.server.model.is_empty()
+        // Some servers do not say which model they have.
+        && !reply.model.is_empty()
     {
         let (asked, answered) = (&model.server.model, &reply.model);
         watcher.event(&Event::Note(&format!("asked for the model {asked}, {answered} answered")));
@@ -228,7 +230,9 @@ fn attempt(model: &LocalModel, took: Duration, reply: &Result<Reply, Failure>) -
         Ok(reply) => {
             let generating = reply.duration.saturating_sub(reply.first_token).as_secs_f64();
             let rate = |tokens: u64| tokens as f64 / generating.max(0.001);
-            attempt.model.clone_from(&reply.model);
+            if !reply.model.is_empty() {
+                attempt.model.clone_from(&reply.model);
+            }
             attempt.ttft_ms = Some(millis(reply.first_token));
             attempt.prompt_tokens = reply.prompt_tokens;
             attempt.completion_tokens = reply.completion_tokens;

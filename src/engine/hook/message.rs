@@ -1,7 +1,7 @@
 //! `prepare-commit-msg`: a subject from the staged change, by the local model or, without it, from the list of files. The
 //! user edits it.
 
-use super::model::why;
+use super::model::{reason, why};
 use super::{Call, Deed};
 use crate::rules::config::Style;
 use crate::rules::message::{self, ask, fallback, subject, voice};
@@ -9,7 +9,7 @@ use crate::rules::reply;
 use crate::rules::staged::{Staged, digest};
 use crate::sys::hooks;
 use crate::words::record::CloudUse;
-use crate::words::task::{Failure, Reason, Route};
+use crate::words::task::{Reason, Route};
 use std::io::Read;
 use std::path::Path;
 
@@ -76,9 +76,7 @@ impl Call<'_> {
                     deed.output = text;
                 }
                 Err(failure) => {
-                    if !matches!(failure, Failure::Down { .. }) {
-                        deed.reason = Reason::LocalFailed(failure.class());
-                    }
+                    deed.reason = reason(&failure);
                     self.say(format!("the message is made from the list of files: {}", why(&failure)));
                 }
             }

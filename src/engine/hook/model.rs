@@ -147,10 +147,7 @@ impl Call<'_> {
         let (calls, stop) = (Cell::new(0), self.until_finish());
         let config = &self.settings.config;
         let gate = Gate { house: *house, config, run_id: &self.run_id, workdir: self.cwd, caller: None, calls: &calls };
-        let reason = match &said.text {
-            Err(Failure::Down { .. }) | Ok(_) => Reason::LocalDown,
-            Err(failure) => Reason::LocalFailed(failure.class()),
-        };
+        let reason = said.text.as_ref().err().map_or(Reason::LocalDown, reason);
         let allowed: Vec<&Staged> = files.iter().filter(|file| gate.may_send(&file.path)).collect();
         let mut watcher = Quiet::default();
         let sent = gate.open(Step::Hook, Asked::Auto, &[]).and_then(|open| {
@@ -194,6 +191,11 @@ impl Call<'_> {
 fn sent_file(file: &Staged) -> SentFile {
     let hunks = file.hunks.concat();
     SentFile { path: file.path.clone(), bytes: hunks.len() as u64, sha256: finish::sha256(&hunks) }
+}
+
+/// Why there is no text, for the record.
+pub(super) fn reason(failure: &Failure) -> Reason {
+    if matches!(failure, Failure::Down { .. }) { Reason::LocalDown } else { Reason::LocalFailed(failure.class()) }
 }
 
 /// Why there is no text, in a sentence. What is unusable here is no changeset.

@@ -1,7 +1,7 @@
 //! The reviews of `pre-commit` and `pre-push`, where they are switched on: what a model finds is said and stops nothing,
 //! unless `hooks.pre_push_strict`.
 
-use super::model::why;
+use super::model::{reason, why};
 use super::{Call, Deed};
 use crate::rules::brief::{self, Brief};
 use crate::rules::findings::{self, Findings};
@@ -36,6 +36,11 @@ impl Call<'_> {
                 .map(|name| self.env.text(name));
         let from_variables = match framework {
             [Some(branch), Some(to), Some(other), Some(from)] => format!("{branch} {to} {other} {from}"),
+            // A history that the other side has nothing of: it names no commits then.
+            [Some(branch), None, Some(other), None] => {
+                let to = self.repo.commit(branch, &self.until_finish()).unwrap_or_default();
+                format!("{branch} {to} {other} {}", "0".repeat(to.len()))
+            }
             _ => String::new(),
         };
         let remote = self.env.text("PRE_COMMIT_REMOTE_NAME").map_or(remote, str::to_string);
@@ -84,7 +89,7 @@ impl Call<'_> {
             Ok(text) => (findings::read(text), Reason::Unverified),
             Err(failure) => {
                 self.say(format!("no review of {what}: {}", why(failure)));
-                (None, Reason::LocalFailed(failure.class()))
+                (None, reason(failure))
             }
         };
         let all: Vec<&Staged> = files.iter().collect();

@@ -152,6 +152,14 @@ impl Repo {
         })
     }
 
+    /// Returns the id of the commit that a name stands for.
+    pub fn commit(&self, name: &str, stop: &Stop) -> Option<String> {
+        let mut said = Vec::new();
+        let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")];
+        self.git.ask(&self.cwd, &args, None, stop, &mut |bytes| said.extend_from_slice(bytes)).ok()?;
+        Some(String::from_utf8_lossy(&said).trim_end().to_string())
+    }
+
     /// Returns the subjects of the last commits that are no merges, newest first; none before the first commit, or when
     /// git does not answer.
     pub fn subjects(&self, stop: &Stop) -> Vec<String> {
