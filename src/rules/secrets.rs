@@ -34,6 +34,8 @@ pub struct Found {
 
 /// The mark of a line whose secret is none.
 const ALLOWED: &str = "mux: allow-secret";
+/// Longest password in the address of a database, in bytes.
+const LONGEST_PASSWORD: usize = 100;
 /// How many bytes of a line an excerpt shows before and behind the secret.
 const AROUND: (usize, usize) = (40, 20);
 
@@ -128,7 +130,7 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         spans.extend(text.match_indices(value.as_str()).map(span));
     }
     let bytes = text.as_bytes();
-    let mut before = [b' '; 3];
+    let (mut before, mut word_start) = ([b' '; 3], 0);
     for (at, byte) in bytes.iter().enumerate() {
         // Most letters stand inside a word, where no key begins: the same question as `is_start`, without looking back.
         let is_inside =
@@ -142,7 +144,13 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
                 }
                 jwt(text, at).or_else(|| shapes::shaped(text, at))
             }
-            b':' => url_password(text, at).or_else(|| marked::telegram(text, at)).or_else(|| login(text, at)),
+            b':' => url_password(text, at)
+                .or_else(|| marked::telegram(text, at))
+                .or_else(|| login(text, at))
+                .or_else(|| driver_password(text, at))
+                .or_else(|| private_member(text, at)),
+            b'/' => marked::google(text, at).or_else(|| oracle_password(text, at)),
+            b'!' => marked::salesforce(text, at),
             b'-' => private_key(text, at)
                 .or_else(|| putty(text, at))
                 .or_else(|| marked::mailchimp(text, at))
@@ -155,13 +163,19 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         if let Some(span) = span {
             spans.push(span);
         }
-        if !is_word(*byte)
-            && assigned::is_end(word)
-            && let Some(span) = assigned::named(text, at)
-        {
-            spans.push(span);
+        if !is_word(*byte) {
+            if at - word_start >= marked::SHORTEST_ENDING {
+                spans.extend(marked::ending(text, at));
+            }
+            word_start = at + 1;
+            if assigned::is_end(word)
+                && let Some(span) = assigned::named(text, at)
+            {
+                spans.push(span);
+            }
         }
     }
+    spans.extend(marked::ending(text, text.len()));
     let places = spans.iter().enumerate().map(|(index, span)| (span.start, Reverse(span.end), index, span.rule));
     let mut apart: Vec<Span> = Vec::new();
     for (start, Reverse(end), _, rule) in sorted(places.collect()) {
@@ -248,8 +262,43 @@ fn login(text: &str, at: usize) -> Option<Span> {
     let value = text.get(at + 1..)?;
     let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte));
     let is_flag = user > 0 && (before.ends_with("-u ") || before.ends_with("--user "));
-    let is_secret = is_flag && is_random(value.get(..length)?, false);
+    let is_secret = is_flag && is_random(value.get(..length)?, true);
     is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "login-password" })
+}
+
+/// The password in `user:password@tcp(host)`, as Go's driver of `MySQL` wants it, `at` being the colon.
+fn driver_password(text: &str, at: usize) -> Option<Span> {
+    // No longer: a minified program is one run.
+    let value = text.as_bytes().get(at + 1..)?;
+    let value = value.get(..value.len().min(LONGEST_PASSWORD))?;
+    let length = run(value, |byte| byte != b'@' && byte.is_ascii_graphic());
+    let (value, behind) = text.get(at + 1..)?.split_at_checked(length)?;
+    let is_driver = behind.starts_with("@tcp(") || behind.starts_with("@unix(");
+    let is_secret = is_driver && is_credential(value);
+    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "url-password" })
+}
+
+/// The password in `jdbc:oracle:thin:user/password@host`, `at` being the slash.
+fn oracle_password(text: &str, at: usize) -> Option<Span> {
+    let user = run_before(text, at, is_word_or_dot);
+    let value = text.get(at + 1..).filter(|_| text.get(..at - user).is_some_and(|it| it.ends_with("oracle:thin:")))?;
+    let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\@/".contains(&byte));
+    let (value, behind) = value.split_at_checked(length)?;
+    let is_oracle = behind.starts_with('@');
+    let is_secret = is_oracle && is_credential(value);
+    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "url-password" })
+}
+
+/// The private member `"d"` of a JSON Web Key (RFC 7517), `at` being its colon.
+fn private_member(text: &str, at: usize) -> Option<Span> {
+    let before = text.get(..at)?;
+    let value = text.get(at + 1..)?.trim_start().strip_prefix('"').filter(|_| before.ends_with("\"d\""))?;
+    let length = run(value.as_bytes(), is_word);
+    let start = text.len() - value.len();
+    let (from, to) =
+        (text.floor_char_boundary(at.saturating_sub(1000)), text.ceil_char_boundary(start + length + 1000));
+    let is_key = length >= 42 && text.get(from..to.min(text.len())).is_some_and(|near| near.contains("\"kty\""));
+    is_key.then_some(Span { start, end: start + length, rule: "private-key" })
 }
 
 /// The password behind the flag `-p` of a command that takes one so, `at` being the hyphen. With the clients of
@@ -265,7 +314,7 @@ fn password_flag(text: &str, at: usize) -> Option<Span> {
     let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte));
     let start = text.len() - value.len();
     let is_secret =
-        (is_mysql || line.contains("login ") || line.contains("sshpass ")) && is_random(value.get(..length)?, false);
+        (is_mysql || line.contains("login ") || line.contains("sshpass ")) && is_random(value.get(..length)?, true);
     is_secret.then_some(Span { start, end: start + length, rule: "login-password" })
 }
 
@@ -386,6 +435,34 @@ mod tests {
         check("mysql -pa1b2c3d4e5f6 shop", "mysql -p[redacted:login-password] shop");
         check("?token=a1b2c3d4e5f6&name=example", "?token=[redacted:assigned-secret]&name=example");
         check("postgres://app:s3cretpw@db/x", "postgres://app:[redacted:url-password]@db/x");
+        check("app.secret_key = b'a1b2c3d4e5f6'", "app.secret_key = b'[redacted:assigned-secret]'");
+        check("gh secret set TOKEN --body \"a1b2c3d4e5\"", "gh secret set TOKEN --body \"[redacted:assigned-secret]\"");
+        let field = "buildConfigField \"String\", \"TOKEN\", \"\\\"¤\\\"\"";
+        check(&field.replace('¤', "a1b2c3d4e5"), &field.replace('¤', "[redacted:assigned-secret]"));
+        check("dsn := \"app:s3cretpw@tcp(db)/x\"", "dsn := \"app:[redacted:url-password]@tcp(db)/x\"");
+        check("jdbc:oracle:thin:app/s3cretpw@//db/X", "jdbc:oracle:thin:app/[redacted:url-password]@//db/X");
+        check("password: tangerineMaple.76", "password: [redacted:assigned-secret]");
+        check("password=Velvet_Maple_67", "password=[redacted:assigned-secret]");
+    }
+
+    #[test]
+    fn keys_with_their_mark_at_the_end_or_beside_them_are_found() {
+        let hex = "0a1b2c3d4e5f".repeat(3);
+        check(&format!("use {hex}NRAL now"), "use [redacted:newrelic-key] now");
+        check(
+            &format!("x{hex}NRAL {hex}NRALS zz{}NRAL", &hex[2..]),
+            &format!("x{hex}NRAL {hex}NRALS zz{}NRAL", &hex[2..]),
+        );
+        check(&format!("{}AZDO{}", key("", 76), key("", 4)), "[redacted:azure-devops-token]");
+        check(&format!("v: {}AzFu{}==", key("", 43), key("", 5)), "v: [redacted:azure-function-key]");
+        check(&format!("'{}!{}'", key("00D", 12), key("", 90)), "'[redacted:salesforce-session]'");
+        check(&format!("login(\"{}\")", key("1//0", 60)), "login(\"[redacted:google-token]\")");
+        let jwk = |d: &str| format!("{{\"kty\":\"EC\",\"x\":\"{}\",\"d\":\"{d}\"}}", key("", 43));
+        check(&jwk(&key("", 43)), &jwk("[redacted:private-key]"));
+        check(
+            "{\"d\":\"aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zCaB3dE5gH7jK\"}",
+            "{\"d\":\"aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zCaB3dE5gH7jK\"}",
+        );
     }
 
     #[test]
@@ -406,6 +483,13 @@ mod tests {
             "task-management with sk-learn and the risk-assessment-of-desk-bookings",
             ".sk-folding-cube-animation-container { color: red }",
             "password = os.environ[\"DB_PASSWORD\"]",
+            "def user(credentials: HTTPBasicCredentials = Depends(security)):",
+            "x = (o.password||\"\")+\":\"+(p.name2||\"\")",
+            "DigestAuth(password=\"CircleOfLife\"), login(password=\"password123!\"), token: \"fakehashedtoken2\"",
+            "\"PASSWORD\": \"superS3cret\", \"X-Auth-Token\": \"FooBarBazToken\", challenge_token = \"challenge-123\"",
+            "{\"password\": \"%F0%9F%92%A9\"}, token = \"1bcdefghij2bcdefghij3bcdefghij4\"",
+            "TEST_SECRET = \"lcccccccX2kcccccccY2jcccccccssIC\"",
+            "types[BAD_TOKEN] = NodeType.BadString;",
             "api_key_env: LOCAL_OPENAI_API_KEY",
             "max_tokens: 6000, token_count = 12345678901",
             "token = lexer.next_token2(stream12)",

@@ -26,6 +26,24 @@ const SECRET_NAMES: &[&str] = &[
     "encryptionkey",
     "credential",
     "credentials",
+    "psk",
+    "presharedkey",
+];
+
+/// Names of keys that may hold key material, in any spelling: `rails_master_key`, `LicenseKey`.
+const KEY_NAMES: &[&str] = &[
+    "masterkey",
+    "adminkey",
+    "storagekey",
+    "licensekey",
+    "sdkkey",
+    "functionkey",
+    "subscriptionkey",
+    "sharedkey",
+    "serverkey",
+    "servicekey",
+    "hmackey",
+    "aeskey",
 ];
 
 /// Names of environment variables that may hold key material.
@@ -45,7 +63,8 @@ pub fn is_end([one, two, three]: [u8; 3]) -> bool {
 static ENDS: LazyLock<[u32; 1024]> = LazyLock::new(|| {
     let mut ends = [0; 1024];
     // `by` has two.
-    for name in SECRET_NAMES.iter().chain(VARIABLE_NAMES).chain(SECRET_HEADERS).chain(&["pass", " by"]) {
+    for name in SECRET_NAMES.iter().chain(VARIABLE_NAMES).chain(KEY_NAMES).chain(SECRET_HEADERS).chain(&["pass", " by"])
+    {
         if let [.., one, two, three] = name.as_bytes() {
             let (place, bit) = place(*one, *two, *three);
             if let Some(bits) = ends.get_mut(place) {
@@ -69,9 +88,14 @@ pub fn named(text: &str, at: usize) -> Option<Span> {
     let (before, name) = before.split_at_checked(at - name_length)?;
     let strength = name_of(name, before)?;
     let (link, value) = link(before, name, rest)?;
-    let value = value.trim_start_matches([' ', '\t', '\\']);
-    let unquoted = value.trim_start_matches(['"', '\'', '`']);
+    let value = unmarked(value.trim_start_matches([' ', '\t', '\\']));
+    // Source code within source code has a quote within a quote: `"\"value\""`.
+    let unquoted = value.trim_start_matches(['"', '\'', '`', '\\']);
     let is_quoted = unquoted.len() < value.len();
+    // A string without a letter, and what stands behind it.
+    if ["\"\"", "''", "``"].contains(&value.get(..value.len() - unquoted.len())?) {
+        return None;
+    }
     let (mut value, mut scheme) = (unquoted, "");
     if matches!(strength, Name::Header) {
         let is_there = |scheme: &&str| value.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
@@ -106,6 +130,12 @@ pub fn named(text: &str, at: usize) -> Option<Span> {
         Link::Blank => !is_quoted || (is_closed && !value.contains(['(', ')'])),
     };
     (is_secret && is_linked).then_some(Span { start, end: start + value.len(), rule })
+}
+
+/// Takes off what Python writes before a string: `b"…"`.
+fn unmarked(value: &str) -> &str {
+    let rest = value.trim_start_matches(['b', 'B', 'r', 'R', 'u', 'U']);
+    if value.len() - rest.len() <= 2 && rest.starts_with(['"', '\'']) { rest } else { value }
 }
 
 /// How far a value goes.
@@ -161,7 +191,10 @@ fn link<'a>(before: &str, name: &str, rest: &'a str) -> Option<(Link, &'a str)> 
         [b'>', ..] if before.ends_with('<') && !has_blank => bare.get(1..).map(|value| (Link::Element, value)),
         [b',', ..] if is_in_quotes => {
             let is_argument = before.trim_end_matches(['"', '\'', '`', '\\']).trim_end().ends_with('(');
-            paired(bare).or_else(|| bare.get(1..).filter(|_| is_argument).map(|value| (Link::Quoted, value)))
+            // Android's `buildConfigField` takes a string of source code, which holds a string.
+            let is_code = || bare.trim_start_matches([',', ' ']).starts_with("\"\\\"");
+            paired(bare)
+                .or_else(|| bare.get(1..).filter(|_| is_argument || is_code()).map(|value| (Link::Quoted, value)))
         }
         [b',' | b'\n' | b'\r', ..] => paired(bare),
         [b'"' | b'\'', ..] if has_blank => Some((Link::Blank, bare)),
@@ -186,8 +219,12 @@ fn typed(rest: &str) -> Option<&str> {
     value.starts_with(['"', '\'', '`']).then_some(value)
 }
 
-/// The value that stands beside a name in a member of its own: `name: X` and `value: …`, `key="X" value="…"`.
+/// The value that stands beside a name in a member of its own: `name: X` and `value: …`, `key="X" value="…"`, or behind a
+/// flag of its own: `secret set X --body "…"`, `--name X --value "…"`.
 fn paired(rest: &str) -> Option<(Link, &str)> {
+    if let Some(value) = rest.strip_prefix("--body").or_else(|| rest.strip_prefix("--value")) {
+        return value.strip_prefix([' ', '=']).map(|value| (Link::Sign, value));
+    }
     let value = rest.trim_start_matches([',', '"', '\'', ' ', '\t', '\r', '\n', '\\']).strip_prefix("value")?;
     let value = value.trim_start_matches(['"', '\'', ' ', '\\']).strip_prefix([':', '='])?;
     Some((Link::Sign, value))
@@ -233,9 +270,10 @@ fn name_of(name: &str, before: &str) -> Option<Name> {
     if is_pass || ends(SECRET_NAMES) || is_identified() {
         return Some(Name::Secret);
     }
-    let is_variable = (ends(VARIABLE_NAMES) && is_upper())
-        || ["auth", "_auth"].contains(&name)
-        || (name == "sig" && before.ends_with(['?', '&']));
+    // A link that is signed lets in whoever has it.
+    let is_signature = || (name == "sig" || name.ends_with("Signature")) && before.ends_with(['?', '&']);
+    let is_variable =
+        (ends(VARIABLE_NAMES) && is_upper()) || ends(KEY_NAMES) || ["auth", "_auth"].contains(&name) || is_signature();
     is_variable.then_some(Name::Variable)
 }
 
@@ -251,7 +289,7 @@ mod tests {
 
     #[test]
     fn every_name_of_the_lists_is_likely() {
-        for name in SECRET_NAMES.iter().chain(SECRET_HEADERS).chain(VARIABLE_NAMES) {
+        for name in SECRET_NAMES.iter().chain(SECRET_HEADERS).chain(VARIABLE_NAMES).chain(KEY_NAMES) {
             let last = |name: &str| <[u8; 3]>::try_from(&name.as_bytes()[name.len() - 3..]).unwrap();
             assert!(is_end(last(name)) && is_end(last(&name.to_uppercase())), "{name}");
         }

@@ -26,7 +26,100 @@ pub fn is_placeholder(value: &str) -> bool {
     let is_long =
         value.len() >= 30 && !value.starts_with(['$', '{', '<']) && !value.contains("${") && !value.contains("{{");
     let value = value.to_ascii_lowercase();
-    PLACEHOLDERS.iter().any(|word| !(is_long && word.len() <= 2) && value.contains(word))
+    PLACEHOLDERS.iter().any(|word| !(is_long && word.len() <= 2) && value.contains(word)) || is_spoken(&value)
+}
+
+/// Whether a value is filled up: half of it the same character, or six letters or eight digits as the alphabet has them.
+fn is_filler(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let mut counts = [0; 256];
+    for byte in bytes {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count += 1;
+        }
+    }
+    let most = counts.into_iter().max().unwrap_or(0);
+    let mut in_order = 1;
+    let is_ordered = bytes.iter().zip(bytes.iter().skip(1)).any(|(one, two)| {
+        in_order = if one.is_ascii_alphanumeric() && two.checked_sub(1) == Some(*one) { in_order + 1 } else { 1 };
+        in_order >= if two.is_ascii_digit() { 8 } else { 6 }
+    });
+    bytes.len() >= 8 && (most * 2 > bytes.len() || is_ordered)
+}
+
+/// Words of the matter, and of tests. A value that is nothing else stands for a secret.
+const WORDS: [&str; 38] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pass",
+    "secret",
+    "sekret",
+    "token",
+    "key",
+    "api",
+    "auth",
+    "test",
+    "testing",
+    "demo",
+    "dummy",
+    "fake",
+    "mock",
+    "foo",
+    "bar",
+    "baz",
+    "qux",
+    "my",
+    "super",
+    "new",
+    "old",
+    "not",
+    "some",
+    "base",
+    "hashed",
+    "invalid",
+    "valid",
+    "wrong",
+    "bad",
+    "sample",
+    "string",
+    "value",
+    "abc",
+    "deadbeef",
+    "a",
+];
+
+/// Whether a value (in lower case) is only such words, whatever digits write their letters: `superS3cret`, `password123!`.
+fn is_spoken(value: &str) -> bool {
+    let stem = value.trim_end_matches(['!', '.']);
+    let words = stem.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    // A year, or a number that somebody has thought up, makes a password of the word.
+    if !is_count(stem.get(words.len()..).unwrap_or("")) {
+        return false;
+    }
+    let as_letter = |letter: char| match letter {
+        '0' => 'o',
+        '1' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        other => other,
+    };
+    let words: String = words.chars().map(as_letter).collect();
+    let parts = || words.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|part| !part.is_empty());
+    parts().next().is_some() && parts().all(is_made_of_words)
+}
+
+/// Whether digits number a name: at most one, or some that count up from the first (`123`).
+fn is_count(digits: &str) -> bool {
+    let counts_up = || digits.bytes().zip(digits.bytes().skip(1)).all(|(one, two)| one < two);
+    digits.len() <= 1 || (digits.len() >= 3 && digits.starts_with(['0', '1']) && counts_up())
+}
+
+/// Whether a text can be cut into words of the list.
+fn is_made_of_words(text: &str) -> bool {
+    text.is_empty() || WORDS.iter().any(|word| text.strip_prefix(word).is_some_and(is_made_of_words))
 }
 
 /// Whether a value is of the characters that keys are drawn from, and mixed as only a drawn one is.
@@ -89,7 +182,10 @@ pub fn is_random(value: &str, is_quoted: bool) -> bool {
     } else {
         let is_password = both_cases && mix.marks >= 2 && mix.marks + mix.digits >= 3;
         // A chain of names (`request.token2`) has dots, and none of the signs that only passwords have.
-        let is_chain = value.trim_end_matches(['.', '!']).contains('.') && !is_cased(value, 0) && mix.oddities == 0;
+        let is_member = |part: &str| part.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+        let is_chain = value.trim_end_matches(['.', '!']).split('.').skip(1).any(is_member)
+            && !is_cased(value, 0)
+            && mix.oddities == 0;
         value.len() >= 10 && (mix.digits >= 2 || is_drawn || is_password) && !is_chain
     };
     is_enough
@@ -97,9 +193,17 @@ pub fn is_random(value: &str, is_quoted: bool) -> bool {
         && mix.different >= 6
         && mix.different * 4 >= value.len().min(32)
         && !is_code
-        && !is_path(value, is_drawn)
+        && !is_path(value, is_drawn || mix.oddities >= 2)
+        && !is_escaped(value)
         && !is_name(value, is_quoted)
+        && !is_filler(value)
         && !is_placeholder(value)
+}
+
+/// Whether little is left of a value without its escapes (`%F0%9F%92%A9`).
+fn is_escaped(value: &str) -> bool {
+    value.contains('%')
+        && value.split('%').enumerate().map(|(n, part)| part.len().saturating_sub(2 * n.min(1))).sum::<usize>() < 6
 }
 
 /// A path, or the second half of `==` or `::`. Base64 may begin with a slash, but goes on as no path does.
@@ -116,8 +220,11 @@ pub fn is_name(value: &str, is_quoted: bool) -> bool {
     let is_spelled = stem.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'));
     // Drawn letters change their case at every second place, and words of three letters at two of three.
     let is_mixed = case_changes(value) * 5 >= value.len() * 2 || is_drawn(value, 16);
-    let is_joined = value.contains(['_', '-']) && n_digits <= 1;
-    is_spelled && !is_mixed && (is_joined || (!is_quoted && n_digits <= 2 && !value.contains('-')))
+    let is_joined = value.contains(['_', '-']) && is_count(value.get(stem.len()..).unwrap_or(""));
+    // `Velvet_67`: variables do not begin with a capital and end so.
+    let is_numbered =
+        n_digits == 2 && stem.ends_with('_') && value.starts_with(|letter: char| letter.is_ascii_uppercase());
+    is_spelled && !is_mixed && (is_joined || (!is_quoted && n_digits <= 2 && !value.contains('-') && !is_numbered))
 }
 
 fn is_call(value: &str) -> bool {
@@ -127,7 +234,19 @@ fn is_call(value: &str) -> bool {
 /// Whether letters change their case as often as drawn ones do. Words in `CamelCase` change it with every word (of four
 /// letters and more), a drawn value with every second letter. One digit makes it likelier still.
 fn is_cased(value: &str, digits: usize) -> bool {
-    case_changes(value) * if digits >= 1 { 5 } else { 3 } >= value.len() && value.len() >= 12
+    case_changes(value) * if digits >= 1 { 5 } else { 3 } >= value.len() && value.len() >= 12 && !is_titled(value)
+}
+
+/// Whether a value is words that begin with a capital, however short: `CircleOfLife`, `NodeType.BadString`.
+fn is_titled(value: &str) -> bool {
+    let is_vowel = |letter: char| matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u' | 'y' | 'A' | 'E' | 'I' | 'O' | 'U');
+    let is_followed = |(one, two): (u8, u8)| !one.is_ascii_uppercase() || two.is_ascii_lowercase();
+    let is_opened = value.bytes().zip(value.bytes().skip(1).chain([b'.'])).all(is_followed);
+    // Vowels are as frequent as in words.
+    let n_vowels = value.chars().filter(|letter| is_vowel(*letter)).count();
+    value.chars().all(|letter| letter.is_ascii_alphabetic() || matches!(letter, '.' | '_'))
+        && is_opened
+        && n_vowels * 4 >= value.len()
 }
 
 fn case_changes(value: &str) -> usize {
@@ -145,7 +264,10 @@ fn is_drawn(value: &str, least: usize) -> bool {
     let is_vowel = |letter: char| matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u');
     let n_vowels = value.chars().filter(|letter| is_vowel(*letter)).count();
     let is_unspeakable = n_vowels * 5 <= value.len() || value.split(is_vowel).any(|run| run.len() >= 4);
-    is_unspeakable && !["pass", "pwd", "secret", "token", "key", "test", "auth"].iter().any(|word| value.contains(word))
+    is_unspeakable
+        && !["pass", "pwd", "secret", "token", "key", "test", "auth", "credential"]
+            .iter()
+            .any(|word| value.contains(word))
 }
 
 /// What a value is made of.

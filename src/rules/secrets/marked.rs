@@ -51,3 +51,43 @@ pub fn discord(text: &str, at: usize) -> Option<Span> {
     let is_token = run(rest, is_word) == 6 && rest.get(6) == Some(&b'.') && (27..=45).contains(&length);
     is_token.then_some(Span { start, end: at + 8 + length, rule: "discord-token" })
 }
+
+/// A session of Salesforce: the organisation, 15 characters from `00D` on, `!` and 80 or more, `at` being the sign.
+pub fn salesforce(text: &str, at: usize) -> Option<Span> {
+    let start = at.checked_sub(15).filter(|start| is_start(text, *start))?;
+    let is_number = text.get(start..)?.starts_with("00D") && run_before(text, at, is_alphanumeric) == 15;
+    let length = run(text.as_bytes().get(at + 1..)?, is_word_or_dot);
+    (is_number && length >= 80).then_some(Span { start, end: at + 1 + length, rule: "salesforce-session" })
+}
+
+/// A refresh token of Google, `1//0` and 50 or more, `at` being the first slash.
+pub fn google(text: &str, at: usize) -> Option<Span> {
+    let rest = text.get(at..)?.strip_prefix("//0")?;
+    let start =
+        at.checked_sub(1).filter(|start| text.as_bytes().get(*start) == Some(&b'1') && is_start(text, *start))?;
+    let length = run(rest.as_bytes(), is_word);
+    (length >= 50).then_some(Span { start, end: at + 3 + length, rule: "google-token" })
+}
+
+/// The length of the shortest of those that [`ending`] knows.
+pub const SHORTEST_ENDING: usize = 40;
+
+/// A key with its mark near its end, `at` being behind its last letter: 36 hexadecimal digits and `NRAL` (New Relic), 76
+/// characters, `AZDO` and four more (Azure `DevOps`), 43, `AzFu`, five and `==` (Azure Functions).
+pub fn ending(text: &str, at: usize) -> Option<Span> {
+    let bytes = text.as_bytes();
+    let mark = |before: usize| bytes.get(at.checked_sub(before)?..)?.first_chunk::<4>();
+    let (rule, length, end) = if mark(4) == Some(b"NRAL") {
+        ("newrelic-key", 40, at)
+    } else if mark(8) == Some(b"AZDO") {
+        ("azure-devops-token", 84, at)
+    } else if mark(9) == Some(b"AzFu") && bytes.get(at..)?.starts_with(b"==") {
+        ("azure-function-key", 52, at + 2)
+    } else {
+        return None;
+    };
+    let start = at.checked_sub(length).filter(|start| is_start(text, *start))?;
+    let is_key = bytes.get(start..at)?.iter().all(|byte| is_word(*byte));
+    let is_hex = || bytes.get(start..at - 4).is_some_and(|key| key.iter().all(u8::is_ascii_hexdigit));
+    (is_key && (rule != "newrelic-key" || is_hex())).then_some(Span { start, end, rule })
+}

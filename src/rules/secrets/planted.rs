@@ -3,6 +3,7 @@
 //! drawn by a seeded generator when the test runs; none is real, and no scanner of a code host takes these files for a leak.
 
 mod forms;
+mod later;
 
 use super::{find, redact};
 use forms::{ANYWHERE, AROUND, ASSIGNED, NAMED, PEM_LABELS, PEM_PLACES, TOKENS, WHOLE};
@@ -180,6 +181,22 @@ fn ninety_nine_of_a_hundred_planted_secrets_are_found() {
     let cases = cases();
     let kinds: BTreeSet<_> = cases.iter().map(|case| case.kind).collect();
     assert!(cases.len() >= 8000 && kinds.len() >= 200, "{} secrets of {} kinds", cases.len(), kinds.len());
+    check_found(&cases);
+}
+
+#[test]
+fn ninety_nine_of_a_hundred_of_a_second_set_are_found() {
+    for seed in [0x5eed_0011, 0x5eed_0012, 0x5eed_0013] {
+        let cases = later_cases(&mut Dice(seed));
+        assert!(cases.len() >= 1500, "{} secrets", cases.len());
+        check_found(&cases);
+    }
+}
+
+/// At most one of a hundred is missed.
+#[track_caller]
+fn check_found(cases: &[Case]) {
+    let kinds: BTreeSet<_> = cases.iter().map(|case| case.kind).collect();
     let mut missed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in cases.iter().filter(|case| !is_gone(&case.text, &case.secret)) {
         missed.entry(case.kind).or_default().push(case.text.replace('\n', "\\n"));
@@ -202,6 +219,34 @@ fn what_stands_for_a_secret_is_none() {
             assert_eq!(find(&text, &[]), [], "{text}");
         }
     }
+}
+
+/// The cases of the second set: each kind in places that are drawn for it.
+fn later_cases(dice: &mut Dice) -> Vec<Case> {
+    let draw = |places: &[&'static str], dice: &mut Dice| places[dice.below(places.len())];
+    let mut all = Vec::new();
+    let mut plant = |kind: &'static str, place: &str, pattern: &str, dice: &mut Dice| {
+        let secret = made(pattern, dice);
+        all.push(Case::new(kind, &named(place, kind).replace('¤', &format!("«{secret}»")), dice));
+    };
+    for (kind, pattern) in later::KNOWN {
+        for n in 0..9 {
+            let place = draw(if n < 6 { later::UNDER_A_NAME } else { later::WITHOUT_A_NAME }, dice);
+            plant(kind, place, pattern, dice);
+        }
+    }
+    for (kind, pattern) in later::BY_NAME {
+        for _ in 0..12 {
+            let place = draw(later::UNDER_A_NAME, dice);
+            plant(kind, place, pattern, dice);
+        }
+    }
+    for (kind, pattern) in later::WHOLE_THINGS {
+        for _ in 0..6 {
+            all.push(Case::new(kind, &made(pattern, dice), dice));
+        }
+    }
+    all
 }
 
 /// For measuring on a tree of one's own: `MUX_SECRETS_TREE=DIR cargo test … -- --ignored --nocapture secrets_of_a_tree`.
