@@ -81,6 +81,8 @@ pub struct Patient<'a> {
     pub state_dir: &'a Path,
     /// Runs that were killed and whose journal is still there.
     pub unfinished: &'a [String],
+    /// Journals and snapshots of a later mux: they are left alone.
+    pub later: &'a [String],
     pub cloud: &'a Cloud,
     /// What came of calling each provider; empty unless that was wanted.
     pub probes: &'a [Probe],
@@ -96,14 +98,17 @@ pub struct Patient<'a> {
 /// only this machine may be used.
 pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Result<(), String>) -> Report {
     let mut checks = vec![server(patient), restart(patient), state_dir(patient.state_dir), ledger(patient.ledger)];
-    checks.push(match patient.unfinished {
-        [] => fine("journal", "no run was left unfinished"),
-        [first, ..] => {
-            let text =
-                format!("{} unfinished: the next run rolls back what a kill left", runs(patient.unfinished.len()));
-            warn("journal", text, format!("mux diff {}", argv::quote(first)))
-        }
-    });
+    if patient.unfinished.is_empty() && patient.later.is_empty() {
+        checks.push(fine("journal", "no run was left unfinished"));
+    }
+    checks.extend(patient.unfinished.first().map(|first| {
+        let text = format!("{} unfinished: the next run rolls back what a kill left", runs(patient.unfinished.len()));
+        warn("journal", text, format!("mux diff {}", argv::quote(first)))
+    }));
+    if !patient.later.is_empty() {
+        let n = runs(patient.later.len());
+        checks.push(fine("journal", format!("{n} unfinished, of a later mux: this one leaves them alone")));
+    }
     checks.extend(patient.config_notes.iter().map(|note| warn("config", note.clone(), "mux config check".into())));
     checks.push(match proc::which(OsStr::new("git"), patient.path, patient.cwd) {
         Some(git) => fine("git", git.display().to_string()),
@@ -389,6 +394,7 @@ mod tests {
             ledger: &ledger,
             state_dir: &state_dir,
             unfinished: &[],
+            later: &[],
             cloud: &cloud,
             probes: &[],
             hosts: &[],
@@ -513,6 +519,8 @@ mod tests {
         let text = "1 run unfinished: the next run rolls back what a kill left";
         let unfinished: &[String] = Box::leak(Box::new(["01KAP5".to_string()]));
         check("journal", |ill| ill.unfinished = unfinished, State::Warn, text, Some("mux diff 01KAP5"));
+        let text = "1 run unfinished, of a later mux: this one leaves them alone";
+        check("journal", |ill| ill.later = unfinished, State::Ok, text, None);
         let text = "not found: needed before a cloud CLI may write files";
         check("git", |ill| ill.path = Some(OsStr::new("/nonexistent")), State::Warn, text, Some(&install("git")));
     }

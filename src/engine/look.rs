@@ -29,6 +29,8 @@ pub struct Look {
     pub ledger: Ledger,
     /// Ids of runs whose journal was left open by a kill.
     pub unfinished: Vec<String>,
+    /// Names of journals and snapshots that a later mux has written: they are left alone.
+    pub later: Vec<String>,
 }
 
 /// Reads settings and state.
@@ -38,8 +40,10 @@ pub struct Look {
 pub fn look(house: &House<'_>, project: Option<&Path>) -> Result<Look, Error> {
     let settings = config_files::load(house.env, house.config_file, project, house.state.dir())?;
     let ledger = finish::ledger(house.state, &settings.config);
-    let unfinished = heal::report(&house.state.runs())?.into_iter().map(|left| left.run_id).collect();
-    Ok(Look { settings, ledger, unfinished })
+    let (later, unfinished): (Vec<_>, Vec<_>) =
+        heal::report(&house.state.runs())?.into_iter().partition(|left| left.state == heal::State::Unreadable);
+    let ids = |left: Vec<heal::Leavings>| left.into_iter().map(|left| left.run_id).collect();
+    Ok(Look { settings, ledger, unfinished: ids(unfinished), later: ids(later) })
 }
 
 /// Returns the ledger line of the run whose id begins with `id`.
@@ -141,7 +145,7 @@ pub fn examine(
     deep: Option<&mut dyn Watcher>,
     stop: &Stop,
 ) -> Result<Report, Error> {
-    let Look { settings, ledger, unfinished } = look(house, project)?;
+    let Look { settings, ledger, unfinished, later } = look(house, project)?;
     let config = &settings.config;
     let server = server(house, &settings, true, stop);
     let candidates = config_files::candidates(house.env, house.config_file, project);
@@ -169,6 +173,7 @@ pub fn examine(
         ledger: ledger.path(),
         state_dir: house.state.dir(),
         unfinished: &unfinished,
+        later: &later,
         cloud: &cloud,
         probes: &probes,
         hosts: &hosts,

@@ -104,7 +104,7 @@ pub fn run(
     out: &mut dyn Write,
     stop: &Stop,
 ) -> Result<u8, Error> {
-    let Look { settings, ledger, unfinished } = look::look(house, project)?;
+    let Look { settings, ledger, unfinished, .. } = look::look(house, project)?;
     let server = look::server(house, &settings, form != Form::Check, stop);
     let health = match &server {
         Server::Up { base_url, model, window } => Health { base_url, seen: Seen::Up { model, window: *window } },

@@ -104,7 +104,11 @@ fn what_a_later_version_wrote_is_read_as_far_as_known_and_never_destroyed() {
     check(&later.mux(&["status"]), 0, &[]);
     check(&later.mux(&["egress"]), 0, &["claude", "advice"]);
     check(&later.mux(&["report"]), 0, &[]);
-    check(&later.mux(&["doctor"]), 0, &["2 runs unfinished", "43 of 50 cloud calls left", "quota"]);
+    check(
+        &later.mux(&["doctor"]),
+        0,
+        &["2 runs unfinished, of a later mux: this one leaves them alone", "43 of 50 cloud calls left", "quota"],
+    );
     check(&later.mux(&["diff", id]), 0, &["+print(", JOURNAL, SNAPSHOT, "cannot be read by this version of mux"]);
     // What is not, is said.
     check(&later.mux(&["why", id]), 2, &["a later version of mux has written it"]);
