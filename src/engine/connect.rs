@@ -1,11 +1,12 @@
 //! From the configuration to a local model that answers: find it, start it again if allowed, or say what is wrong.
 
 use crate::engine::attempt::ask::{Line, LocalModel};
+use crate::engine::attempt::leaving::Leaving;
 use crate::engine::attempt::pacing::Pacing;
 use crate::engine::confine;
 use crate::engine::run::House;
 use crate::rules::argv;
-use crate::rules::config::{CommandSpec, Config, Verification};
+use crate::rules::config::{CommandSpec, Config};
 use crate::sys::chat::Waits;
 use crate::sys::config_files::Effective;
 use crate::sys::http::{self, Http, Reach};
@@ -101,7 +102,7 @@ pub fn connect(
     let mut status = RuntimeStatus::Up;
     let mut found = servers::find(&http, &wanted, stop);
     if let (Err(Failure::Down { .. }), Some(command)) = (&found, &config.local_runtime.restart_cmd) {
-        match restart(house, command, &config.verification, run_id) {
+        match restart(house, command, config, run_id) {
             Ok(launched) => {
                 let what = if launched.is_some() { "starting it with" } else { "another run has just started it with" };
                 watcher.event(&Event::Note(&format!("the model server is down; {what} `local_runtime.restart_cmd`")));
@@ -122,7 +123,7 @@ pub fn connect(
                 watcher
                     .event(&Event::Note(&format!("code leaves this machine: the model server is {}", server.base_url)));
             }
-            let model = model_of(house, config, http, server, Some(kind));
+            let model = model_of(house, config, http, server, Some(kind), run_id);
             Connected { model: Some(model), status, configured, why: None, hint: None }
         }
         Err(why) => {
@@ -151,20 +152,28 @@ pub fn connect(
 ///
 /// # Errors
 /// Why there is none.
-pub fn glance(house: &House<'_>, settings: &Effective, stop: &Stop) -> Result<LocalModel, Failure> {
+pub fn glance(house: &House<'_>, settings: &Effective, run_id: &str, stop: &Stop) -> Result<LocalModel, Failure> {
     let (http, key) = (agent(&settings.config), key(house.env, &settings.config));
     let wanted = Wanted { loading: Duration::ZERO, ..wanted(settings, key.as_ref()) };
     let found = servers::find(&http, &wanted, stop)?;
     // A hook asks in its own way and keeps its own time: the pace of tasks is no matter of it.
-    Ok(model_of(house, &settings.config, http, found.server, None))
+    Ok(model_of(house, &settings.config, http, found.server, None, run_id))
 }
 
-fn model_of(house: &House<'_>, config: &Config, http: Http, server: Server, kind: Option<Kind>) -> LocalModel {
+fn model_of(
+    house: &House<'_>,
+    config: &Config,
+    http: Http,
+    server: Server,
+    kind: Option<Kind>,
+    run_id: &str,
+) -> LocalModel {
     let local = &config.providers.local;
     let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
     let line = Line { lanes: house.state.lanes(), parallel: local.parallel as usize };
     let pacing = Pacing::of(house, kind, &server);
-    LocalModel::new(http, server, waits, line, pacing)
+    let leaving = Leaving::to(&server.base_url, house.state.dir(), run_id, house.env.now);
+    LocalModel::new(http, server, waits, line, pacing, leaving)
 }
 
 /// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.
@@ -195,10 +204,11 @@ fn wait_for(
 fn restart(
     house: &House<'_>,
     command: &CommandSpec,
-    wanted: &Verification,
+    config: &Config,
     run_id: &str,
 ) -> Result<Option<Launched>, String> {
-    let hold = confine::restart(wanted, house.env).map_err(|error| error.what.clone())?;
+    let key = config.providers.local.api_key_env.as_str();
+    let hold = confine::restart(&config.verification, house.env).map_err(|error| error.what.clone())?;
     let argv = argv::of(command).map_err(|fault| format!("`restart_cmd` is no command: {fault}"))?;
     // A name with a slash is meant from the home: where mux is called from must not decide what is run.
     let home = house.env.home().unwrap_or(Path::new("/"));
@@ -213,7 +223,8 @@ fn restart(
         program,
         args: argv.iter().skip(1).map(OsString::from).collect(),
         cwd: home.to_path_buf(),
-        env: proc::environment(&house.env.vars, &|_| true),
+        // The server's key is for mux's own calls. A server that wants it has a file or a command line of its own.
+        env: proc::environment(&house.env.vars, &|name| name != key),
         stdin: None,
         keep: 0,
         silence: None,

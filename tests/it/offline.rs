@@ -143,5 +143,20 @@ fn a_model_server_elsewhere_is_named_in_the_result_and_in_the_ledger() {
     let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&ledger).unwrap();
     assert_eq!(line["remote"], url.as_str(), "{ledger}");
-    assert_eq!(server.end().len(), 1);
+    let requests = server.end();
+    assert_eq!(requests.len(), 1);
+    // What was sent is in the list of all that left, by the bytes of its messages.
+    let request: serde_json::Value = serde_json::from_slice(&requests[0]).unwrap();
+    let texts = request["messages"].as_array().unwrap().iter().map(|message| message["content"].as_str().unwrap());
+    let sent = texts.collect::<Vec<_>>().join("\n\n").len();
+    let mut command = world.mux();
+    command.args(["egress", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&run(command, b"").stdout).unwrap();
+    let call = &list["calls"][0];
+    assert_eq!(
+        (&call["provider"], &call["step"], &call["run_id"]),
+        (&url.as_str().into(), &"local".into(), &line["run_id"])
+    );
+    assert_eq!((&call["bytes"], &call["ended"]["outcome"]), (&sent.into(), &"ok".into()), "{list}");
+    assert_eq!(list["calls"].as_array().unwrap().len(), 1);
 }

@@ -3,6 +3,7 @@
 
 use crate::bench::{Files, Ran, World, manifest, run, tree};
 use crate::replay::Server;
+use crate::signals::until;
 use fs_err as fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -180,6 +181,31 @@ fn a_restart_is_confined_where_that_is_required() {
         home.server.end();
         fs::remove_dir_all(&home.outside).unwrap();
     }
+}
+
+#[test]
+fn a_restart_does_not_get_the_key_of_the_server() {
+    let world = World::new("restart_key");
+    let started = world.root.join("started");
+    world.configure(&format!(
+        "providers: {{local: {{base_url: \"http://127.0.0.1:1/v1\", model: m, api_key_env: SERVER_LOGIN}}}}\n\
+         local_runtime:\n  health_retries: 1\n  health_retry_delay_sec: 0\n  \
+         restart_cmd: [sh, -c, 'env >{0}.part; mv {0}.part {0}']\n",
+        started.display()
+    ));
+    let mut command = world.mux();
+    command
+        .args(["run", "Explain what a semaphore is"])
+        .env("SERVER_LOGIN", "open sesame")
+        .env("HF_TOKEN", "for the server");
+    let ran = run(command, b"");
+    assert_eq!(ran.exit, 1, "{}", ran.report());
+    until("it was started", || started.exists());
+    let env = fs::read_to_string(&started).unwrap();
+    assert!(
+        env.contains("HF_TOKEN=for the server") && !env.contains("SERVER_LOGIN") && !env.contains("sesame"),
+        "{env}"
+    );
 }
 
 /// Names and texts of files.

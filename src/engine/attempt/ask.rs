@@ -1,5 +1,6 @@
 //! One call of the local model, from the place in the queue to the record of the try.
 
+use crate::engine::attempt::leaving::Leaving;
 use crate::engine::attempt::pacing::Pacing;
 use crate::engine::gathered::{Gathered, Scale};
 use crate::rules::context::AROUND;
@@ -44,6 +45,8 @@ pub struct LocalModel {
     waits: Waits,
     line: Line,
     pub pacing: Pacing,
+    /// Where the server is another machine.
+    leaving: Option<Leaving>,
     /// Asked for at most once a run.
     window: OnceCell<Option<u64>>,
 }
@@ -57,8 +60,15 @@ pub struct Line {
 }
 
 impl LocalModel {
-    pub fn new(http: Http, server: Server, waits: Waits, line: Line, pacing: Pacing) -> LocalModel {
-        LocalModel { http, server, waits, line, pacing, window: OnceCell::new() }
+    pub fn new(
+        http: Http,
+        server: Server,
+        waits: Waits,
+        line: Line,
+        pacing: Pacing,
+        leaving: Option<Leaving>,
+    ) -> LocalModel {
+        LocalModel { http, server, waits, line, pacing, leaving, window: OnceCell::new() }
     }
 
     /// Returns the server's count of a text against the estimate of it. Not asked where the estimate, which is from
@@ -68,8 +78,7 @@ impl LocalModel {
         if estimated == 0 || self.window(stop).is_none_or(|window| estimated + reply + AROUND <= window) {
             return Scale::SAME;
         }
-        let counted = servers::count_tokens(&self.http, &self.server, text, WINDOW_TIMEOUT, stop);
-        counted.map_or(Scale::SAME, |counted| Scale { counted, estimated })
+        self.count(text, stop).map_or(Scale::SAME, |counted| Scale { counted, estimated })
     }
 
     /// Returns the name of the server's model, where it has only one.
@@ -100,7 +109,24 @@ impl LocalModel {
     fn recount(&self, messages: &[Message], stop: &Stop) -> Option<u64> {
         let (server, Line { lanes, parallel }) = (&self.server, &self.line);
         let _ticket = lane::enter(lanes, &server.base_url, *parallel, stop, &mut |_| {}).ok()?;
-        chat::count(&self.http, server, messages, self.waits.first_token, stop)
+        self.sending(&whole(messages), stop, || {
+            Ok(chat::count(&self.http, server, messages, self.waits.first_token, stop))
+        })
+        .ok()?
+    }
+
+    /// Returns the server's count of a text, where it has one.
+    fn count(&self, text: &str, stop: &Stop) -> Option<u64> {
+        let count = || Ok(servers::count_tokens(&self.http, &self.server, text, WINDOW_TIMEOUT, stop));
+        self.sending(text, stop, count).ok()?
+    }
+
+    /// Makes a call that sends a text; recorded where the server is another machine.
+    fn sending<T>(&self, text: &str, stop: &Stop, send: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        match &self.leaving {
+            Some(leaving) => leaving.call(text, stop, send),
+            None => send(),
+        }
     }
 }
 
@@ -166,7 +192,7 @@ fn fit(model: &LocalModel, messages: &[Message], ask: Ask, stop: &Stop) -> Resul
     let mut needed = estimate;
     if estimate.saturating_add(wanted) > window {
         let text: String = messages.iter().map(|message| message.content.as_str()).collect();
-        let counted = servers::count_tokens(&model.http, &model.server, &text, WINDOW_TIMEOUT, stop);
+        let counted = model.count(&text, stop);
         // The estimate is meant to be high. Without the server's own count a quarter of the bytes is the likely size.
         needed = counted.map_or(text.len() as u64 / 4, |tokens| tokens + PER_MESSAGE * messages.len() as u64);
     }
@@ -189,10 +215,17 @@ fn call(
     let _ticket = lane::enter(&model.line.lanes, &server.base_url, model.line.parallel, stop, &mut queued)?;
     let expected = expected.map(|expected| expected.likely);
     watcher.event(&Event::Asking { route: Route::Local, model: &server.model, attempt, expected });
-    chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut |progress| match progress {
+    let mut on = |progress: Progress<'_>| match progress {
         Progress::Waiting { why } => watcher.event(&Event::Note(why)),
         Progress::Tokens { tokens, elapsed, text } => watcher.event(&Event::Generating { tokens, elapsed, text }),
-    })
+    };
+    model
+        .sending(&whole(messages), stop, || chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut on))
+}
+
+/// All that messages say.
+fn whole(messages: &[Message]) -> String {
+    messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Whether the server has read the whole prompt. Where it tells neither its window nor a count, a prompt that the smallest

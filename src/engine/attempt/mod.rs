@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cloud_change;
+pub mod leaving;
 pub mod local_answer;
 pub mod local_change;
 pub mod pacing;

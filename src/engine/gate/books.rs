@@ -58,7 +58,7 @@ impl Gate<'_> {
             call: number,
             now: self.house.env.now,
             provider: open.provider.name(),
-            step: open.step(),
+            step: open.step().name(),
             scope: open.scope,
             reason,
             workdir: self.workdir,

@@ -87,7 +87,7 @@ impl Call<'_> {
         }
         let stop = self.until_finish();
         let all: Vec<&Staged> = files.iter().collect();
-        said.text = connect::glance(&house, &self.settings, &stop).and_then(|model| {
+        said.text = connect::glance(&house, &self.settings, &self.run_id, &stop).and_then(|model| {
             if http::is_remote(&model.server.base_url) {
                 self.say(format!("code leaves this machine: the model server is {}", model.server.base_url));
                 said.remote = Some(model.server.base_url.clone());

@@ -59,8 +59,10 @@ pub struct Sending<'a> {
     /// The how-manieth cloud call of the run this is, from 1.
     pub call: u32,
     pub now: Utc,
+    /// A provider, or the address of a model server on another machine.
     pub provider: &'a str,
-    pub step: Step,
+    /// The name of a [`Step`], or `local`.
+    pub step: &'a str,
     pub scope: Scope,
     /// The trigger of the escalation.
     pub reason: &'a Reason,
@@ -142,7 +144,7 @@ impl Egress {
             run_id: sending.run_id.to_string(),
             ts: sending.now.to_string(),
             provider: sending.provider.to_string(),
-            step: sending.step.name().to_string(),
+            step: sending.step.to_string(),
             scope: sending.scope.word().to_string(),
             reason: sending.reason.to_string(),
             bytes: sending.payload.len() as u64,
@@ -398,7 +400,7 @@ mod tests {
             call,
             now,
             provider: "claude",
-            step: Step::Advice,
+            step: Step::Advice.name(),
             scope,
             reason: &Reason::VerifyFailed,
             workdir: Path::new("/w"),
@@ -515,7 +517,7 @@ mod tests {
             call: 1,
             now: NOW,
             provider: "codex",
-            step: Step::Hands,
+            step: Step::Hands.name(),
             scope: Scope::Machine,
             reason: &Reason::LocalDown,
             workdir: Path::new("/w"),
