@@ -4,6 +4,7 @@
     tests/bench/bench.py counts MUX            instructions (valgrind); the same on a busy machine
     tests/bench/bench.py growth MUX [WORD]     ledger, repository, reply, answer and runs, each some times larger; or one of them
     tests/bench/bench.py peers MUX [NAME=COMMAND ...]   one question, CPU time and memory, beside other programs
+    tests/bench/bench.py hooks MUX             what the git hooks add to a commit and to a rebase of 300
 
 MUX is a release build. Python and loopback only; valgrind for `counts`. A command of a peer may hold {base}, the address of
 the stand-in for a model server. Everything is in a directory of its own that is removed at the end.
@@ -302,13 +303,87 @@ def peers(world, others):
         print(f"| {name} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {size:.1f} |", flush=True)
 
 
+# Runs the hook beside it and notes the CPU seconds of it and of all that it started.
+TIMED = """#!%s
+import os, sys
+pid = os.fork()
+if pid == 0:
+    os.execv(sys.argv[0] + ".mux", [sys.argv[0] + ".mux", *sys.argv[1:]])
+_, status, used = os.wait4(pid, 0)
+with open(%r, "a") as file:
+    print(os.path.basename(sys.argv[0]), used.ru_utime + used.ru_stime, file=file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def hooks(world, n_commits=300):
+    repo, notes = world.work / "repo", world.root / "notes"
+    repo.mkdir()
+    who = {f"GIT_{who}_{what}": "t@e" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    env = {**world.env, **who, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_EDITOR": "true"}
+
+    def call(*argv):
+        subprocess.run(argv, cwd=repo, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    def commit(number, *args):
+        (repo / f"file{number}.py").write_text(f"def f{number}(value):\n    return value + {number}\n" * 10)
+        call("git", "add", "-A")
+        call("git", "commit", "-m", f"Add file {number}", *args)
+
+    call("git", "init", "-q", "-b", "main")
+    commit(0)
+    call("git", "checkout", "-q", "-b", "topic")
+    for number in range(1, n_commits + 1):
+        commit(number)
+    call("git", "checkout", "-q", "main")
+    commit(n_commits + 1)
+    call(world.mux, "hook", "install")
+    for hook in ("prepare-commit-msg", "commit-msg", "pre-commit", "pre-push"):
+        place = repo / ".git/hooks" / hook
+        place.rename(f"{place}.mux")
+        place.write_text(TIMED % (sys.executable, str(notes)))
+        place.chmod(0o755)
+    print("| what | runs | CPU ms, median | p99 |\n| --- | ---: | ---: | ---: |")
+
+    def row(what, values):
+        values = sorted(values)
+        at = lambda share: values[min(len(values) - 1, int(len(values) * share))] * 1e3
+        print(f"| {what} | {len(values)} | {at(0.5):.2f} | {at(0.99):.2f} |", flush=True)
+
+    def noted():
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        notes.unlink(missing_ok=True)
+        return [(name, float(seconds)) for name, seconds in map(str.split, lines)]
+
+    call("git", "rebase", "-q", "main", "topic")
+    rebased = noted()
+    if len(rebased) < n_commits:
+        sys.exit(f"a rebase of {n_commits} commits has called {len(rebased)} hooks")
+    row(f"hooks of a rebase of {n_commits} commits", [seconds for _, seconds in rebased])
+    skipped = [world.mux, "hook", "run", "prepare-commit-msg", ".git/COMMIT_EDITMSG", "message"]
+    values = []
+    for _ in range(n_commits):
+        child = subprocess.Popen(skipped, cwd=repo, env=env, stdin=subprocess.DEVNULL)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        values.append(used.ru_utime + used.ru_stime)
+    row("a hook that mux itself skips", values)
+    for number in range(100):
+        commit(n_commits + 2 + number)
+    ordinary = noted()
+    for hook in ("pre-commit", "commit-msg", "prepare-commit-msg"):
+        row(f"`{hook}` of an ordinary commit with `-m`, git's share included", [s for name, s in ordinary if name == hook])
+
+
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("counts", "growth", "peers"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("counts", "growth", "peers", "hooks"):
         sys.exit(__doc__)
     with World(sys.argv[2]) as world:
         print(f"{os.path.getsize(world.mux)} bytes, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", file=sys.stderr)
         if sys.argv[1] == "counts":
             counts(world)
+        elif sys.argv[1] == "hooks":
+            hooks(world)
         elif sys.argv[1] == "growth":
             growth(world, *sys.argv[3:4])
         else:
