@@ -111,10 +111,10 @@ fn is_spoken(value: &str) -> bool {
     parts().next().is_some() && parts().all(is_made_of_words)
 }
 
-/// Whether digits number a name: at most one, or some that count up from the first (`123`).
+/// Whether digits number a name: at most one, or some that count (`123`).
 fn is_count(digits: &str) -> bool {
-    let counts_up = || digits.bytes().zip(digits.bytes().skip(1)).all(|(one, two)| one < two);
-    digits.len() <= 1 || (digits.len() >= 3 && digits.starts_with(['0', '1']) && counts_up())
+    let counts = || digits.bytes().zip(digits.bytes().skip(1)).all(|(one, two)| one + 1 == two);
+    digits.len() <= 1 || (digits.len() >= 3 && digits.starts_with(['0', '1']) && counts())
 }
 
 /// Whether a text can be cut into words of the list.

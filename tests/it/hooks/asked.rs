@@ -2,7 +2,7 @@
 //! is not, a message in the style that was asked for. Replies are recorded ones.
 
 use super::{DOWN, NOWHERE, Repo, token};
-use crate::bench::{World, manifest, tree};
+use crate::bench::{World, manifest, run, tree};
 use crate::replay::Server;
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ fn no_cloud_cli_is_started_unless_hooks_may() {
     let mut command = repo.command(env!("CARGO_BIN_EXE_mux"));
     fs::write(repo.at.join(".git/COMMIT_EDITMSG"), "\n").unwrap();
     command.args(["hook", "run", "prepare-commit-msg", ".git/COMMIT_EDITMSG"]);
-    let said = repo.masked(&crate::bench::run(command, b"").stderr);
+    let said = repo.masked(&run(command, b"").stderr);
     assert!(
         said.starts_with("mux: no cloud CLI is asked (secret): line ")
             && said.contains("github-token")
@@ -180,4 +180,66 @@ fn a_message_has_the_style_that_is_set() {
     // Two rows before and its own first commit: 5 new subjects, so those of 15 to 29 are left of the old ones.
     assert_eq!(asked[2].matches("\\n- core: ").count(), 20);
     assert!(asked[2].contains("core: say 15\\n") && !asked[2].contains("core: say 14\\n"), "{}", asked[2]);
+}
+
+#[test]
+fn a_review_of_a_commit_is_advice_however_strict() {
+    let bad = saying("hook_advice_server", &verdict("122_a_review_that_stays_bad_takes_the_change_back"));
+    let server = Server::start(&bad.root);
+    let repo = Repo::begun("hook_advice", NOWHERE);
+    repo.configure(&server.url(), "  pre_commit_review: true\n  pre_push_strict: true\n");
+    repo.write("price.py", "def mean(prices):\n    return sum(prices) / len(prices)\n");
+    repo.git(&["add", "-A"]);
+    let issue = "mux: m on the staged change: price.py: mean([]) raises ZeroDivisionError; it has to return None\n";
+    assert_eq!(repo.commit(&["-m", "Add a mean"]), (issue.to_string(), "Add a mean".to_string()));
+    // Where nobody reads it, it is not asked for.
+    repo.write("price.py", "def mean(prices):\n    return 0\n");
+    repo.git(&["add", "-A"]);
+    assert_eq!(repo.commit_with(&["-m", "Mend it"], &[("CI", "true")]).0, "");
+    assert_eq!(server.end().len(), 1);
+    let deeds = ["local verified true", "local unverified null", "local verified true"];
+    assert_eq!(repo.deeds(), deeds.map(|deed| format!("pre-commit {deed}")));
+}
+
+#[test]
+fn a_commit_of_nothing_gets_no_message() {
+    let silent = saying("hook_empty_server", "Say something");
+    let server = Server::start(&silent.root);
+    let repo = Repo::begun("hook_empty", &server.url());
+    // Changed, and not staged.
+    repo.write("base.txt", "two\n");
+    let ran = repo.try_git(&["commit", "--allow-empty"], &[]);
+    let said = repo.masked(&ran.stderr);
+    assert!(ran.exit == 1 && said == "Aborting commit due to empty commit message.\n", "{}", ran.report());
+    assert_eq!((server.end().len(), repo.deeds()), (0, Vec::new()));
+}
+
+#[test]
+fn what_the_pre_commit_framework_says_of_a_push_is_understood() {
+    let bad = saying("hook_variables_server", &verdict("122_a_review_that_stays_bad_takes_the_change_back"));
+    let server = Server::start(&bad.root);
+    let repo = Repo::begun("hook_variables", NOWHERE);
+    repo.configure(&server.url(), "  pre_push_review: true\n");
+    repo.write("price.py", "def mean(prices):\n    return sum(prices) / len(prices)\n");
+    repo.git(&["add", "-A"]);
+    repo.git(&["commit", "-q", "--no-verify", "-m", "Add a mean"]);
+    let ids = ["HEAD", "HEAD~1"].map(|name| repo.git(&["rev-parse", name]));
+    let push = |ends: &[(&str, &str)]| {
+        let mut command = repo.command(env!("CARGO_BIN_EXE_mux"));
+        command.args(["hook", "run", "pre-push"]).envs(ends.iter().copied());
+        for name in ["LOCAL", "REMOTE"] {
+            command.env(format!("PRE_COMMIT_{name}_BRANCH"), "refs/heads/main");
+        }
+        command.env("PRE_COMMIT_REMOTE_NAME", "origin");
+        let ran = run(command, b"");
+        assert_eq!(ran.exit, 0, "{}", ran.report());
+        repo.masked(&ran.stderr)
+    };
+    let issue = "mux: m on main: price.py: mean([]) raises ZeroDivisionError; it has to return None\n";
+    assert_eq!(push(&[("PRE_COMMIT_TO_REF", &ids[0]), ("PRE_COMMIT_FROM_REF", &ids[1])]), issue);
+    // It names no commits where the other side has nothing of the history.
+    assert_eq!(push(&[]), issue);
+    let asked: Vec<String> = server.end().iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect();
+    assert!(asked[0].contains("A price.py") && !asked[0].contains("base.txt"), "{}", asked[0]);
+    assert!(asked[1].contains("A price.py") && asked[1].contains("A base.txt"), "{}", asked[1]);
 }
