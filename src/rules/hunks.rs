@@ -87,7 +87,8 @@ fn header_path(rest: &str) -> &str {
     rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest)
 }
 
-/// Reads a diff of one or several files; returns where it ends.
+/// Reads a diff of one or several files; returns where it ends. **Invariant:** what [`is_diff_start`] takes for the first
+/// line is passed, or the caller would find it again and again.
 pub fn diff(text: &str, from: usize) -> (usize, Vec<Edit<'_>>) {
     let (mut edits, mut about, mut at) = (Vec::new(), About::default(), from);
     while let Some(line) = line_at(text, at) {
@@ -106,7 +107,7 @@ pub fn diff(text: &str, from: usize) -> (usize, Vec<Edit<'_>>) {
         } else if line.starts_with("@@") {
             at = hunk(text, next, start_of(line), &mut about.hunks);
             continue;
-        } else if let Some(names) = after("diff --git ") {
+        } else if let Some(names) = line.strip_prefix("diff --git ").map(header_path) {
             about.finish(&mut edits);
             // The names are only read here when nothing else names them; blanks in them are told by their halves.
             let half = names.len() / 2;
@@ -226,4 +227,32 @@ fn hunk<'a>(text: &'a str, from: usize, start: Option<(usize, usize, usize)>, hu
         hunks.push(hunk);
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_begins_a_diff_is_passed() {
+        let mut tried = 0;
+        for start in [
+            "diff --git ",
+            "*** Begin Patch",
+            "*** Update File: ",
+            "*** Add File: ",
+            "*** Delete File: ",
+            "@@ -1",
+            "--- \n+++ ",
+        ] {
+            for end in ["", "\n", "\r\n", " \n", "\t\n", "\n\n", "\nword\n", "\n@@", "\n--- a\n"] {
+                let text = format!("{start}{end}");
+                let line = line_at(&text, 0).unwrap();
+                assert!(is_diff_start(line, &text, line.len()), "{text:?}");
+                assert!(diff(&text, 0).0 >= line.len(), "{text:?}");
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 63);
+    }
 }

@@ -534,6 +534,7 @@ mod tests {
             format!("--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n{}", "\n".repeat(1 << 20)),
             format!("--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n{}", "-x\n".repeat(1 << 18)),
             "diff --git a/x b/x\n".repeat(50_000),
+            "diff --git \n".repeat(50_000),
             "=======\n".repeat(1 << 17),
         ] {
             let shown = [("f.py", same.as_str()), ("g.py", "1\n")];
