@@ -14,6 +14,7 @@ parts=(
     "it soak::a_flood_of_requests_gets_one_answer_each_and_stays_small"
     "it kill::killed_200_times_a_run_leaves_all_or_nothing"
     "it undo::an_undo_that_is_killed_anywhere_is_whole_or_not_at_all"
+    "it faults::whatever_call_fails_nothing_is_lost"
     "mux sys::ledger::tests::full_and_read_only_disks_are_named"
 )
 log=$(mktemp) summary=$(mktemp) failed=0 ran=0

@@ -117,7 +117,7 @@ fn start(world: &World) -> std::process::Child {
 }
 
 /// Journals that are open: those of runs that are not done.
-fn journals(world: &World) -> Vec<String> {
+pub fn journals(world: &World) -> Vec<String> {
     let Ok(runs) = fs::read_dir(world.root.join("state/mux/runs")) else { return Vec::new() };
     let names = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains(".undo-")).collect()

@@ -14,6 +14,7 @@ mod cloud;
 mod cloud_look;
 mod cut;
 mod evil;
+mod faults;
 mod fit;
 mod fixes;
 mod hooks;
