@@ -10,6 +10,7 @@
 
 mod bench;
 mod client;
+mod clock;
 mod cloud;
 mod cloud_look;
 mod cut;
@@ -18,6 +19,7 @@ mod faults;
 mod fit;
 mod fixes;
 mod hooks;
+mod hostile;
 mod kill;
 mod log;
 mod many;

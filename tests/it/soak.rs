@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -18,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A line for the summary of `tests/soak.sh`.
-fn say(line: &str) {
+pub fn say(line: &str) {
     std::io::stderr().write_all(format!("soak: {line}\n").as_bytes()).unwrap();
 }
 
@@ -133,20 +134,26 @@ fn broken(n: usize) -> Vec<Vec<u8>> {
 /// Lets a run have one reply; returns what it did that it must not.
 fn harm_of(name: &str, reply: &[u8]) -> Vec<String> {
     let world = World::new("soak");
-    let (outside, http) = (world.root.join("outside"), world.root.join("http"));
-    lay_out("", &world, &outside);
+    let http = world.root.join("http");
     fs::create_dir_all(&http).unwrap();
-    fs::create_dir_all(world.work.join(".git/hooks")).unwrap();
     let reply = match String::from_utf8(reply.to_vec()) {
-        Ok(text) => text.replace("OUT", outside.to_str().unwrap()).into_bytes(),
+        Ok(text) => text.replace("OUT", world.root.join("outside").to_str().unwrap()).into_bytes(),
         Err(error) => error.into_bytes(),
     };
     fs::write(http.join("every.response.raw"), reply).unwrap();
     let server = Server::start(&http);
+    let harm = harm_from(name, &world, &server.url());
+    server.end();
+    harm
+}
+
+/// Lets a run ask the model server at `url`; returns what it did that it must not.
+pub fn harm_from(name: &str, world: &World, url: &str) -> Vec<String> {
+    lay_out("", world, &world.root.join("outside"));
+    fs::create_dir_all(world.work.join(".git/hooks")).unwrap();
     world.configure(&format!(
-        "providers: {{local: {{base_url: \"{}/v1\", model: evil, first_token_timeout_sec: 2, idle_timeout_sec: 2}}}}\n\
-         local_executor: {{max_attempts: 2}}\n",
-        server.url()
+        "providers: {{local: {{base_url: \"{url}/v1\", model: evil, first_token_timeout_sec: 2, idle_timeout_sec: 2}}}}\n\
+         local_executor: {{max_attempts: 2}}\n"
     ));
     let others = ["outside", "home", "config", "tmp"].map(|place| world.root.join(place));
     let look = || others.each_ref().map(|place| tree(place));
@@ -179,7 +186,6 @@ fn harm_of(name: &str, reply: &[u8]) -> Vec<String> {
     );
     let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap_or_default();
     found(ledger.lines().count() != 1 || serde_json::from_str::<Value>(&ledger).is_err(), "not one line of the ledger");
-    server.end();
     harm
 }
 
@@ -352,4 +358,54 @@ fn a_flood_of_requests_gets_one_answer_each_and_stays_small() {
     let code = child.wait().unwrap().code();
     say(&format!("requests {PINGS}, lines that are none {garbage}, unanswered {}", PINGS + 2 - answered.len()));
     assert_eq!((code, answered.len(), twice), (Some(0), PINGS + 2, 0));
+}
+
+/// Each within 2 s of processor time and 64 MiB.
+#[test]
+#[ignore = "some minutes: tests/soak.sh"]
+fn no_configuration_takes_long_or_much() {
+    let texts = |place: &Path| -> Vec<(String, Vec<u8>)> {
+        tree(place).into_iter().filter(|(name, _)| name.ends_with(".yaml")).collect()
+    };
+    let mut inputs = texts(&manifest().join("fixtures/config/bad"));
+    let own = inputs.len();
+    inputs.extend(std::env::var("MUX_HOSTILE").iter().flat_map(|place| texts(&Path::new(place).join("badconfig"))));
+    let laughs: String =
+        (0..9).map(|n| format!("a{}: &a{} [{}]\n", n + 1, n + 1, format!("*a{n},").repeat(9))).collect();
+    for (name, text) in [
+        ("laughs", format!("a0: &a0 [lol]\n{laughs}")),
+        ("deep flow", "[".repeat(60_000)),
+        ("deep block", (0..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect()),
+        ("aliases", format!("a: &a {}\nb: [{}]\n", "x".repeat(9000), "*a,".repeat(9000))),
+        ("keys", (0..9000).map(|n| format!("k{n}: 1\n")).collect()),
+        ("long", "#".repeat(1 << 26)),
+        ("quotes", "a: \"".repeat(9000)),
+        ("tags", "!a ".repeat(20_000)),
+    ] {
+        inputs.push((name.into(), text.into_bytes()));
+    }
+    let (world, mut faults, mut refused) = (World::new("configs"), Vec::new(), 0);
+    for (n, (name, text)) in inputs.iter().enumerate() {
+        world.configure("");
+        fs::write(world.root.join("config/mux/mux.yaml"), text).unwrap();
+        let mut command = world.command(world.root.join("bin/sh"));
+        command.args([
+            "-c",
+            "ulimit -d 65536; ulimit -t 2; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_mux"),
+            "config",
+            "check",
+        ]);
+        let ran = run(command, b"");
+        refused += usize::from(ran.exit == 2);
+        // Some of a stranger's are good ones; all others here are not.
+        let is_foreign = n >= own && name.ends_with(".yaml");
+        if ran.exit != 2 && !(ran.exit == 0 && is_foreign) {
+            faults.push(format!("{name}\n{}", ran.report()));
+        }
+    }
+    say(&format!("configurations {}, refused {refused}, that took long or much {}", inputs.len(), faults.len()));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(own > 30);
 }
