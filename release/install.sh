@@ -3,7 +3,7 @@
 # the program into $MUX_BIN (default: ~/.local/bin). Nothing is installed when the checksum differs. No sudo.
 #
 # SHA256SUMS comes from where the archive comes from: it finds broken downloads, not a taken-over release. That is what the
-# attestation is for: gh attestation verify ARCHIVE --repo OWNER/mux
+# attestation is for: gh attestation verify ARCHIVE --repo @REPOSITORY@
 set -eu
 
 repository=@REPOSITORY@
@@ -19,8 +19,8 @@ die() {
 # Everything is in functions and called in the last line: half a script does nothing.
 main() {
     case $(uname -s)/$(uname -m) in
-        Linux/x86_64 | Linux/amd64) target=x86_64-unknown-linux-gnu ;;
-        Linux/aarch64 | Linux/arm64) target=aarch64-unknown-linux-gnu ;;
+        Linux/x86_64 | Linux/amd64) target=x86_64-unknown-linux-musl ;;
+        Linux/aarch64 | Linux/arm64) target=aarch64-unknown-linux-musl ;;
         Darwin/*) target=universal-apple-darwin ;;
         *) die "no release for $(uname -s) on $(uname -m); build it: cargo install --locked --path ." ;;
     esac

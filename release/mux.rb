@@ -12,12 +12,12 @@ class Mux < Formula
 
   on_linux do
     on_intel do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/mux-@VERSION@-x86_64-unknown-linux-gnu.tar.gz"
-      sha256 "@SHA256_X86_64_UNKNOWN_LINUX_GNU@"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/mux-@VERSION@-x86_64-unknown-linux-musl.tar.gz"
+      sha256 "@SHA256_X86_64_UNKNOWN_LINUX_MUSL@"
     end
     on_arm do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/mux-@VERSION@-aarch64-unknown-linux-gnu.tar.gz"
-      sha256 "@SHA256_AARCH64_UNKNOWN_LINUX_GNU@"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/mux-@VERSION@-aarch64-unknown-linux-musl.tar.gz"
+      sha256 "@SHA256_AARCH64_UNKNOWN_LINUX_MUSL@"
     end
   end
 

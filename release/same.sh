@@ -6,14 +6,14 @@ set -eu
 cd "$(dirname "$0")/.."
 place=$(mktemp -d "${TMPDIR:-/tmp}/mux-same.XXXXXX")
 trap 'rm -rf "$place"' EXIT
-cargo fetch --locked
 unset CARGO_TARGET_DIR
 one=$place/one two=$place/a/longer/way/to/two
 mkdir -p "$place/a/longer/way/to" "$place/home"
-cp -r "${CARGO_HOME:-$HOME/.cargo}/registry" "$place/home/"
 git clone -q . "$one"
 git clone -q . "$two"
 "$one/release/build.sh" "$@"
+# With all crates that the first one wanted, those of the standard library among them.
+cp -r "${CARGO_HOME:-$HOME/.cargo}/registry" "$place/home/"
 CARGO_HOME=$place/home RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} CARGO_NET_OFFLINE=true "$two/release/build.sh" "$@"
 for archive in "$one"/target/dist/*.tar.gz; do
     cmp "$archive" "$two/target/dist/$(basename "$archive")"
