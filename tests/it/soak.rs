@@ -364,20 +364,21 @@ fn a_flood_of_requests_gets_one_answer_each_and_stays_small() {
 #[test]
 #[ignore = "some minutes: tests/soak.sh"]
 fn no_configuration_takes_long_or_much() {
+    let is_yaml = |name: &str| Path::new(name).extension().is_some_and(|end| end == "yaml");
     let texts = |place: &Path| -> Vec<(String, Vec<u8>)> {
-        tree(place).into_iter().filter(|(name, _)| name.ends_with(".yaml")).collect()
+        tree(place).into_iter().filter(|(name, _)| is_yaml(name)).collect()
     };
+    let lines = |n: usize, line: &dyn Fn(usize) -> String| (0..n).map(line).collect::<Vec<_>>().join("\n");
+    let laugh = |n: usize| format!("a{}: &a{} [{}]", n + 1, n + 1, format!("*a{n},").repeat(9));
     let mut inputs = texts(&manifest().join("fixtures/config/bad"));
     let own = inputs.len();
     inputs.extend(std::env::var("MUX_HOSTILE").iter().flat_map(|place| texts(&Path::new(place).join("badconfig"))));
-    let laughs: String =
-        (0..9).map(|n| format!("a{}: &a{} [{}]\n", n + 1, n + 1, format!("*a{n},").repeat(9))).collect();
     for (name, text) in [
-        ("laughs", format!("a0: &a0 [lol]\n{laughs}")),
+        ("laughs", format!("a0: &a0 [lol]\n{}\n", lines(9, &laugh))),
         ("deep flow", "[".repeat(60_000)),
-        ("deep block", (0..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect()),
+        ("deep block", lines(300, &|depth| format!("{}a:", " ".repeat(depth)))),
         ("aliases", format!("a: &a {}\nb: [{}]\n", "x".repeat(9000), "*a,".repeat(9000))),
-        ("keys", (0..9000).map(|n| format!("k{n}: 1\n")).collect()),
+        ("keys", lines(9000, &|n| format!("k{n}: 1"))),
         ("long", "#".repeat(1 << 26)),
         ("quotes", "a: \"".repeat(9000)),
         ("tags", "!a ".repeat(20_000)),
@@ -400,7 +401,7 @@ fn no_configuration_takes_long_or_much() {
         let ran = run(command, b"");
         refused += usize::from(ran.exit == 2);
         // Some of a stranger's are good ones; all others here are not.
-        let is_foreign = n >= own && name.ends_with(".yaml");
+        let is_foreign = n >= own && is_yaml(name);
         if ran.exit != 2 && !(ran.exit == 0 && is_foreign) {
             faults.push(format!("{name}\n{}", ran.report()));
         }
