@@ -254,6 +254,9 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
     hints.extend(connected.hint.clone().filter(|_| *reason == Reason::LocalDown));
     if matches!(reason, Reason::VerifyFailed) {
         hints.push(format!("the last try is kept: `mux diff {}` shows it", course.run_id));
+        hints.extend(course.mute.as_ref().map(|check| {
+            format!("different changes left the check red in the same words: does it work here at all? `{check}`")
+        }));
     }
     let is_unasked = course.policy.hands == Hands::Never && matches!(course.facts.cloud, Cloud::Open(_));
     if is_unasked && course.facts.tier == Tier::Advice && refused.is_none() {

@@ -102,6 +102,8 @@ pub struct Course<'a> {
     pub answer: Option<String>,
     /// The last usable changeset.
     pub changed: Option<Changed>,
+    /// The check that two local changesets in a row left just as red, and that named no test.
+    pub mute: Option<String>,
     pub stop: &'a Stop,
     pub effort: Effort,
     /// What earlier runs teach.
@@ -201,6 +203,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         shadow: None,
         answer: None,
         changed: None,
+        mute: None,
         stop,
         effort: Effort::default(),
         experience,
@@ -288,6 +291,7 @@ impl Course<'_> {
                     // Red without evidence (a program is missing, time is up) stays red, whatever the model writes.
                     let (verdict, score, again) =
                         (changed.proof.verdict, changed.score, changed.proof.evidence.is_some());
+                    self.mute = self.changed.as_ref().and_then(|earlier| changed.mute_like(earlier));
                     self.changed = Some(changed);
                     Last::Change { verdict, score, again }
                 });

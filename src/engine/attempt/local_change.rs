@@ -15,7 +15,7 @@ use crate::rules::form::{self, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited};
-use crate::rules::{confidence, diff, examples, names, stray};
+use crate::rules::{argv, confidence, diff, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
@@ -83,6 +83,17 @@ pub struct Changed {
     pub score: Score,
     pub diff: String,
     pub changes: ChangeSet,
+}
+
+impl Changed {
+    /// Returns the check that another changeset left red in the very same words, where nobody can tell by which test:
+    /// perhaps none ever ran.
+    pub fn mute_like(&self, other: &Changed) -> Option<String> {
+        let (this, other) = (&self.proof, &other.proof);
+        let is_same = this.evidence.is_some() && this.evidence == other.evidence;
+        let red = this.red.first().filter(|red| is_same && red.failures.is_none())?;
+        Some(argv::spell(&red.argv))
+    }
 }
 
 /// Tries once.
