@@ -7,7 +7,7 @@ use crate::engine::confine;
 use crate::engine::run::House;
 use crate::rules::argv;
 use crate::rules::config::{CommandSpec, Config};
-use crate::sys::chat::Waits;
+use crate::sys::chat::Bounds;
 use crate::sys::config_files::Effective;
 use crate::sys::http::{self, Http, Reach};
 use crate::sys::lane;
@@ -169,11 +169,15 @@ fn model_of(
     run_id: &str,
 ) -> LocalModel {
     let local = &config.providers.local;
-    let waits = Waits { first_token: local.first_token_timeout_sec, idle: local.idle_timeout_sec };
+    let bounds = Bounds {
+        first_token: local.first_token_timeout_sec,
+        idle: local.idle_timeout_sec,
+        reply: usize::try_from(local.max_reply_bytes).unwrap_or(usize::MAX),
+    };
     let line = Line { lanes: house.state.lanes(), parallel: local.parallel as usize };
     let pacing = Pacing::of(house, kind, &server);
     let leaving = Leaving::to(&server.base_url, house.state.dir(), run_id, house.env.now);
-    LocalModel::new(http, server, waits, line, pacing, leaving)
+    LocalModel::new(http, server, bounds, line, pacing, leaving)
 }
 
 /// Asks again, as often as the configuration says. A server that answers "loading" is waited for longer, by `find`.

@@ -82,6 +82,7 @@ pub static KEYS: &[Key<Config>] = keys! { Config:
     providers.local.auto_detect: Switch, Limit::Any, Never;
     providers.local.allow_remote: Switch, Limit::Any, Never;
     providers.local.parallel: Count, Limit::Range(1.0, 1000.0), Never;
+    providers.local.max_reply_bytes: Bytes, Limit::Range(1000.0, 1e9), Lower;
     providers.local.connect_timeout_sec: Seconds, SECONDS, Never;
     providers.local.first_token_timeout_sec: Seconds, SECONDS, Never;
     providers.local.idle_timeout_sec: Seconds, SECONDS, Never;

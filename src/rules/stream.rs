@@ -8,12 +8,10 @@ use crate::rules::assembly::{Assembled, Assembly};
 use crate::rules::chunk::Chunk;
 use crate::words::task::Failure;
 
-/// Longest text of a reply, reasoning included.
-const TEXT_LIMIT: usize = 8 << 20;
 /// Longest line of an event stream.
 const LINE_LIMIT: usize = 1 << 20;
-/// Longest whole completion: the text and what stands around it.
-const JSON_LIMIT: usize = TEXT_LIMIT + (1 << 20);
+/// What may stand around the text of a whole completion, in bytes.
+const JSON_ROOM: usize = 1 << 20;
 
 /// Why a body is no reply.
 #[derive(Debug, PartialEq)]
@@ -33,6 +31,8 @@ pub struct Stream {
     is_error: bool,
     is_done: bool,
     received: u64,
+    /// Longest text, reasoning included, in bytes.
+    max_text: usize,
     /// Bounds for a server that does not stop: bytes on the wire, and tokens.
     most_bytes: u64,
     most_tokens: u64,
@@ -47,8 +47,9 @@ enum Form {
 
 impl Stream {
     /// Starts a body that should hold at most `max_tokens` tokens. Thoughts may come on top, hence the generous bounds;
-    /// a token takes ~0.5 KiB on the wire with two alternatives, ~3 KiB from servers that send twenty.
-    pub fn new(max_tokens: u32) -> Stream {
+    /// a token takes ~0.5 KiB on the wire with two alternatives, ~3 KiB from servers that send twenty. The text that
+    /// comes out may be `max_text` bytes long.
+    pub fn new(max_tokens: u32, max_text: usize) -> Stream {
         let tokens = u64::from(max_tokens);
         Stream {
             form: Form::Unknown,
@@ -57,7 +58,8 @@ impl Stream {
             is_error: false,
             is_done: false,
             received: 0,
-            most_bytes: (8 << 20) + tokens * (16 << 10),
+            max_text,
+            most_bytes: max_text as u64 + tokens * (16 << 10),
             most_tokens: 4096 + tokens * 4,
         }
     }
@@ -89,7 +91,7 @@ impl Stream {
             };
         }
         match self.form {
-            Form::Json if self.pending.len() + bytes.len() > JSON_LIMIT => broken("it is longer than 8 MiB"),
+            Form::Json if self.pending.len() + bytes.len() > self.max_text + JSON_ROOM => self.too_long(),
             Form::Json | Form::Unknown => {
                 self.pending.extend_from_slice(bytes);
                 Ok(())
@@ -199,13 +201,18 @@ impl Stream {
             return said(json);
         }
         self.assembly.add(chunk);
-        if self.assembly.bytes() > TEXT_LIMIT {
-            return broken("its text is longer than 8 MiB");
+        if self.assembly.bytes() > self.max_text {
+            return self.too_long();
         }
         if self.form == Form::Events && self.assembly.count() > self.most_tokens {
             return broken("it does not end: far more tokens than were asked for");
         }
         Ok(())
+    }
+
+    fn too_long(&self) -> Result<(), Fault> {
+        let limit = self.max_text;
+        broken(&format!("it is longer than {limit} bytes; `providers.local.max_reply_bytes` allows more"))
     }
 }
 
@@ -230,7 +237,7 @@ mod tests {
 
     /// Feeds a body in pieces of `size` bytes and ends it.
     fn read(body: &[u8], size: usize) -> Result<Assembled, Fault> {
-        let mut stream = Stream::new(100);
+        let mut stream = Stream::new(100, 8 << 20);
         for piece in body.chunks(size) {
             stream.feed(piece)?;
         }
@@ -346,7 +353,7 @@ mod tests {
 
     /// Feeds `block` again and again; returns how many bytes were taken and how many are held.
     fn endless(first: &[u8], block: &[u8]) -> (usize, usize, Failure) {
-        let mut stream = Stream::new(100);
+        let mut stream = Stream::new(100, 8 << 20);
         let mut taken = first.len();
         stream.feed(first).expect("the beginning is fine");
         loop {
@@ -364,7 +371,12 @@ mod tests {
         let chunk = b"data: {\"choices\":[{\"delta\":{\"content\":\"blah \"}}]}\n\n".repeat(50);
         for (first, block, most, why) in [
             (&b"data: "[..], &b"x".repeat(65536)[..], MIB, "one line is longer than 1 MiB"),
-            (&b"{\"choices\":["[..], &b" ".repeat(65536)[..], 9 * MIB, "it is longer than 8 MiB"),
+            (
+                &b"{\"choices\":["[..],
+                &b" ".repeat(65536)[..],
+                9 * MIB,
+                "it is longer than 8388608 bytes; `providers.local.max_reply_bytes` allows more",
+            ),
             (&b""[..], &chunk[..], MIB, "it does not end: far more tokens than were asked for"),
             (
                 &b""[..],

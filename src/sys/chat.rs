@@ -31,13 +31,15 @@ const ERROR_LIMIT: usize = 64 << 10;
 /// ureq's own deadline stands this far behind ours: a backstop.
 const BACKSTOP: Duration = Duration::from_secs(5);
 
-/// How long a call may wait.
+/// How long a call may take, and how much it may bring.
 #[derive(Clone, Copy, Debug)]
-pub struct Waits {
+pub struct Bounds {
     /// From the start of the call to its first token: loading, queueing and retries included.
     pub first_token: Duration,
     /// From one token to the next. Pings and empty chunks are no tokens.
     pub idle: Duration,
+    /// Text of the reply, in bytes.
+    pub reply: usize,
 }
 
 /// What a call tells while it goes on.
@@ -60,13 +62,13 @@ pub fn chat(
     server: &Server,
     messages: &[Message],
     ask: &Ask,
-    waits: &Waits,
+    bounds: &Bounds,
     stop: &Stop,
     on: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Reply, Failure> {
     let hidden = Hidden { key: server.key.as_ref(), messages };
     let begun = Instant::now();
-    let mut call = Call { http, server, hidden, ask, waits, stop, on, begun };
+    let mut call = Call { http, server, hidden, ask, bounds, stop, on, begun };
     let mut with_extras = true;
     let mut retries = 0;
     loop {
@@ -117,7 +119,7 @@ struct Call<'a> {
     server: &'a Server,
     hidden: Hidden<'a>,
     ask: &'a Ask,
-    waits: &'a Waits,
+    bounds: &'a Bounds,
     stop: &'a Stop,
     on: &'a mut dyn FnMut(Progress<'_>),
     begun: Instant,
@@ -155,7 +157,7 @@ impl Call<'_> {
 
     /// Reads the body of a 200 to its end.
     fn follow(&mut self, running: &mut Running<'_>, clocks: &mut Clocks) -> Result<Reply, Miss> {
-        let mut stream = Stream::new(self.ask.max_tokens);
+        let mut stream = Stream::new(self.ask.max_tokens, self.bounds.reply);
         let mut seen = 0;
         while !stream.is_done() {
             match running.next(self.stop.tick()) {
@@ -232,8 +234,8 @@ impl Call<'_> {
             return Err(stopped(reason, self.begun.elapsed()));
         }
         let (phase, since, limit) = match clocks {
-            Some(Clocks { first: Some(_), last, .. }) => (Phase::Idle, *last, self.waits.idle),
-            Some(Clocks { first: None, .. }) | None => (Phase::FirstToken, self.begun, self.waits.first_token),
+            Some(Clocks { first: Some(_), last, .. }) => (Phase::Idle, *last, self.bounds.idle),
+            Some(Clocks { first: None, .. }) | None => (Phase::FirstToken, self.begun, self.bounds.first_token),
         };
         let waited = since.elapsed();
         if waited < limit { Ok(()) } else { Err(Failure::Timeout { phase, after_ms: millis(waited) }) }
@@ -259,7 +261,7 @@ impl Call<'_> {
 
     /// Waits before the next try, or fails at once when that would come too late: a `Retry-After` of a day is not slept.
     fn pause(&mut self, wait: Duration, failure: Failure) -> Result<(), Failure> {
-        let left = self.waits.first_token.saturating_sub(self.begun.elapsed());
+        let left = self.bounds.first_token.saturating_sub(self.begun.elapsed());
         if wait >= left.min(self.stop.deadline().saturating_duration_since(Instant::now())) {
             return Err(failure);
         }
@@ -334,13 +336,13 @@ mod tests {
     use std::sync::mpsc::channel;
 
     const MINUTE: Duration = Duration::from_mins(1);
-    const PATIENT: Waits = Waits { first_token: MINUTE, idle: MINUTE };
+    const PATIENT: Bounds = Bounds { first_token: MINUTE, idle: MINUTE, reply: 8 << 20 };
     const OK: &str = r#"{"model":"m","choices":[{"finish_reason":"stop","message":{"content":"fine"}}]}"#;
     const HEAD: &str = "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n";
     const TOKEN: &str = "HTTP/1.1 200 X\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
 
     /// Calls a server of its own; returns the result, what was told meanwhile, and the requests.
-    fn call(answers: Vec<Answer>, waits: Waits, stop: &Stop) -> (Result<Reply, Failure>, Vec<String>, Loopback) {
+    fn call(answers: Vec<Answer>, bounds: Bounds, stop: &Stop) -> (Result<Reply, Failure>, Vec<String>, Loopback) {
         let loopback = serve(answers);
         let http = Http::new(LOCAL, Duration::from_secs(5));
         let server = Server {
@@ -352,7 +354,7 @@ mod tests {
         let messages = [Message { role: Role::User, content: "Write a function that adds two numbers.".into() }];
         let ask = Ask { max_tokens: 100, temperature: 0.5, thinking: false };
         let mut told = Vec::new();
-        let result = chat(&http, &server, &messages, &ask, &waits, stop, &mut |progress| {
+        let result = chat(&http, &server, &messages, &ask, &bounds, stop, &mut |progress| {
             told.push(match progress {
                 Progress::Waiting { why } => why.to_string(),
                 Progress::Tokens { tokens, text, .. } => format!("{tokens} {text}"),
@@ -483,9 +485,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn out_of_time(start: &'static str, waits: Waits, stop: &Stop, expected: Phase) {
+    fn out_of_time(start: &'static str, bounds: Bounds, stop: &Stop, expected: Phase) {
         let (closed, is_closed) = channel();
-        let (result, ..) = call(vec![hold(start, closed)], waits, stop);
+        let (result, ..) = call(vec![hold(start, closed)], bounds, stop);
         match result {
             Err(Failure::Timeout { phase, .. }) => assert_eq!(phase, expected, "{start}"),
             other => panic!("{other:?} instead of {expected:?}"),
@@ -496,7 +498,7 @@ mod tests {
     #[test]
     fn each_clock_names_itself() {
         let brief = Duration::from_millis(150);
-        let (first, idle) = (Waits { first_token: brief, ..PATIENT }, Waits { idle: brief, ..PATIENT });
+        let (first, idle) = (Bounds { first_token: brief, ..PATIENT }, Bounds { idle: brief, ..PATIENT });
         out_of_time("", first, &soon(), Phase::FirstToken);
         out_of_time("HTTP/1.1 200 X\r\nContent-", first, &soon(), Phase::FirstToken);
         out_of_time(HEAD, first, &soon(), Phase::FirstToken);
@@ -523,11 +525,11 @@ mod tests {
     #[test]
     fn pings_are_no_tokens() {
         let brief = Duration::from_millis(150);
-        for (start, waits, expected) in [
-            (HEAD, Waits { first_token: brief, ..PATIENT }, Phase::FirstToken),
-            (TOKEN, Waits { idle: brief, ..PATIENT }, Phase::Idle),
+        for (start, bounds, expected) in [
+            (HEAD, Bounds { first_token: brief, ..PATIENT }, Phase::FirstToken),
+            (TOKEN, Bounds { idle: brief, ..PATIENT }, Phase::Idle),
         ] {
-            let (result, ..) = call(vec![pings(start)], waits, &soon());
+            let (result, ..) = call(vec![pings(start)], bounds, &soon());
             assert!(matches!(result, Err(Failure::Timeout { phase, .. }) if phase == expected), "{result:?}");
         }
     }

@@ -157,6 +157,30 @@ fn a_reply_without_end_stays_small() {
     server.end();
 }
 
+/// The bound is the user's: a reply that is one token over it is no reply, and one below it is.
+#[test]
+fn a_reply_has_the_length_that_is_configured() {
+    let token = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"1234567890\"}}]}\n\n";
+    let end = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    for (tokens, is_whole) in [(100, true), (101, false)] {
+        let world = World::new(&format!("length-{tokens}"));
+        let http = world.root.join("http");
+        fs::create_dir(&http).unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+        fs::write(http.join("every.response.raw"), format!("{head}{}{end}", token.repeat(tokens))).unwrap();
+        let server = Server::start(&http);
+        let local = format!("base_url: \"{}/v1\", model: evil, max_reply_bytes: 1000", server.url());
+        world.configure(&format!("providers: {{local: {{{local}}}}}\n"));
+        let mut command = world.mux();
+        command.args(["run", "Which digits are there?"]);
+        let ran = run(command, b"");
+        let stdout = String::from_utf8_lossy(&ran.stdout);
+        let said = stdout.contains("longer than 1000 bytes; `providers.local.max_reply_bytes` allows more");
+        assert_eq!((ran.exit == 0, said), (is_whole, !is_whole), "{}", ran.report());
+        server.end();
+    }
+}
+
 /// What a task says is text for the model, not for a shell.
 #[test]
 fn no_word_of_a_task_is_run() {

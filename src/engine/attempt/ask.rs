@@ -6,7 +6,7 @@ use crate::engine::gathered::{Gathered, Scale};
 use crate::rules::context::AROUND;
 use crate::rules::forecast::Forecast;
 use crate::rules::prompt::estimate_tokens;
-use crate::sys::chat::{self, Progress, Waits};
+use crate::sys::chat::{self, Bounds, Progress};
 use crate::sys::http::Http;
 use crate::sys::lane;
 use crate::sys::servers;
@@ -42,7 +42,7 @@ const WINDOW_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct LocalModel {
     pub http: Http,
     pub server: Server,
-    waits: Waits,
+    bounds: Bounds,
     line: Line,
     pub pacing: Pacing,
     /// Where the server is another machine.
@@ -63,12 +63,12 @@ impl LocalModel {
     pub fn new(
         http: Http,
         server: Server,
-        waits: Waits,
+        bounds: Bounds,
         line: Line,
         pacing: Pacing,
         leaving: Option<Leaving>,
     ) -> LocalModel {
-        LocalModel { http, server, waits, line, pacing, leaving, window: OnceCell::new() }
+        LocalModel { http, server, bounds, line, pacing, leaving, window: OnceCell::new() }
     }
 
     /// Returns the server's count of a text against the estimate of it. Not asked where the estimate, which is from
@@ -110,7 +110,7 @@ impl LocalModel {
         let (server, Line { lanes, parallel }) = (&self.server, &self.line);
         let _ticket = lane::enter(lanes, &server.base_url, *parallel, stop, &mut |_| {}).ok()?;
         self.sending(&whole(messages), stop, || {
-            Ok(chat::count(&self.http, server, messages, self.waits.first_token, stop))
+            Ok(chat::count(&self.http, server, messages, self.bounds.first_token, stop))
         })
         .ok()?
     }
@@ -219,8 +219,9 @@ fn call(
         Progress::Waiting { why } => watcher.event(&Event::Note(why)),
         Progress::Tokens { tokens, elapsed, text } => watcher.event(&Event::Generating { tokens, elapsed, text }),
     };
-    model
-        .sending(&whole(messages), stop, || chat::chat(&model.http, server, messages, ask, &model.waits, stop, &mut on))
+    model.sending(&whole(messages), stop, || {
+        chat::chat(&model.http, server, messages, ask, &model.bounds, stop, &mut on)
+    })
 }
 
 /// All that messages say.

@@ -346,7 +346,7 @@ fn usual(calls: &[Value]) -> Usual {
 
 /// The reply of a recorded call, read as `mux run` reads it.
 fn replayed(call: &Value) -> Option<Reply> {
-    let mut stream = Stream::new(100_000);
+    let mut stream = Stream::new(100_000, 8 << 20);
     stream.feed(call["sse"].as_str()?.as_bytes()).ok()?;
     let read = stream.finish().ok()?;
     Some(Reply {
