@@ -281,16 +281,21 @@ fn is_definition(text: &str, at: usize, len: usize) -> bool {
     said.len() < line.len() && (is_method || is_in(KEYWORDS, last))
 }
 
-/// Returns whether a line begins a definition: one of the keywords, then a name.
+/// Returns whether a line begins a definition.
 pub fn is_header(line: &str) -> bool {
+    header(line).is_some()
+}
+
+/// Returns the keyword and the name of the definition that a line begins: one of the keywords, then a name.
+pub fn header(line: &str) -> Option<(&str, &str)> {
     let start = line.trim_start();
     if start.starts_with(['#', '/', '*', '"', '\'']) {
-        return false;
+        return None;
     }
     let mut words = start.split(|char| !is_word(char)).filter(|word| !word.is_empty());
     // Words like `pub`, `async`, `export default` may stand before it.
-    let at = words.by_ref().take(MOST_BEFORE).position(|word| is_in(KEYWORDS, word));
-    at.is_some() && words.next().is_some()
+    let keyword = words.by_ref().take(MOST_BEFORE).find(|word| is_in(KEYWORDS, word))?;
+    Some((keyword, words.next()?))
 }
 
 /// What is known before the ranking.

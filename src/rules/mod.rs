@@ -24,6 +24,7 @@ pub mod config_values;
 pub mod context;
 pub mod diff;
 pub mod drafts;
+pub mod dropped;
 pub mod echo;
 pub mod edits;
 pub mod escape;

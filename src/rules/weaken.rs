@@ -197,8 +197,8 @@ fn language(path: &str) -> Option<Language> {
     }
 }
 
-/// By its name or a directory above it. Rust's tests stand in any file.
-fn is_test_file(path: &str) -> bool {
+/// Returns whether a file holds tests, by its name or a directory above it. Rust's tests stand in any file.
+pub fn is_test_file(path: &str) -> bool {
     let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.split('.').next().unwrap_or(name);
     above.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec"))

@@ -109,4 +109,5 @@ scenarios! {
     _130_what_cannot_end_in_time_goes_to_the_cloud,
     _131_a_slow_model_is_foretold_and_tried_where_nobody_else_may,
     _132_a_shadow_review_is_recorded_and_changes_nothing,
+    _133_a_definition_that_a_reply_forgets_is_named,
 }

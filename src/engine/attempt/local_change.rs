@@ -15,7 +15,7 @@ use crate::rules::form::{self, Size};
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited};
-use crate::rules::{argv, confidence, diff, examples, names, stray};
+use crate::rules::{argv, confidence, diff, dropped, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{Change, ChangeSet, FileOp};
@@ -248,7 +248,7 @@ pub fn read(site: &mut Site<'_>, text: &str, form: Form) -> Result<ChangeSet, Fa
 /// From changes that were read to applied and proven files.
 pub fn materialise(
     site: &mut Site<'_>,
-    changes: ChangeSet,
+    mut changes: ChangeSet,
     score: Score,
     watcher: &mut dyn Watcher,
     stop: &Stop,
@@ -278,10 +278,12 @@ pub fn materialise(
         return Err(Failure::Syntax { path, why });
     }
     let weakened = weaken::weakened(&edited);
+    let dropped = dropped::dropped(site.task, &edited);
     let examples = examples::examples(site.task, &edited);
     if site.preview {
         let would = disk::would_apply(site.dir, &planned, &site.context.seen(), stop);
         would.map_err(|cause| Failure::from(&cause))?;
+        changes.notes.extend(dropped);
         let remarks = judge::remark(&weakened).into_iter().collect();
         let proof = Proof { remarks, ..verify::unjudged("a preview".to_string()) };
         return Ok(Changed { applied: None, files: Vec::new(), proof, score, diff, changes });
@@ -303,6 +305,7 @@ pub fn materialise(
         more_tries: site.more_tries,
     };
     let Judged { applied, files, proof } = judge::judge(&trial, site.baseline, stop, watcher)?;
+    changes.notes.extend(dropped);
     let score = if proof.examples > 0 { examples::raised(score) } else { score };
     Ok(Changed { applied, files, proof, score, diff, changes })
 }
