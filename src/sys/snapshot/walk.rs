@@ -107,17 +107,17 @@ impl Walk<'_> {
             self.mark(path, Kind::Unkept);
             return Ok(());
         };
-        let names: Vec<_> = listing.filter_map(Result::ok).collect();
+        let names: Vec<_> = listing.filter_map(Result::ok).map(|entry| (entry.file_name(), entry)).collect();
         let mut region = region;
-        if !path.is_empty() && names.iter().any(|entry| entry.file_name() == ".git") && git::git_dir(&full).is_some() {
+        if !path.is_empty() && names.iter().any(|(name, _)| name == ".git") && git::git_dir(&full).is_some() {
             let is_inside = git::git_dir(&full).is_some_and(|dir| dir == full.join(".git"));
             let nested = Region { path: path.clone(), is_repo: true, lends: !is_inside, ..Region::default() };
             region = u32::try_from(self.found.regions.len()).unwrap_or(0);
             self.found.regions.push(nested);
         }
-        for entry in names {
+        for (name, entry) in names {
             let Ok(meta) = entry.metadata() else { continue };
-            let (name, length) = (entry.file_name(), path.len());
+            let length = path.len();
             if length > 0 {
                 path.push(b'/');
             }
