@@ -23,7 +23,8 @@ use crate::words::event::{Event, Watcher};
 use crate::words::record::{CloudUse, Overruled, Shadow};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::task::{
-    Asked, Attempt, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier, Verdict,
+    Asked, Attempt, Cloud, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier,
+    Verdict,
 };
 use std::cell::Cell;
 use std::path::Path;
@@ -124,6 +125,8 @@ pub struct Course<'a> {
     grown: bool,
     /// Whether the one repair try has been used.
     repaired: bool,
+    /// Whether the next try begins anew: the repair did not help either.
+    anew: bool,
 }
 
 /// Does one task.
@@ -216,6 +219,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         passed_over: None,
         grown: false,
         repaired: false,
+        anew: false,
     };
     let decision = course.follow(&connected, watcher);
     let decision = course.review(decision, connected.model.as_ref(), watcher);
@@ -317,7 +321,9 @@ impl Course<'_> {
         number: u32,
         watcher: &mut dyn Watcher,
     ) -> (Attempt, Result<Changed, Failure>) {
-        if self.is_last(number) {
+        if std::mem::take(&mut self.anew) {
+            self.effort.forget();
+        } else if self.is_last(number) {
             self.effort.start_over();
         }
         let mut effort = std::mem::take(&mut self.effort);
@@ -411,7 +417,16 @@ impl Course<'_> {
         let spent =
             if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
         let again = failure.may_improve() && !std::mem::replace(spent, true);
-        Last::Failed { class: failure.class(), again }
+        self.anew = !again && matches!(failure, Failure::Unusable { .. } | Failure::Empty) && self.is_alone();
+        Last::Failed { class: failure.class(), again: again || self.anew }
+    }
+
+    /// Whether no provider takes the next step: then local tries that are left are worth more than the end.
+    fn is_alone(&mut self) -> bool {
+        if self.facts.cloud == Cloud::Unknown {
+            self.facts.cloud = self.look();
+        }
+        matches!(self.facts.cloud, Cloud::Refused(_))
     }
 }
 

@@ -110,4 +110,5 @@ scenarios! {
     _131_a_slow_model_is_foretold_and_tried_where_nobody_else_may,
     _132_a_shadow_review_is_recorded_and_changes_nothing,
     _133_a_definition_that_a_reply_forgets_is_named,
+    _134_alone_a_run_begins_anew_when_the_repair_was_useless,
 }

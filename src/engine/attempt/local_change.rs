@@ -46,9 +46,14 @@ impl Effort {
     /// see it (seen: the same diff three times), and there is no try left to lose.
     pub fn start_over(&mut self) {
         if self.evidence.is_some() {
-            self.previous = None;
-            self.fault = None;
+            self.forget();
         }
+    }
+
+    /// Before a try that begins anew: what was said of replies has not helped.
+    pub fn forget(&mut self) {
+        self.previous = None;
+        self.fault = None;
     }
 }
 
