@@ -36,20 +36,23 @@ pub fn lines(
     each: &mut dyn FnMut(Option<&str>) -> bool,
 ) -> io::Result<End> {
     let mut pending = Pending { bytes: Vec::new(), is_too_long: false, each };
-    let (mut end, mut size) = (len, FIRST_BLOCK);
+    let (mut end, mut size, mut buffer) = (len, FIRST_BLOCK, Vec::new());
     while end > 0 {
         if *budget == 0 {
             return Ok(End::Budget);
         }
-        // Zeroed by the allocator, where `resize` of a kept block would do it byte by byte (`opt-level = "z"`).
-        let mut block = vec![0; usize::try_from(end.min(size)).unwrap_or(0)];
-        end -= block.len() as u64;
-        *budget = budget.saturating_sub(block.len() as u64);
+        let wanted = usize::try_from(end.min(size)).unwrap_or(0);
+        if buffer.len() < wanted {
+            // Zeroed by the allocator, where `resize` of a kept block would do it byte by byte (`opt-level = "z"`).
+            buffer = vec![0; wanted];
+        }
+        let block = buffer.get_mut(..wanted).unwrap_or_default();
+        end -= wanted as u64;
+        *budget = budget.saturating_sub(wanted as u64);
         // Less than was asked for: a writer is taking a torn end away at this moment. What is gone was no line.
-        let n = read(&mut block, end)?;
-        block.truncate(n);
+        let n = read(block, end)?;
         size = (size * 2).min(LAST_BLOCK);
-        if !pending.take_block(&block)? {
+        if !pending.take_block(block.get(..n).unwrap_or_default())? {
             return Ok(End::Enough);
         }
     }

@@ -2,11 +2,12 @@
 """What mux costs: instructions of its work, how it grows, and how it stands beside others.
 
     tests/bench/bench.py counts MUX            instructions (valgrind); the same on a busy machine
+    tests/bench/bench.py replay MUX            10 000 runs as the scenarios recorded them: instructions, CPU time
     tests/bench/bench.py growth MUX [WORD]     ledger, repository, reply, answer and runs, each some times larger; or one of them
     tests/bench/bench.py peers MUX [NAME=COMMAND ...]   one question, CPU time and memory, beside other programs
     tests/bench/bench.py hooks MUX             what the git hooks add to a commit and to a rebase of 300
 
-MUX is a release build. Python and loopback only; valgrind for `counts`. A command of a peer may hold {base}, the address of
+MUX is a release build. Python and loopback only; valgrind for `counts` and `replay`. A command of a peer may hold {base}, the address of
 the stand-in for a model server. Everything is in a directory of its own that is removed at the end.
 """
 
@@ -160,6 +161,18 @@ class World:
             while file.tell() < n_bytes:
                 file.write(line)
 
+    def record(self, n):
+        """Makes a ledger of that many runs of all sorts: those of the scenarios in turn, each with an id of its own."""
+        lines = []
+        for path in sorted((pathlib.Path(__file__).parents[2] / "fixtures/run").glob("*/expected/ledger.jsonl")):
+            text = path.read_text().replace('"least_ms":"{{n}}"', '"least_ms":1').replace('"{{n}}"', "1234")
+            runs = [json.loads(line) for line in text.replace("{{time}}", "2026-11-27T00:00:00.000Z").splitlines()]
+            lines += [json.dumps(run, separators=(",", ":")) for run in runs if run["kind"] != "undo" and "hook" not in run]
+        self.ledger.parent.mkdir(parents=True, exist_ok=True)
+        with self.ledger.open("w") as file:
+            for number in range(n):
+                file.write(lines[number % len(lines)].replace("{{id}}", f"01M8DPZBEQVVDQ2YZ{number:09}") + "\n")
+
 
 def module(n_bytes):
     """A Python file of about that size, each line its own."""
@@ -203,6 +216,14 @@ def counts(world):
     print("| work | million instructions | for |\n| --- | ---: | --- |")
     for name, number, unit in rows:
         print(f"| {name} | {number:.3f} | {unit} |")
+
+
+def replay(world):
+    world.record(10_000)
+    said = world.child([world.mux, "replay"]).stdout.decode()
+    cpus = [world.cost([world.mux, "replay"], rounds=5)[1] for _ in range(5)]
+    print(f"{said}\n{world.ledger.stat().st_size / 1e6:.1f} MB: {world.count('replay'):.0f} million instructions, ", end="")
+    print(f"{min(cpus) * 1e3:.0f} to {max(cpus) * 1e3:.0f} ms of CPU time (medians of five)")
 
 
 def growth(world, only=""):
@@ -376,7 +397,7 @@ def hooks(world, n_commits=300):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("counts", "growth", "peers", "hooks"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("counts", "replay", "growth", "peers", "hooks"):
         sys.exit(__doc__)
     with World(sys.argv[2]) as world:
         print(f"{os.path.getsize(world.mux)} bytes, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", file=sys.stderr)
@@ -384,6 +405,8 @@ def main():
             counts(world)
         elif sys.argv[1] == "hooks":
             hooks(world)
+        elif sys.argv[1] == "replay":
+            replay(world)
         elif sys.argv[1] == "growth":
             growth(world, *sys.argv[3:4])
         else:

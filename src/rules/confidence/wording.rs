@@ -63,9 +63,24 @@ pub fn hedges(prose: &str, n_words: usize) -> f64 {
         "i would guess",
     ];
     let mild = ["probably", "perhaps", "maybe", "i think", "i guess", "i believe", "possibly", "it seems"];
-    let occurrences = |phrases: &[&str]| phrases.iter().map(|phrase| prose.matches(phrase).count()).sum::<usize>();
-    let density = 40.0 * count(occurrences(&mild)) / count(n_words.max(120));
-    f64::min(count(occurrences(&strong)) + density, 10.0)
+    // One pass: a search for each of them through the whole text is a third of what a score costs. They are looked at
+    // where a word begins with the first two bytes of some of them.
+    let all = || strong.iter().chain(&mild).map(|phrase| phrase.as_bytes());
+    let set = |at: usize| all().filter_map(|phrase| phrase.get(at)).fold(0_u128, |set, byte| set | 1 << (byte & 127));
+    let (firsts, seconds) = (set(0), set(1));
+    let is_in = |set: u128, byte: u8| byte < 128 && set >> byte & 1 == 1;
+    let (mut n_strong, mut n_mild, mut before) = (0, 0, b' ');
+    for (at, pair) in prose.as_bytes().windows(2).enumerate() {
+        let (first, second) = (pair.first().copied().unwrap_or(0), pair.last().copied().unwrap_or(0));
+        if !before.is_ascii_alphanumeric() && is_in(firsts, first) && is_in(seconds, second) {
+            let rest = prose.get(at..).unwrap_or_default();
+            let begins = |phrases: &[&str]| phrases.iter().filter(|phrase| rest.starts_with(**phrase)).count();
+            n_strong += begins(&strong);
+            n_mild += begins(&mild);
+        }
+        before = first;
+    }
+    f64::min(count(n_strong) + 40.0 * count(n_mild) / count(n_words.max(120)), 10.0)
 }
 
 /// Returns the share of runs of six words that have occurred before: a loop is near 1, a long good answer below 0.1.
@@ -134,6 +149,7 @@ mod tests {
         near("i'm not sure.", 1.0);
         near("perhaps it waits.", 40.0 / 120.0);
         near(&"i don't know ".repeat(20), 10.0);
+        near("it is improbably (maybe) \"perhaps\", probably.", 3.0 * 40.0 / 120.0);
     }
 
     #[test]
