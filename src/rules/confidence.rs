@@ -35,13 +35,14 @@ pub struct Question<'a> {
     pub shown: &'a [&'a str],
     /// Tokens that fit the model, prompt and reply together, where it is known.
     pub window: Option<u64>,
+    /// As the calls before this one were, where enough of them are known.
     pub usual: Option<Usual>,
 }
 
-/// How fast the model usually is.
+/// How fast the model usually is with such a prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usual {
-    /// Milliseconds to the first token, for each token of the prompt.
+    /// Milliseconds to the first token.
     pub first_ms: f64,
     pub tokens_per_sec: f64,
 }

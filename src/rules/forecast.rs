@@ -2,6 +2,7 @@
 //! pace and with a reply of its length; a forecast is the middle of what they say, with its spread. No average: one call
 //! that a busy machine made ten times as long must not count ten times.
 
+use crate::rules::confidence::Usual;
 use crate::rules::sorted::sorted;
 use crate::words::task::Kind;
 use crate::words::time::Utc;
@@ -58,8 +59,13 @@ pub struct Forecast {
 impl Call {
     /// Returns what a call with this prompt takes at the pace of this one.
     fn scaled(&self, prompt: u64) -> u64 {
+        self.first(prompt).saturating_add(self.rest_ms)
+    }
+
+    /// Returns the milliseconds to the first token of a call with this prompt, at the pace of this one.
+    fn first(&self, prompt: u64) -> u64 {
         let first = u128::from(self.first_ms) * u128::from(prompt + OVERHEAD) / u128::from(self.prompt + OVERHEAD);
-        u64::try_from(first).unwrap_or(u64::MAX).saturating_add(self.rest_ms)
+        u64::try_from(first).unwrap_or(u64::MAX)
     }
 }
 
@@ -101,6 +107,15 @@ impl Pace {
             return None;
         }
         Some(Forecast { least: at(1)?, likely: at(5)?, most: at(9)? })
+    }
+
+    /// Returns how fast a call with a prompt of so many estimated tokens usually is: the middle of all calls, whatever the
+    /// kind of their task; `None` where too little is known.
+    pub fn usual(&self, prompt: u64) -> Option<Usual> {
+        let calls = self.answers.iter().chain(&self.changes);
+        let first = sorted(calls.map(|call| call.first(prompt)).collect());
+        let first_ms = first.get(first.len() / 2).filter(|_| first.len() >= ENOUGH).copied()? as f64;
+        Some(Usual { first_ms, tokens_per_sec: self.tokens_per_sec()? })
     }
 
     /// Returns tokens a second, the middle of all calls; `None` before the first.
@@ -166,6 +181,20 @@ mod tests {
         let pace = Pace { window: Some(Window { tokens: 4096, seen: Utc(BELIEVED_MS) }), ..Pace::default() };
         let at = |now| pace.window(Utc(now));
         assert_eq!((at(BELIEVED_MS), at(2 * BELIEVED_MS - 1), at(2 * BELIEVED_MS)), (Some(4096), Some(4096), None));
+    }
+
+    #[test]
+    fn the_usual_is_the_middle_of_all_calls_for_such_a_prompt() {
+        let (answer, change) = (call(800, 1000, 100, 5000), call(1800, 4000, 100, 10_000));
+        let usual = |answers: &[Call], changes: &[Call], prompt| {
+            Pace { answers: answers.to_vec(), changes: changes.to_vec(), ..Pace::default() }.usual(prompt)
+        };
+        let told = |first_ms, tokens_per_sec| Some(Usual { first_ms, tokens_per_sec });
+        assert_eq!(usual(&[answer; 2], &[], 800), None);
+        assert_eq!(usual(&[answer; 2], &[change], 800), told(1000.0, 20.0));
+        assert_eq!(usual(&[answer; 2], &[change], 1800), told(2000.0, 20.0));
+        assert_eq!(usual(&[answer], &[change; 2], 800), told(2000.0, 10.0));
+        assert_eq!(usual(&[call(1, 1, 1, 0); 3], &[], 1), None, "no rate");
     }
 
     #[test]

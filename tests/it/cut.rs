@@ -5,12 +5,13 @@
 
 use crate::bench::{World, manifest, run};
 use fs_err as fs;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 /// How a server tells what it has read.
@@ -35,6 +36,8 @@ struct Size {
 
 struct Cutter {
     address: SocketAddr,
+    /// What is told of the next prompt whatever was read of it; 0 for the truth.
+    odd: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
@@ -44,17 +47,18 @@ impl Cutter {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let ended = Arc::new(AtomicBool::new(false));
-        let inner = ended.clone();
+        let (inner, odd) = (ended.clone(), Arc::new(AtomicU64::new(0)));
+        let next = odd.clone();
         let accepting = thread::spawn(move || {
             for stream in listener.incoming() {
                 if inner.load(Ordering::SeqCst) {
                     break;
                 }
                 // A client that goes away is no fault of the test.
-                let _ = serve(&stream.unwrap(), size, tells);
+                let _ = serve(&stream.unwrap(), size, tells, &next);
             }
         });
-        Cutter { address, ended, accepting }
+        Cutter { address, odd, ended, accepting }
     }
 
     fn end(self) {
@@ -65,7 +69,7 @@ impl Cutter {
 }
 
 /// Answers one request and closes.
-fn serve(stream: &TcpStream, size: Size, tells: Tells) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, size: Size, tells: Tells, odd: &AtomicU64) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -85,7 +89,7 @@ fn serve(stream: &TcpStream, size: Size, tells: Tells) -> std::io::Result<()> {
     reader.read_exact(&mut body)?;
     let (status, kind, text) = if head.starts_with("POST /v1/chat/completions ") {
         let request: Value = serde_json::from_slice(&body).unwrap();
-        let (kind, text) = answer(&request, size, tells);
+        let (kind, text) = answer(&request, size, tells, odd.swap(0, Ordering::SeqCst));
         (200, kind, text)
     } else if head.starts_with("GET /health ") || head.starts_with("GET /v1/models ") {
         (200, "application/json", r#"{"status":"ok","object":"list","data":[{"id":"m"}]}"#.to_string())
@@ -102,10 +106,11 @@ fn tokens(request: &Value, size: Size) -> u64 {
     contents.map(|content| content.len() as u64 * 100 / size.width + 4).sum()
 }
 
-fn answer(request: &Value, size: Size, tells: Tells) -> (&'static str, String) {
+fn answer(request: &Value, size: Size, tells: Tells, odd: u64) -> (&'static str, String) {
     let whole = tokens(request, size);
     let is_cut = whole > size.window;
     let read = match tells {
+        _ if odd > 0 => odd,
         Tells::Half if is_cut => size.window / 2,
         Tells::Filled | Tells::Half | Tells::Unstreamed | Tells::Nothing => whole.min(size.window),
     };
@@ -134,11 +139,20 @@ fn answer(request: &Value, size: Size, tells: Tells) -> (&'static str, String) {
     ("text/event-stream", text)
 }
 
-/// Asks with a task of so many characters; returns what the run said and the size of the prompt that was cut, if one was.
+/// Asks with a task of so many characters, with nothing known of the server; returns what the run said and its exit code.
 fn ask(world: &World, address: SocketAddr, characters: usize) -> (String, i32) {
+    let _ = fs::remove_file(paces(world));
+    ask_again(world, address, characters)
+}
+
+fn paces(world: &World) -> PathBuf {
+    world.root.join("state/mux/paces.json")
+}
+
+/// As [`ask`], with what earlier runs have seen.
+fn ask_again(world: &World, address: SocketAddr, characters: usize) -> (String, i32) {
     let task = format!("What does this mean: {}", "some ".repeat(characters / 5));
     world.configure(&format!("providers:\n  local:\n    base_url: \"http://{address}/v1\"\n    model: m\n"));
-    let _ = fs::remove_file(world.root.join("state/mux/paces.json"));
     let mut command = world.mux();
     command.args(["run", "--answer", "-"]);
     let ran = run(command, task.as_bytes());
@@ -176,4 +190,77 @@ fn an_answer_to_a_cut_prompt_is_never_taken_for_one() {
     }
     assert!(faults.is_empty(), "{} of {cut} cut and {whole} whole:\n{}", faults.len(), faults.join("\n"));
     assert!(cut == 64 && whole >= 36, "{cut} cut, {whole} whole");
+}
+
+#[test]
+fn a_window_that_was_none_is_forgotten() {
+    let world = World::new("odd-count");
+    let size = Size { window: 16_384, width: 400 };
+    // What is counted once of a prompt of some 3700 tokens, and what is taken for the window of the server.
+    for (odd, window) in [(2048, Some(2048)), (1024, None), (700, None), (2304, None)] {
+        let server = Cutter::start(size, Tells::Filled);
+        let seen = || -> Option<u64> {
+            let text = fs::read_to_string(paces(&world)).ok()?;
+            serde_json::from_str::<Value>(&text).unwrap()["content"]["models"][0]["window"].as_u64()
+        };
+        server.odd.store(odd, Ordering::SeqCst);
+        let (said, exit) = ask(&world, server.address, 14_500);
+        assert!(said.contains("reason: context_overflow\n") && exit == 1, "{odd}: {said}");
+        assert_eq!(seen(), window, "{odd}");
+        // The same prompt, counted as it is.
+        let (said, _) = ask_again(&world, server.address, 14_500);
+        assert!(said.contains("route: local\n"), "{odd}: {said}");
+        assert_eq!(seen(), None, "{odd}");
+        server.end();
+    }
+}
+
+#[test]
+fn a_window_that_was_seen_is_known_to_the_next_run() {
+    let world = World::new("seen-window");
+    let server = Cutter::start(Size { window: 4096, width: 400 }, Tells::Filled);
+    for characters in [20_000, 17_000, 15_000, 20_000] {
+        let (said, _) = ask_again(&world, server.address, characters);
+        let is_whole = characters == 15_000;
+        let told = (said.contains("reason: context_overflow\n"), said.contains("route: local\n"));
+        assert_eq!(told, (!is_whole, is_whole), "{said}");
+        assert!(fs::read_to_string(paces(&world)).unwrap().contains("\"window\":4096"), "{characters}");
+    }
+    server.end();
+}
+
+#[test]
+fn how_fast_a_reply_came_is_held_against_the_calls_before() {
+    let world = World::new("usual");
+    let server = Cutter::start(Size { window: 4096, width: 400 }, Tells::Filled);
+    let why = || {
+        let mut command = world.mux();
+        command.arg("why");
+        let ran = run(command, b"");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    let value = |page: &str, signal: &str| -> Option<f64> {
+        let line = page.lines().find(|line| line.trim_start().starts_with(&format!("{signal} ")))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    // Of a server that nobody has asked there is no usual pace.
+    ask(&world, server.address, 400);
+    let page = why();
+    assert_eq!((value(&page, "first_token"), value(&page, "speed")), (None, None), "{page}");
+    // Three calls, each with a prompt of 100 tokens, a minute to the first token and one token a minute after it.
+    let call = [100, 60_000, 10, 600_000];
+    let known = json!({"server": format!("http://{}/v1", server.address), "model": "m", "window": null,
+        "window_seen": null, "used": 0, "answers": [call, call, call], "changes": []});
+    fs::write(paces(&world), json!({"schema": 1, "models": [known]}).to_string()).unwrap();
+    ask_again(&world, server.address, 400);
+    let page = why();
+    assert!(value(&page, "first_token").is_some_and(|value| value < -1.0), "{page}");
+    assert!(value(&page, "speed").is_some_and(|value| value > 1.0), "{page}");
+    assert!(page.contains("logarithm of the time to the first token against the usual"), "{page}");
+    assert!(page.contains("logarithm of the tokens a second against the usual"), "{page}");
+    assert!(
+        !page.contains("term.speed") && !page.contains("term.first_token"),
+        "nothing is known of their weight: {page}"
+    );
+    server.end();
 }

@@ -69,7 +69,9 @@ impl Mask {
             Value::String(text) if has_places && key == "task_sha256" => *text = "{{sha256}}".into(),
             Value::String(text) => *text = self.text(text),
             Value::Number(_)
-                if key.ends_with("_ms") || ["tokens_per_sec", "seconds"].contains(&key) || key == "pid" =>
+                if key.ends_with("_ms")
+                    || ["tokens_per_sec", "seconds", "first_token", "speed"].contains(&key)
+                    || key == "pid" =>
             {
                 *value = Value::from("{{n}}");
             }

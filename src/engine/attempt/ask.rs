@@ -3,6 +3,7 @@
 use crate::engine::attempt::leaving::Leaving;
 use crate::engine::attempt::pacing::Pacing;
 use crate::engine::gathered::{Gathered, Scale};
+use crate::rules::confidence::Usual;
 use crate::rules::context::AROUND;
 use crate::rules::forecast::Forecast;
 use crate::rules::prompt::estimate_tokens;
@@ -135,7 +136,8 @@ pub fn surely_fits(tokens: u64) -> bool {
     tokens + AROUND <= SURELY_FITS
 }
 
-/// Asks once. The attempt holds what is known of the call, also when it failed.
+/// Asks once. The attempt holds what is known of the call, also when it failed; with it comes how fast such calls were
+/// before.
 pub fn ask(
     model: &LocalModel,
     messages: &[Message],
@@ -143,10 +145,10 @@ pub fn ask(
     number: u32,
     watcher: &mut dyn Watcher,
     stop: &Stop,
-) -> (Attempt, Result<Reply, Failure>) {
+) -> (Attempt, Result<Reply, Failure>, Option<Usual>) {
     let start = Instant::now();
     let estimate = estimate(messages);
-    let expected = model.pacing.forecast(estimate);
+    let (expected, usual) = (model.pacing.forecast(estimate), model.pacing.usual(estimate));
     let reply = fit(model, messages, ask, stop)
         .and_then(|ask| call(model, messages, &ask, (number, expected), watcher, stop))
         .and_then(|reply| {
@@ -166,12 +168,17 @@ pub fn ask(
     }
     let mut attempt = attempt(model, start.elapsed(), &reply);
     attempt.predicted_ms = expected.map(|expected| millis(expected.likely));
-    (attempt, reply)
+    (attempt, reply, usual)
 }
 
 /// Returns the tokens of the first prompt of a task, estimated before it is made.
 pub fn prompt_tokens(task: &str, context: &Gathered) -> u64 {
     context.tokens() + estimate_tokens(task) + AROUND
+}
+
+/// Whether a count of a cut prompt is the size of a window as servers have them.
+pub fn is_window(tokens: u64) -> bool {
+    tokens >= SMALLEST_WINDOW && tokens.is_multiple_of(1024)
 }
 
 /// The tokens of a prompt, estimated from above.
@@ -240,8 +247,13 @@ fn was_read(model: &LocalModel, reply: &Reply, messages: &[Message], watcher: &m
         Some(counted) => {
             // A cut prompt fills the window. One that nobody tells of is a multiple of 1024: by chance one whole prompt in
             // a thousand has such a length.
-            let fills = counted.is_multiple_of(1024) || model.pacing.window().is_some();
-            let fills = fills && model.window(stop).is_none_or(|window| counted >= window);
+            let (is_round, seen) = (counted.is_multiple_of(1024), model.pacing.window());
+            let fills = (is_round || seen.is_some())
+                && match model.told_window(stop) {
+                    Some(told) => counted >= told,
+                    // More than the window that was seen: it was none.
+                    None => seen == Some(counted) || is_round && seen.is_none_or(|seen| counted > seen),
+                };
             !fills && counted as f64 >= LEAST_COUNTED * estimate as f64
         }
         None if may_not_fit() => {

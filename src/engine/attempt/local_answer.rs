@@ -36,13 +36,13 @@ pub fn attempt(
 ) -> (Attempt, Result<Answer, Failure>) {
     watcher.answering();
     let messages = prompt::answer(task, &context.shown());
-    let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
+    let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     let answer = reply.and_then(|reply| {
         if let Some(quote) = reply::declined(&reply.text) {
             return Err(Failure::Declined { quote: quote.to_string() });
         }
         let shown: Vec<&str> = context.files.iter().map(|file| file.content.as_str()).collect();
-        let asked = Question { kind: Kind::Answer, task, shown: &shown, window: model.known_window(), usual: None };
+        let asked = Question { kind: Kind::Answer, task, shown: &shown, window: model.known_window(), usual };
         // Nothing proves an answer, so there is no past to hold it against.
         let (score, signals) = confidence::score(&reply, &asked, weights, &Prior::default());
         attempt.scored(score, signals.into(), &weights.id);

@@ -8,7 +8,7 @@ use crate::engine::gathered::Gathered;
 use crate::engine::judge::{self, Judged, Trial};
 use crate::engine::syntax;
 use crate::engine::verify::{self, Ground, Origin};
-use crate::rules::confidence::Question;
+use crate::rules::confidence::{Question, Usual};
 use crate::rules::config::EditFormat;
 use crate::rules::echo::Parted;
 use crate::rules::form::{self, Size};
@@ -114,10 +114,10 @@ pub fn attempt(
     let form = form(site, how.max_tokens);
     let messages = messages(site, effort, form);
     let before = std::mem::take(effort);
-    let (mut attempt, reply) = ask(model, &messages, how, number, watcher, stop);
+    let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
     let end = reply.and_then(|reply| {
-        let score = judge_reply(model, site, &reply, form, &mut attempt);
+        let score = judge_reply(model, site, (&reply, usual), form, &mut attempt);
         let read = read(site, &reply.text, form);
         let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
         if let Err(failure) = &changed {
@@ -156,10 +156,15 @@ pub fn attempt(
 }
 
 /// Scores a reply before anything has checked it.
-fn judge_reply(model: &LocalModel, site: &Site<'_>, reply: &Reply, form: Form, attempt: &mut Attempt) -> Score {
+fn judge_reply(
+    model: &LocalModel,
+    site: &Site<'_>,
+    (reply, usual): (&Reply, Option<Usual>),
+    form: Form,
+    attempt: &mut Attempt,
+) -> Score {
     let shown: Vec<&str> = site.context.files.iter().map(|file| file.content.as_str()).collect();
-    let asked =
-        Question { kind: Kind::Change, task: site.task, shown: &shown, window: model.known_window(), usual: None };
+    let asked = Question { kind: Kind::Change, task: site.task, shown: &shown, window: model.known_window(), usual };
     let prior = site.experience.past.of(&reply.model, &site.ground.workdir.to_string_lossy(), form);
     let (score, signals) = confidence::score(reply, &asked, &site.experience.weights, &prior);
     attempt.scored(score, signals.into(), &site.experience.weights.id);

@@ -1,7 +1,8 @@
 //! What a run knows of the pace of its model, and what it adds to that.
 
-use crate::engine::attempt::ask::millis;
+use crate::engine::attempt::ask::{is_window, millis};
 use crate::engine::run::House;
+use crate::rules::confidence::Usual;
 use crate::rules::forecast::{Call, Forecast, Pace, Window};
 use crate::sys::state::paces::Paces;
 use crate::words::chat::Reply;
@@ -52,6 +53,11 @@ impl Pacing {
         self.known.borrow().forecast(prompt, self.kind?)
     }
 
+    /// Returns how fast a call with a prompt of so many estimated tokens usually is.
+    pub fn usual(&self, prompt: u64) -> Option<Usual> {
+        self.known.borrow().usual(prompt)
+    }
+
     /// Returns how many tokens fit, as earlier calls have shown it.
     pub fn window(&self) -> Option<u64> {
         self.known.borrow().window(self.now)
@@ -64,8 +70,8 @@ impl Pacing {
         let (window, call) = match reply {
             Ok(reply) => {
                 let reply_tokens = reply.completion_tokens.unwrap_or(reply.tokens.len() as u64);
-                let counted = reply.prompt_tokens.unwrap_or(0).saturating_add(reply_tokens);
-                // What fitted is no larger than the window, whatever a cut prompt once made believe.
+                // A prompt that was read whole is no larger than the window, whatever a cut one once made believe.
+                let counted = reply.prompt_tokens.unwrap_or(0);
                 let window = told.and_then(now).or(before.filter(|window| counted <= window.tokens));
                 let rest = reply.duration.saturating_sub(reply.first_token);
                 let (first_ms, rest_ms) = (millis(reply.first_token), millis(rest));
@@ -73,10 +79,8 @@ impl Pacing {
                 let call = self.kind.map(|kind| (kind, call));
                 (window, call.filter(|_| reply.duration >= SHORTEST))
             }
-            // Windows are round. Another number is only what was left of a prompt.
-            Err(Failure::ContextOverflow { window, .. }) if *window > 0 && window.is_multiple_of(256) => {
-                (now(*window), None)
-            }
+            // Another number is only what was left of a prompt, or what a server counts that still holds the rest of it.
+            Err(Failure::ContextOverflow { window, .. }) if is_window(*window) => (now(*window), None),
             Err(_) => return,
         };
         let mut known = self.known.borrow_mut();

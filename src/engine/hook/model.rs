@@ -124,7 +124,7 @@ impl Call<'_> {
         let temperature = self.settings.config.providers.local.temperature;
         let how = Ask { max_tokens, temperature, thinking: false };
         // Not as the first try: which model answers is no news with every commit.
-        let (mut attempt, reply) = ask::ask(model, messages, how, 2, &mut Quiet::default(), &self.until_finish());
+        let (mut attempt, reply, _) = ask::ask(model, messages, how, 2, &mut Quiet::default(), &self.until_finish());
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         attempt.signals.insert("prompt_bytes".to_string(), bytes as f64);
         let text = reply.and_then(|reply| {

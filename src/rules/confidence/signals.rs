@@ -159,10 +159,10 @@ pub fn measure(reply: &Reply, parts: &Parts<'_>, asked: &Question<'_>) -> Measur
     all.set(Signal::Context, asked.window.and_then(share));
     if let Some(usual) = asked.usual {
         let first = reply.first_token.as_secs_f64() * 1000.0;
-        let first = reply.prompt_tokens.map(|tokens| ln(first.max(1.0) / (usual.first_ms * tokens.max(1) as f64)));
+        let first = ln(first.max(1.0) / usual.first_ms.max(1.0));
         let writing = reply.duration.saturating_sub(reply.first_token).as_secs_f64().max(0.001);
         let speed = reply.completion_tokens.map(|tokens| ln(tokens.max(1) as f64 / writing / usual.tokens_per_sec));
-        all.set(Signal::FirstToken, first);
+        all.set(Signal::FirstToken, Some(first));
         all.set(Signal::Speed, speed);
     }
     if parts.is_code {
@@ -250,7 +250,7 @@ mod tests {
             task: "Write `f` and `g`.",
             shown: &["def f(x):\n    pass\n"],
             window: Some(4096),
-            usual: Some(Usual { first_ms: 1.0, tokens_per_sec: 10.0 }),
+            usual: Some(Usual { first_ms: 512.0, tokens_per_sec: 10.0 }),
         };
         let expected = [
             "seq_lp -3.25",
@@ -282,6 +282,28 @@ mod tests {
         assert_eq!(told(&plain, Kind::Answer, &asked), ["tokens 5.5", "hedges 0", "repetition 0"]);
         let nan = spoken(&[("It waits.", f64::NAN)]);
         assert_eq!(told(&nan, Kind::Answer, &asked), ["tokens 2.25", "hedges 0", "repetition 0"]);
+    }
+
+    #[test]
+    fn speed_is_held_against_the_usual_one() {
+        let usual = Some(Usual { first_ms: 400.0, tokens_per_sec: 20.0 });
+        let asked = Question { kind: Kind::Answer, task: "Why?", shown: &[], window: None, usual };
+        // Milliseconds to the first token and to the end, tokens: the logarithms of both ratios.
+        for (first_ms, all_ms, tokens, first_token, speed) in [
+            (400, 5400, Some(100), Some(0.0), Some(0.0)),
+            (1200, 3200, Some(100), Some(1.0986), Some(0.9163)),
+            (100, 20_100, Some(100), Some(-1.3863), Some(-1.3863)),
+            (0, 5000, Some(100), Some(-5.9915), Some(0.0)),
+            (400, 5400, None, Some(0.0), None),
+            (400, 400, Some(1), Some(0.0), Some(3.912)),
+        ] {
+            let (first_token_at, duration) = (Duration::from_millis(first_ms), Duration::from_millis(all_ms));
+            let reply =
+                Reply { first_token: first_token_at, duration, completion_tokens: tokens, ..reply("It waits.") };
+            let measured = measure(&reply, &parts(&reply, Kind::Answer), &asked);
+            let told = (measured.of(Signal::FirstToken), measured.of(Signal::Speed));
+            assert_eq!(told, (first_token, speed), "{first_ms} {all_ms} {tokens:?}");
+        }
     }
 
     #[test]
