@@ -202,6 +202,8 @@ fn one(
         confidence: record.confidence,
         tokens_per_sec: (!speeds.is_empty()).then(|| speeds.iter().sum::<f64>() / speeds.len() as f64),
         why: (!is_right).then(|| match (record.route, &record.reason) {
+            // That nobody else is there to be asked is no news of the one that was named.
+            (Route::None, Reason::Requested) => failed.map_or_else(reason, ToString::to_string),
             (Route::None, _) => reason(),
             (_, Reason::Requested) => "wrong".to_string(),
             (_, _) => format!("wrong ({})", reason()),
