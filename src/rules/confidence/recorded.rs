@@ -10,6 +10,7 @@ use crate::rules::confidence::prior::Prior;
 use crate::rules::confidence::signals::{Measured, Signal, measure, parts};
 use crate::rules::confidence::weights::{Model, Weights, text_only};
 use crate::rules::confidence::{Question, Signals, Usual};
+use crate::rules::examples;
 use crate::rules::fit::{self, RIDGE, Row};
 use crate::rules::measure::{self, Estimate, Judged};
 use crate::rules::numbers::{count, sigmoid};
@@ -80,6 +81,30 @@ fn the_shipped_weights_are_those_of_the_recordings() {
     let text = text_only();
     let signals: Vec<Signal> = text.weights.iter().map(|(signal, _)| *signal).collect();
     assert_eq!(refit::model(&signals, &rows(&all, &signals)), text);
+}
+
+/// The logit that examples which hold are worth: with it, as many of those replies are right as the scores say.
+fn term_of_examples(model: &Model, all: &[Recorded]) -> f64 {
+    let holding: Vec<&Recorded> = all.iter().filter(|one| one.examples == Some(true)).collect();
+    let (mut least, mut most) = (-10.0, 10.0);
+    for _ in 0..60 {
+        let term = f64::midpoint(least, most);
+        let surplus = holding.iter().map(|one| f64::from(one.is_right) - with_term(model, one, term)).sum::<f64>();
+        *(if surplus > 0.0 { &mut least } else { &mut most }) = term;
+    }
+    least
+}
+
+fn with_term(model: &Model, one: &Recorded, term: f64) -> f64 {
+    let terms: f64 = model.terms(&one.measured).unwrap().iter().map(|(_, term)| term).sum();
+    sigmoid(terms + if one.examples == Some(true) { term } else { 0.0 })
+}
+
+#[test]
+fn the_term_of_examples_is_that_of_the_recordings() {
+    let all: Vec<Recorded> = CODE.iter().flat_map(|name| recorded(name)).collect();
+    let term = term_of_examples(&Weights::default().code, &all);
+    assert!((term - examples::TERM).abs() <= 0.05, "{term}");
 }
 
 /// How scores would route: the share that is sent away against the share of the gap to a perfect cloud that it closes.
@@ -166,6 +191,16 @@ fn the_tables_are_printed() {
         told("cross-validated, 10 parts", &held, true);
         let moved = refit::model(&signals, &rows(&other, &signals));
         told("fitted on the other model", &by(&|one| chance(&moved, one)), true);
+        // Red examples are evidence and no score; these are the replies that have one.
+        let scored: Vec<&Recorded> = all.iter().filter(|one| one.examples != Some(false)).collect();
+        let by_term = |model: &Model, term: f64| -> Vec<Judged> {
+            scored.iter().map(|one| (with_term(model, one, term), one.is_right)).collect()
+        };
+        let n = scored.len();
+        told(&format!("{n} without red ones, fitted on the other, no term"), &by_term(&moved, 0.0), true);
+        let term = term_of_examples(&moved, &other);
+        told(&format!("{n} without red ones, fitted on the other, term {term:.2}"), &by_term(&moved, term), true);
+        told(&format!("{n} without red ones, as shipped"), &by_term(&shipped.code, examples::TERM), true);
         told("text only", &by(&|one| chance(&text_only(), one)), true);
         let with = |(one, (score, is_right)): (&Recorded, &Judged)| match one.examples {
             Some(true) => (1.0 + score, *is_right),
@@ -302,7 +337,10 @@ fn recordings_are_measured() {
                 task: label["task"].as_str().unwrap_or(task),
                 shown: &shown,
                 window: Some(8192),
-                usual: Some(usual),
+                usual: Some(Usual {
+                    first_ms: usual.first_ms * reply.prompt_tokens.unwrap_or(0).max(1) as f64,
+                    ..usual
+                }),
             };
             let measured = measure(&reply, &parts(&reply, kind), &asked);
             let signals: serde_json::Map<String, Value> =
@@ -326,7 +364,7 @@ fn recordings_are_measured() {
     }
 }
 
-/// The medians of a recording.
+/// The medians of a recording; the time to the first token is for one token of the prompt.
 fn usual(calls: &[Value]) -> Usual {
     let replies: Vec<Reply> = calls.iter().filter_map(replayed).collect();
     let median = |mut values: Vec<f64>| {
