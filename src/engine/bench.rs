@@ -182,7 +182,12 @@ fn one(
         .is_some_and(|failure| matches!(failure, Failure::Cloud { .. }) && failure.class() == FailureClass::Server);
     if record.attempts.is_empty() || record.reason == Reason::LocalDown || is_out {
         let what = failed.map(ToString::to_string).or_else(|| outcome.hints.first().cloned());
-        bench.cut = Some(what.map_or_else(reason, |what| format!("{}: {what}", reason())));
+        bench.cut = Some(match (what, &record.reason) {
+            // As below: what the named provider said.
+            (Some(what), Reason::Requested) => what,
+            (Some(what), _) => format!("{}: {what}", reason()),
+            (None, _) => reason(),
+        });
         return Ok(None);
     }
     let tries: Vec<_> = record.attempts.iter().filter(|attempt| attempt.route == route).collect();
