@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody may be listening; the exit code says it all the same.
-            let _ = writeln!(std::io::stderr(), "mux: {}", plain(&error.to_string()));
+            let _ = writeln!(std::io::stderr(), "mux: {}", plain(&error.told()));
             ExitCode::from(error.exit_code())
         }
     }
@@ -46,15 +46,15 @@ fn main() -> ExitCode {
 
 fn start(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     let env = Env { vars: std::env::vars_os().collect(), cwd: std::env::current_dir().ok(), now: now() };
-    let (stdin, mut err) = (std::io::stdin(), std::io::stderr());
-    let (is_terminal, is_page) = (err.is_terminal(), std::io::stdout().is_terminal());
+    let (stdin, err) = (std::io::stdin(), std::io::stderr);
+    let (is_terminal, is_page) = (err().is_terminal(), std::io::stdout().is_terminal());
     let stdin: Option<Box<dyn Read>> = if stdin.is_terminal() { None } else { Some(Box::new(stdin)) };
     let mut input = compose::input(command, stdin, is_terminal && is_page, &env)?;
     let stop = Stop::at(Instant::now() + command.limit().unwrap_or(LONGEST_RUN));
     listen(&stop, matches!(command, Command::Mcp { .. }))
         .context(Kind::Io, || "cannot listen for signals".to_string())?;
     let input = input.as_deref_mut().map(|input| input as &mut dyn Read);
-    let streams = Streams { input, out, err: &mut err, is_terminal, is_page, clock: now, exe: std::env::current_exe };
+    let streams = Streams { input, out, err, is_terminal, is_page, clock: now, exe: std::env::current_exe };
     face::start::start(command, &env, streams, &stop)
 }
 

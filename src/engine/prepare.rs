@@ -67,7 +67,10 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     let project = job.client.map(|client| client.project(allowed));
     let said = Said { workdir: job.workdir, configured, fence: fence.as_deref() };
     let place = place::choose(house.env, &said, &intent, kind, job.task)?;
-    let refused = |cause: Cause| Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
+    let refused = |cause: Cause| {
+        let error = Error::new(ErrorKind::Refused, format!("cannot use the work directory: {cause}"));
+        error.hint("name one that you may read and enter: `mux run -C DIR …`")
+    };
     let dir = WorkDir::open(&place.dir).map_err(refused)?;
     // An answer may be asked for anywhere: it writes nothing, and reads what the task names.
     let checked = place::check(house.env, &dir, house.state.dir());
@@ -76,7 +79,10 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
         checked?;
     }
     if let Some(prefix) = &intent.prefix {
-        let refused = |rule| Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
+        let refused = |rule| {
+            let error = Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));
+            error.hint("name a directory of the project in the task, such as `src/`")
+        };
         names::check(prefix.trim_end_matches('/'), &[]).map_err(refused)?;
     }
     // The project's own file is read once its directory is known.

@@ -132,7 +132,7 @@ fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Kept), 
     // A provider may have changed nothing but directories.
     if n_files == 0 && kept.is_none() {
         let what = format!("run {run_id} wrote no files: there is nothing to undo");
-        return Err(Error::new(ErrorKind::Usage, what));
+        return Err(Error::new(ErrorKind::Usage, what).hint("`mux log` shows which runs did"));
     }
     let pruned = || {
         let what = format!("cannot undo run {run_id}: what it kept for an undo was pruned");

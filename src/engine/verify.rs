@@ -382,10 +382,7 @@ fn parse(text: &str) -> Result<Vec<String>, argv::Fault> {
 
 fn fault_in(kind: Kind, place: &str, text: &str, fault: argv::Fault) -> Error {
     let error = Error::new(kind, format!("cannot use `{text}` of `{place}`: {fault}"));
-    match fault.hint(text) {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    error.hint(fault.hint(text))
 }
 
 fn missing_program(command: &[String], workdir: &Path, env: &Env) -> Option<String> {

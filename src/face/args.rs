@@ -493,7 +493,11 @@ mod tests {
             &["status", "--jsno"],
             "unexpected argument `--jsno`\n  hint: did you mean `--json`? `mux --help` lists all",
         );
-        check_error(&["replay", "--csv", "--json"], "`--json` and `--csv` contradict each other");
+        check_error(
+            &["replay", "--csv", "--json"],
+            "`--json` and `--csv` contradict each other\n  hint: the curve for a spreadsheet: `mux replay --curve --csv`; \
+             all of it: `mux replay --curve --json`",
+        );
         check_error(
             &["replay", "--curv"],
             "unexpected argument `--curv`\n  hint: did you mean `--curve`? `mux --help` lists all",
@@ -504,11 +508,13 @@ mod tests {
         );
         check_error(
             &["tune", "--max-cloud=1%", "--max-false-accept=1%"],
-            "a threshold has one target: `--max-cloud` or `--max-false-accept`",
+            "a threshold has one target: `--max-cloud` or `--max-false-accept`\n  hint: keep the one that you mean: `mux \
+             tune --max-cloud 20%`",
         );
         check_error(
             &["tune", "--write"],
-            "`--write` needs to know what for\n  hint: `--max-cloud 20%` or `--max-false-accept 2%`",
+            "`--write` needs to know what for\n  hint: `mux tune --max-cloud 20% --write`, or `mux tune \
+             --max-false-accept 2% --write`",
         );
     }
 
@@ -560,7 +566,8 @@ mod tests {
         );
         check_error(
             &["run", "a", "--task", "b"],
-            "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`",
+            "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`\n  hint: once is enough: `mux run \
+             --task-file FILE`",
         );
         check_error(
             &["log", "--since", "7"],
@@ -570,8 +577,14 @@ mod tests {
             &["egress", "--prune", "all"],
             "`--prune all` is not a span of time\n  hint: a number and one of s, m, h, d, w: `--prune 7d`",
         );
-        check_error(&["hook"], "`mux hook` needs to know what to do\n  hint: one of install, uninstall, status");
-        check_error(&["hook", "run"], "`mux hook run` needs the name of a hook");
+        check_error(
+            &["hook"],
+            "`mux hook` needs to know what to do\n  hint: `mux hook install`, `mux hook uninstall` or `mux hook status`",
+        );
+        check_error(
+            &["hook", "run"],
+            "`mux hook run` needs the name of a hook\n  hint: git's own names: `mux hook run pre-commit`",
+        );
         check_error(
             &["hook", "instal"],
             "unknown action `instal`\n  hint: did you mean `install`? `mux --help` lists all",

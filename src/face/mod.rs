@@ -10,6 +10,7 @@ pub mod egress;
 pub mod fit;
 pub mod here;
 pub mod hook;
+pub mod live;
 pub mod log;
 pub mod mcp;
 pub mod print;

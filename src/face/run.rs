@@ -128,7 +128,8 @@ fn bounded(input: &mut dyn Read, name: &str) -> Result<String, Error> {
     if bytes.len() as u64 > LARGEST_TASK {
         return Err(too_large(name));
     }
-    String::from_utf8(bytes).context(ErrorKind::Usage, || format!("the task from {name} is not UTF-8 text"))
+    let text = String::from_utf8(bytes).context(ErrorKind::Usage, || format!("the task from {name} is not UTF-8 text"));
+    text.map_err(|error| error.hint("for Latin-1: `iconv -f ISO-8859-1 -t UTF-8 FILE | mux run -`"))
 }
 
 fn too_large(name: &str) -> Error {

@@ -28,7 +28,8 @@ pub struct Streams<'a> {
     /// `None` when standard input is a terminal.
     pub input: Option<&'a mut dyn Read>,
     pub out: &'a mut dyn Write,
-    pub err: &'a mut dyn Write,
+    /// Standard error, each time anew: a live line is drawn while other work goes on.
+    pub err: fn() -> io::Stderr,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
     /// Whether standard output is one.
@@ -45,6 +46,7 @@ pub struct Streams<'a> {
 /// Those of the command.
 pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) -> Result<u8, Error> {
     let Streams { input, out, err, is_terminal, is_page, clock, exe } = streams;
+    let stderr: &mut dyn Write = &mut err();
     let print = |out: &mut dyn Write, text: &str| {
         out.write_all(text.as_bytes()).context(Kind::Io, || "cannot write to standard output".to_string()).map(|()| 0)
     };
@@ -65,13 +67,13 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             run::run(args, &house, input, watcher.as_mut(), screen, out, stop)
         }
         Command::Setup(args) => setup::run(args, env, exe(), out, stop),
-        Command::Hook(HookArgs::Run { name, args }) => Ok(hook::run(env, name, args, input, err, stop)),
+        Command::Hook(HookArgs::Run { name, args }) => Ok(hook::run(env, name, args, input, stderr, stop)),
         Command::Hook(HookArgs::Files { action, hooks }) => hook::files(env, *action, hooks, exe(), out, stop),
         Command::Mcp { budget_sec, config } => {
             if input.is_none() {
                 let hint =
                     "mux: a client starts this server and speaks JSON-RPC to it; `mux setup` tells clients of it";
-                let _ = writeln!(err, "{hint}");
+                let _ = writeln!(stderr, "{hint}");
             }
             let budget = budget_sec.map(Duration::from_secs);
             serve::serve(&Start { env, config_file: config.as_deref(), budget, clock }, stop)
@@ -132,12 +134,12 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
                 project().as_deref(),
                 run_id.as_deref(),
                 has_colour(env, is_page),
-                &mut Lines::new(err),
+                &mut Lines::new(stderr),
                 out,
             )
         }),
         Command::Undo { args, config } => at_home(env, config.as_deref(), |house| {
-            undo::run(house, project().as_deref(), args, &mut Lines::new(err), out, stop)
+            undo::run(house, project().as_deref(), args, &mut Lines::new(stderr), out, stop)
         }),
         Command::Egress(args) => egress::run(State::locate(env)?.dir(), env.now, args, out, stop),
         Command::Log { args, config } => at_home(env, config.as_deref(), |house| {
@@ -157,16 +159,16 @@ fn at_home(
 }
 
 /// Who tells on standard error.
-fn watcher<'a>(env: &Env, shows: Shows, err: &'a mut dyn Write, stop: &Stop) -> Box<dyn Watcher + 'a> {
+fn watcher(env: &Env, shows: Shows, err: fn() -> io::Stderr, stop: &Stop) -> Box<dyn Watcher> {
     // A line that is drawn over takes a terminal that can go back to its beginning and erase.
     match (shows.quiet, shows.is_terminal && !is_dumb(env)) {
         (true, _) => Box::new(Silent),
         (false, true) => {
             let colour = has_colour(env, true);
             let show = Show { columns: tty::err_columns, colour, answers: shows.answers };
-            Box::new(Terminal::new(err, stop.clone(), show))
+            Box::new(Terminal::new(err(), stop.clone(), show))
         }
-        (false, false) => Box::new(Lines::new(err)),
+        (false, false) => Box::new(Lines::new(err())),
     }
 }
 

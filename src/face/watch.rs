@@ -2,10 +2,10 @@
 //!
 //! **Invariant:** text that came from outside is escaped before it is shown.
 
+use crate::face::live::Live;
 use crate::face::screen::{Colour, Screen};
 use crate::face::stream::Streamed;
 use crate::rules::escape::one_line;
-use crate::rules::width::cut;
 use crate::sys::tty;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -17,23 +17,19 @@ use std::time::{Duration, Instant};
 const REDRAW: Duration = Duration::from_millis(100);
 /// A call that is expected to take longer is announced.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Columns of a terminal that does not say how many it has.
-const WIDTH: usize = 80;
 /// The columns of the line that parts an answer that does not count from what follows.
 const RULE: usize = 40;
 
 /// One line that is drawn over, and lines that stay for what the user should read.
 pub struct Terminal<W: Write> {
-    out: W,
-    start: Instant,
-    drawn: Option<Instant>,
+    live: Live<W>,
+    /// When the tokens were last counted on the live line.
+    counted: Option<Instant>,
     stop: Stop,
     show: Show,
     /// Whether what comes is an answer.
     is_answer: bool,
     streamed: Streamed,
-    /// Whether the cursor stands behind a piece of it.
-    is_open: bool,
 }
 
 /// What a terminal can show, and shall.
@@ -54,37 +50,15 @@ pub struct Lines<W: Write> {
 /// `--quiet`.
 pub struct Silent;
 
-impl<W: Write> Terminal<W> {
+impl<W: Write + Send + 'static> Terminal<W> {
     pub fn new(out: W, stop: Stop, show: Show) -> Terminal<W> {
-        let start = Instant::now();
-        Terminal {
-            out,
-            start,
-            drawn: None,
-            stop,
-            show,
-            is_answer: false,
-            streamed: Streamed::default(),
-            is_open: false,
-        }
+        let live = Live::new(out, show.columns);
+        Terminal { live, counted: None, stop, show, is_answer: false, streamed: Streamed::default() }
     }
 
-    /// Draws `text` over the live line. A terminal that cannot be written is no reason to stop working.
-    fn draw(&mut self, text: &str) {
-        self.settle();
-        let seconds = self.start.elapsed().as_secs();
-        // The last column stays free: in it some terminals go on to the next line.
-        let columns = (self.show.columns)().unwrap_or(WIDTH).saturating_sub(1);
-        let _ = write!(self.out, "\r{}\x1b[K", cut(&format!("mux: {text} · {seconds} s"), columns));
-        let _ = self.out.flush();
-        self.drawn = Some(Instant::now());
-    }
-
-    fn clear(&mut self) {
-        if self.drawn.take().is_some() {
-            let _ = write!(self.out, "\r\x1b[K");
-            let _ = self.out.flush();
-        }
+    fn say(&mut self, text: String) {
+        self.counted = None;
+        self.live.panel().say(text);
     }
 
     /// Whether an answer comes, or has begun to: before, a model may think.
@@ -92,77 +66,62 @@ impl<W: Write> Terminal<W> {
         self.streamed.is_begun() || !text.trim().is_empty()
     }
 
-    /// Shows what came of an answer. While it flows, it is the sign of life: no line is drawn over it.
-    fn stream(&mut self, text: &str) {
-        let shown = self.streamed.push(text);
-        if !shown.is_empty() {
-            self.clear();
-            let _ = write!(self.out, "{shown}");
-            let _ = self.out.flush();
-            self.is_open = true;
+    /// Shows what came: of an answer its text, and how fast it comes.
+    fn generating(&mut self, tokens: u64, elapsed: Duration, text: &str) {
+        let rate = tokens as f64 / elapsed.as_secs_f64().max(0.001);
+        let count = format!("generating · {tokens} tokens · {rate:.1} tokens/s");
+        let is_shown = self.show.answers && self.is_answer && self.is_flowing(text);
+        let piece = if is_shown { self.streamed.push(text) } else { String::new() };
+        if !piece.is_empty() {
+            self.live.panel().print(&piece, count);
+        } else if self.counted.is_none_or(|counted| counted.elapsed() >= REDRAW) {
+            self.live.panel().say(count);
+        } else {
+            return;
         }
-    }
-
-    /// Ends the line that an answer is on.
-    fn settle(&mut self) {
-        if std::mem::take(&mut self.is_open) {
-            let _ = writeln!(self.out);
-        }
+        self.counted = Some(Instant::now());
     }
 
     /// Ends an answer. One that does not count is parted from what follows.
     fn end_stream(&mut self, counts: bool) {
         self.is_answer = false;
-        self.settle();
+        let mut panel = self.live.panel();
+        panel.clear();
+        panel.settle();
         if self.streamed.is_begun() {
             let screen = Screen { columns: None, colour: self.show.colour };
             let end = if counts { String::new() } else { screen.paint(Colour::Dim, &"─".repeat(RULE)) };
-            let _ = writeln!(self.out, "{end}");
+            panel.line(&end);
         }
+        drop(panel);
         if !counts {
             self.streamed = Streamed::default();
         }
     }
 }
 
-impl<W: Write> Watcher for Terminal<W> {
+impl<W: Write + Send + 'static> Watcher for Terminal<W> {
     fn event(&mut self, event: &Event<'_>) {
         let is_over = matches!(event, Event::Failed { .. } | Event::Escalating { .. });
         if is_over {
             self.end_stream(false);
         }
         if let Some(line) = lasting(event) {
-            self.clear();
-            self.settle();
             let screen = Screen { columns: None, colour: self.show.colour };
             let line = if is_over { screen.paint(Colour::Yellow, &line) } else { line };
-            let _ = writeln!(self.out, "{line}");
-            return;
+            self.live.panel().line(&line);
         }
         match event {
-            Event::Finding => self.draw("looking for the model server"),
-            Event::Asking { model, attempt, expected, .. } => self.draw(&asking(model, *attempt, *expected)),
-            Event::Generating { text, .. } if self.show.answers && self.is_answer && self.is_flowing(text) => {
-                self.stream(text);
-            }
-            Event::Generating { tokens, elapsed, .. } => {
-                if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
-                    let rate = *tokens as f64 / elapsed.as_secs_f64().max(0.001);
-                    self.draw(&format!("generating · {tokens} tokens · {rate:.1} tokens/s"));
-                }
-            }
-            Event::Writing { files } => self.draw(&format!("writing {files} files")),
-            Event::Verifying { command } => self.draw(&format!("verifying: {}", one_line(command))),
-            Event::Working { provider, what } => self.draw(&format!("{}: {}", provider.name(), one_line(what))),
-            Event::Done => {
-                self.clear();
-                self.end_stream(true);
-            }
-            Event::Queued { .. }
-            | Event::DirBusy { .. }
-            | Event::Failed { .. }
-            | Event::Escalating { .. }
-            | Event::Note(_) => {}
+            Event::Finding => self.say("looking for the model server".into()),
+            Event::Asking { model, attempt, expected, .. } => self.say(asking(model, *attempt, *expected)),
+            Event::Generating { tokens, elapsed, text } => self.generating(*tokens, *elapsed, text),
+            Event::Writing { files } => self.say(format!("writing {files} files")),
+            Event::Verifying { command } => self.say(format!("verifying: {}", one_line(command))),
+            Event::Working { provider, what } => self.say(format!("{}: {}", provider.name(), one_line(what))),
+            Event::Queued { ahead } => self.say(format!("waiting for the model server · {ahead} ahead")),
+            Event::DirBusy { .. } => self.say("waiting for the work directory".into()),
+            Event::Done => self.end_stream(true),
+            Event::Failed { .. } | Event::Escalating { .. } | Event::Note(_) => {}
         }
     }
 
@@ -179,7 +138,7 @@ impl<W: Write> Watcher for Terminal<W> {
     }
 
     fn agrees(&mut self, question: &str, deadline: Instant) -> bool {
-        self.clear();
+        self.live.panel().clear();
         tty::ask(&format!("mux: {question} [y/N] "), &self.stop.until(deadline))
     }
 
@@ -295,7 +254,26 @@ mod tests {
             }
             terminal.event(event);
         }
-        String::from_utf8(terminal.out).unwrap()
+        String::from_utf8(terminal.live.panel().shown().clone()).unwrap()
+    }
+
+    /// What is on the screen at last: without the live lines, on a row of their own or below an answer.
+    fn stays(text: &str) -> String {
+        let mut stays = String::new();
+        let mut rest = text;
+        while let Some(char) = rest.chars().next() {
+            rest = if let Some(line) = rest.strip_prefix('\r') {
+                line.split_once('\r').unwrap().1
+            } else if let Some(line) = rest.strip_prefix("\x1b7") {
+                line.split_once("\x1b8").unwrap().1
+            } else if let Some(moved) = ["\x1bD", "\x1b[A", "\x1b[J"].iter().find_map(|it| rest.strip_prefix(it)) {
+                moved
+            } else {
+                stays.push(char);
+                &rest[char.len_utf8()..]
+            };
+        }
+        stays
     }
 
     fn generating(text: &str) -> Event<'_> {
@@ -316,9 +294,7 @@ mod tests {
             Event::Done,
         ];
         let text = seen(80, &events);
-        // Without what was drawn and taken away again.
-        let lasting: String =
-            text.split('\r').map(|piece| piece.split_once("\x1b[K").map_or(piece, |(_, behind)| behind)).collect();
+        let lasting = stays(&text);
         let rule = "─".repeat(RULE);
         assert_eq!(lasting, format!("An answer\\x1b[2J.\n{rule}\nmux: local try 1 failed: x\nYes.\n\n"), "{text:?}");
     }
@@ -327,8 +303,10 @@ mod tests {
     fn a_live_line_never_wraps() {
         for columns in [1, 2, 10, 20, 40, 80] {
             let text = seen(columns, &[Event::Verifying { command: "python3 -m 测试 🦀🦀 ééééé --a-long-option" }]);
-            let line = text.strip_prefix('\r').unwrap().strip_suffix("\x1b[K").unwrap();
-            assert!(crate::rules::width::width(line) < columns, "{columns}: {line:?}");
+            assert!(text.contains("\r\x1b[J") && text.ends_with('\r'), "{columns}: {text:?}");
+            for line in text.split('\r').map(|line| line.trim_start_matches("\x1b[J")) {
+                assert!(crate::rules::width::width(line) < columns, "{columns}: {line:?}");
+            }
         }
     }
 }

@@ -97,7 +97,10 @@ pub fn explained(line: &str) -> Option<String> {
 fn read(line: &str) -> Result<RunRecord, Error> {
     let run_id = || Row::parse(line).map(|row| row.run_id.into_owned()).unwrap_or_default();
     let what = || format!("cannot read the record of run {}", run_id());
-    let unread = |key| Error::new(ErrorKind::Usage, format!("{}: `{key}` is missing, or of a later version", what()));
+    let unread = |key| {
+        let error = Error::new(ErrorKind::Usage, format!("{}: `{key}` is missing, or of a later version", what()));
+        error.hint("`mux log --json` shows what was recorded")
+    };
     let record = recorded::read(line).map_err(unread)?;
     if record.schema > SCHEMA {
         let error = Error::new(ErrorKind::Usage, what());

@@ -36,13 +36,16 @@ impl fmt::Display for Fault {
 
 impl Fault {
     /// Returns what to write instead of `text`.
-    pub fn hint(self, text: &str) -> Option<String> {
+    pub fn hint(self, text: &str) -> String {
         match self {
             Fault::Shell(_) => {
                 let quoted = serde_json::Value::from(text.trim());
-                Some(format!(r#"write it as ["sh", "-c", {quoted}], or quote the character"#))
+                format!(r#"write it as ["sh", "-c", {quoted}], or quote the character"#)
             }
-            Fault::Empty | Fault::Unclosed(_) | Fault::Dangling | Fault::Nul => None,
+            Fault::Empty => "a program and its arguments, such as `cargo test -q`".into(),
+            Fault::Unclosed(_) | Fault::Dangling | Fault::Nul => {
+                r#"a list is taken as it stands: ["program", "an argument"]"#.into()
+            }
         }
     }
 }
@@ -223,10 +226,10 @@ mod tests {
     fn the_hint_can_be_pasted() {
         let text = "printf \"a\\n\" | wc";
         let fault = split(text).unwrap_err();
-        let hint = fault.hint(text).unwrap();
+        let hint = fault.hint(text);
         let list = &hint[hint.find('[').unwrap()..=hint.find(']').unwrap()];
         assert_eq!(serde_json::from_str::<Vec<String>>(list).unwrap(), ["sh", "-c", text]);
         assert_eq!(fault.to_string(), "`|` needs a shell");
-        assert_eq!(Fault::Dangling.hint("a\\"), None);
+        assert_eq!(Fault::Dangling.hint("a\\"), r#"a list is taken as it stands: ["program", "an argument"]"#);
     }
 }

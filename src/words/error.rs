@@ -3,6 +3,7 @@
 //! An expected failure of a try (model down, red tests) is not an [`Error`] but a [`crate::words::task::Failure`].
 
 use std::fmt;
+use std::io;
 use std::ops::{Deref, DerefMut};
 
 /// What went wrong, by what the caller must do about it. Decides the exit code.
@@ -64,6 +65,33 @@ impl Error {
         self
     }
 
+    /// Returns the error with something to do about it, for the one who reads it last: where nothing was said with the
+    /// error, what holds for its cause, else for its kind.
+    pub fn told(&self) -> String {
+        match self.hint {
+            Some(_) => self.to_string(),
+            None => format!("{self}\n  hint: {}", self.usual_hint()),
+        }
+    }
+
+    fn usual_hint(&self) -> &'static str {
+        let source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        let causes = std::iter::successors(source, |error| error.source());
+        let cause = causes.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind).next();
+        match (cause, self.kind) {
+            (Some(io::ErrorKind::NotFound), _) => "check the spelling; a relative path begins here: `pwd`",
+            (Some(io::ErrorKind::PermissionDenied), _) => "`ls -ld` shows whose it is, `id` who you are",
+            (Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded), _) => {
+                "make room: `df -h` shows where it is full"
+            }
+            (Some(io::ErrorKind::ReadOnlyFilesystem), _) => "`findmnt` shows what is mounted read-only",
+            (_, Kind::Usage) => "`mux --help` lists the commands and their options",
+            (_, Kind::Config) => "`mux config check` names every mistake and its place",
+            (_, Kind::Io | Kind::Unlogged) => "`mux doctor` says what else does not work here",
+            (_, Kind::Refused) => "`mux config show` says what holds, and which file says so",
+        }
+    }
+
     /// Returns the exit code of a process that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
@@ -120,5 +148,27 @@ pub trait Context<T> {
 impl<T, E: std::error::Error + Send + Sync + 'static> Context<T> for Result<T, E> {
     fn context(self, kind: Kind, what: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|cause| Error::caused(kind, what(), Box::new(cause)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_reads_an_error_is_told_what_to_do() {
+        use io::ErrorKind::{Interrupted, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        for kind in [Kind::Usage, Kind::Config, Kind::Io, Kind::Unlogged, Kind::Refused] {
+            let alone = Error::new(kind, "x").told();
+            assert!(alone.starts_with("x\n  hint: `mux "), "{alone}");
+            assert_eq!(Error::new(kind, "x").hint("y").told(), "x\n  hint: y");
+            for cause in [NotFound, PermissionDenied, StorageFull, QuotaExceeded, ReadOnlyFilesystem] {
+                let error = Err::<(), _>(io::Error::from(cause)).context(kind, || "x".into()).unwrap_err().told();
+                let hint = error.rsplit_once("\n  hint: ").unwrap().1;
+                assert!(hint.contains('`') && !alone.ends_with(hint), "{error}");
+            }
+            let other = Err::<(), _>(io::Error::from(Interrupted)).context(kind, || "x".into()).unwrap_err().told();
+            assert_eq!(other.rsplit_once("\n  hint: ").unwrap().1, alone.rsplit_once("\n  hint: ").unwrap().1);
+        }
     }
 }

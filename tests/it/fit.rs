@@ -6,13 +6,13 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 /// Rows of a recording: signals, and whether the hidden tests passed.
-fn recorded(name: &str) -> Vec<Value> {
+pub fn recorded(name: &str) -> Vec<Value> {
     let text = fs::read_to_string(manifest().join("fixtures/signals").join(name)).unwrap();
     text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Writes a ledger of proven changes: the recorded line of a scenario, with recorded signals and verdicts.
-fn fill(world: &World, rows: &[Value]) {
+pub fn fill(world: &World, rows: &[Value]) {
     let line = fs::read_to_string(manifest().join("fixtures/run/004_change_is_proved/expected/ledger.jsonl")).unwrap();
     let line = line.replace("\"{{n}}\"", "0").replace("{{time}}", "2026-11-27T00:00:00.000Z");
     let mut record: Value = serde_json::from_str(line.trim()).unwrap();

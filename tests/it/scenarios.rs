@@ -77,6 +77,7 @@ scenarios! {
     _071_examples_that_do_not_hold_are_evidence,
     _072_without_a_runner_examples_say_nothing,
     _073_a_file_that_does_not_parse_goes_back,
+    _074_the_session_of_the_readme,
     _100_a_red_change_is_finished_with_advice,
     _101_a_risk_word_sends_an_answer_to_the_cloud,
     _102_a_provider_out_of_quota_hands_over_and_is_left_alone,

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 const CLAUDE: &str = r#"printf '{"x":1,"mcpServers":{"mux":{"type":"stdio","command":"%s","args":["mcp"],"env":{}}}}' "$7" >"$HOME/.claude.json""#;
 const CODEX: &str = r#"printf '[mcp_servers.mux]\ncommand = "%s"\nargs = ["mcp"]\n' "$5" >>"$HOME/.codex/config.toml""#;
 const GEMINI: &str = r#"printf '{"mcpServers":{"mux":{"command":"%s","args":["mcp"],"timeout":900000}}}' "$8" >"$HOME/.gemini/settings.json""#;
-const CONNECTED: &str = "✓ mux: mux mcp (stdio) - Connected\n  Status: ✔ Connected\n";
+pub const CONNECTED: &str = "✓ mux: mux mcp (stdio) - Connected\n  Status: ✔ Connected\n";
 
 /// A world with CLIs; `plays` are the scripts and outputs of their calls.
-fn world(plays: &[(&str, &[(&str, &str)])]) -> World {
+pub fn world(plays: &[(&str, &[(&str, &str)])]) -> World {
     let world = World::new("setup");
     for dir in [".codex", ".gemini"] {
         fs::create_dir(world.root.join("home").join(dir)).unwrap();
@@ -52,7 +52,7 @@ fn home(world: &World, file: &str) -> PathBuf {
     world.root.join("home").join(file)
 }
 
-const ALL: [(&str, &[(&str, &str)]); 3] = [
+pub const ALL: [(&str, &[(&str, &str)]); 3] = [
     ("claude", &[("1.sh", CLAUDE), ("2.stdout", CONNECTED), ("3.sh", r#"echo '{}' >"$HOME/.claude.json""#)]),
     ("codex", &[("1.sh", CODEX), ("2.stdout", "{}"), ("3.stdout", "{}"), ("4.sh", r#": >"$HOME/.codex/config.toml""#)]),
     ("gemini", &[("1.sh", GEMINI), ("2.stdout", CONNECTED), ("3.sh", r#"echo '{}' >"$HOME/.gemini/settings.json""#)]),

@@ -2,15 +2,27 @@
 //! terminal is a real one, made by Python's `pty`.
 
 use crate::bench::{World, copy_tree, manifest, run, tree};
+use crate::emulator::Emulator;
 use crate::replay::Server;
+use std::path::Path;
+use std::process::Command;
 
-/// Starts its arguments in a terminal of their own, types the answer when it is asked for one, and shows all that came.
-const TYPIST: &str = "
-import os, pty, sys
-answer, command = sys.argv[1], sys.argv[2:]
+/// Starts its arguments in a terminal of so many columns, types an answer when it is asked for one, and shows all that
+/// came. With `COLUMNS FILE` it draws the window to other columns once it sees a line that is cut, and makes the file
+/// once it sees that seconds go by.
+const PERSON: &str = "
+import fcntl, os, pty, re, struct, sys, termios
+columns, answer, drawn, command = sys.argv[1], sys.argv[2].encode(), sys.argv[3], sys.argv[4:]
+size = lambda columns: struct.pack('HHHH', 24, int(columns), 0, 0)
 pid, terminal = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, size(columns))
     os.execv(command[0], command)
+acts = [(rb'\\[y/N\\]', lambda: os.write(terminal, answer + b'\\n'))]
+if drawn:
+    columns, leave = drawn.split(' ')
+    acts.append((b'asking [^\\r]*\\xe2\\x80\\xa6', lambda: fcntl.ioctl(terminal, termios.TIOCSWINSZ, size(columns))))
+    acts.append((b'[1-9] s\\r', lambda: open(leave, 'w')))
 seen = b''
 while True:
     try:
@@ -19,13 +31,20 @@ while True:
         break
     if not piece:
         break
-    asked = b'[y/N]' in seen
     seen += piece
-    if not asked and b'[y/N]' in seen:
-        os.write(terminal, answer.encode() + b'\\n')
+    for act in [act for act in acts if re.search(act[0], seen)]:
+        acts.remove(act)
+        act[1]()
 sys.stdout.buffer.write(seen)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
+
+/// Returns mux at a terminal with such a person.
+fn at_terminal(world: &World, columns: usize, answer: &str, drawn: &str) -> Command {
+    let mut person = world.command(world.root.join("bin/python3"));
+    person.args(["-c", PERSON, &columns.to_string(), answer, drawn, env!("CARGO_BIN_EXE_mux")]);
+    person
+}
 
 /// Plays the scenario in which hands would help, with a person who answers.
 #[track_caller]
@@ -39,10 +58,9 @@ fn asks(name: &str, answer: &str, expected_exit: i32, expected: &str) {
     world.install_cli("claude", &folder.join("cli/claude"));
     let before = tree(&world.work);
 
-    let mut typist = world.command(world.root.join("bin/python3"));
-    typist.args(["-c", TYPIST, answer, env!("CARGO_BIN_EXE_mux")]);
-    typist.args(["run", "--verify", "python3 check.py", "Add a function mean(prices) to price.py."]);
-    let ran = run(typist, b"");
+    let mut person = at_terminal(&world, 80, answer, "");
+    person.args(["run", "--verify", "python3 check.py", "Add a function mean(prices) to price.py."]);
+    let ran = run(person, b"");
     let seen = String::from_utf8_lossy(&ran.stdout);
     let question = "mux: escalate to claude, which then edits files here? [y/N] ";
     assert_eq!((seen.matches(question).count(), ran.exit), (1, expected_exit), "{}", ran.report());
@@ -63,53 +81,30 @@ fn everything_else_is_a_no() {
     asks("enter", "", 1, "reason: verify_failed");
 }
 
-/// Starts its arguments in a terminal of so many columns and shows all that came.
-const ONLOOKER: &str = "
-import fcntl, os, pty, struct, sys, termios
-columns, command = int(sys.argv[1]), sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
-    os.execv(command[0], command)
-seen = b''
-while True:
-    try:
-        piece = os.read(terminal, 65536)
-    except OSError:
-        break
-    if not piece:
-        break
-    seen += piece
-sys.stdout.buffer.write(seen)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-";
-
-/// Runs the task of a scenario in a terminal; returns what a person sees, with `\n` for the line ends of a terminal.
+/// Runs the task of a scenario in a terminal; returns what came to it.
 fn seen(scenario: &str, columns: usize, env: &[(&str, &str)]) -> String {
     let folder = manifest().join("fixtures/run").join(scenario);
     let world = World::new("seen");
-    let server = Server::start(&folder.join("http"));
+    copy_tree(&folder.join("http"), &world.root.join("http"));
+    played(&world, &folder, &mut at_terminal(&world, columns, "", ""), env)
+}
+
+/// Runs the task of a scenario with the replies that the world has.
+fn played(world: &World, folder: &Path, person: &mut Command, env: &[(&str, &str)]) -> String {
+    let server = Server::start(&world.root.join("http"));
     let default = "providers:\n  local:\n    base_url: \"{{local}}/v1\"\n    model: qwen-coder-1.5b\n";
     let yaml = fs_err::read_to_string(folder.join("mux.yaml")).unwrap_or_else(|_| default.into());
     world.configure(&yaml.replace("{{local}}", &server.url()));
     if folder.join("cli/claude").exists() {
         world.install_cli("claude", &folder.join("cli/claude"));
     }
-    let mut onlooker = world.command(world.root.join("bin/python3"));
-    onlooker.args(["-c", ONLOOKER, &columns.to_string(), env!("CARGO_BIN_EXE_mux")]);
-    onlooker.args(fs_err::read_to_string(folder.join("args")).unwrap().lines());
-    onlooker.env("TERM", "xterm").envs(env.iter().copied());
-    let ran = run(onlooker, b"");
+    person.args(fs_err::read_to_string(folder.join("args")).unwrap().lines());
+    person.env("TERM", "xterm").envs(env.iter().copied());
+    let ran = run(std::mem::replace(person, Command::new("true")), b"");
     let expected = fs_err::read_to_string(folder.join("expected/exit")).unwrap();
     assert_eq!(format!("{}\n", ran.exit), expected, "{}", ran.report());
     server.end();
-    String::from_utf8(ran.stdout).unwrap().replace("\r\n", "\n")
-}
-
-/// The sequences in what was seen, without the text.
-fn sequences(seen: &str) -> Vec<&str> {
-    let ends = |rest: &str| rest.find(|c: char| c.is_ascii_alphabetic()).map_or(rest.len(), |at| at + 1);
-    seen.split('\x1b').skip(1).map(|rest| &rest[..ends(rest)]).collect()
+    String::from_utf8(ran.stdout).unwrap()
 }
 
 /// The recorded answer of a scenario, as it is printed in a pipe.
@@ -121,32 +116,42 @@ fn answer(scenario: &str) -> String {
 
 #[test]
 fn an_answer_stands_on_the_terminal_once_and_before_its_result() {
-    let (scenario, tail) = ("003_plain_answer_stays_home", "\noutput: above\n");
+    let scenario = "003_plain_answer_stays_home";
     let answer = answer(scenario);
     for columns in [40, 80, 200] {
         let seen = seen(scenario, columns, &[]);
-        let (before, result) = seen.split_once(&answer).unwrap_or_else(|| panic!("no answer in {seen:?}"));
-        assert!(before.ends_with("\x1b[K") && result.starts_with("\n\nroute: local\n"), "{seen:?}");
-        assert!(result.ends_with(tail), "{seen:?}");
-        // Nothing but a line that is erased: no cursor is hidden, no screen is left.
-        let others: Vec<_> = sequences(&seen).into_iter().filter(|sequence| *sequence != "[K").collect();
-        assert_eq!(others, [""; 0], "{seen:?}");
-        for live in before.split("\x1b[K").filter_map(|line| line.strip_prefix('\r')) {
-            assert!(live.chars().count() < columns, "{columns}: {live:?}");
-        }
+        let shown = Emulator::shows(columns, &seen);
+        let result = shown.strip_prefix(&answer).unwrap_or_else(|| panic!("not first: {shown:?}\n{seen:?}"));
+        assert!(result.starts_with("\n\nroute: local\n") && result.ends_with("\noutput: above\n"), "{shown:?}");
+        assert_eq!(seen.contains(" tokens/s"), columns > 40, "how fast it comes, where there is room: {seen:?}");
     }
 }
 
 #[test]
 fn an_answer_that_does_not_count_is_parted_from_the_one_that_does() {
     let seen = seen("128_a_low_score_sends_an_answer_to_the_cloud", 80, &[("NO_COLOR", "1")]);
+    let shown = Emulator::shows(80, &seen);
     let local = answer("003_plain_answer_stays_home");
     let rule = "─".repeat(40);
     let expected = format!("{local}\n{rule}\nmux: escalating to claude (answer): low_confidence\n");
-    assert!(seen.contains(&expected), "{seen:?}\nwithout\n{expected:?}");
-    assert_eq!(seen.matches("The answer is 42. (canned reply)").count(), 1, "{seen:?}");
-    assert!(seen.contains("\noutput:\nThe answer is 42."), "{seen:?}");
-    assert!(sequences(&seen).iter().all(|sequence| *sequence == "[K"), "{seen:?}");
+    assert!(shown.starts_with(&expected), "{shown:?}\nwithout\n{expected:?}");
+    assert_eq!(shown.matches("The answer is 42. (canned reply)").count(), 1, "{shown:?}");
+    assert!(shown.contains("\noutput:\nThe answer is 42."), "{shown:?}");
+}
+
+#[test]
+fn a_line_keeps_its_seconds_and_its_columns_while_nothing_comes() {
+    let folder = manifest().join("fixtures/run/003_plain_answer_stays_home");
+    let world = World::new("drawn");
+    let http = world.root.join("http");
+    copy_tree(&folder.join("http"), &http);
+    // The model says nothing until the person has seen seconds go by, on a line that was cut before.
+    fs_err::write(http.join("1.play"), "until leave\n").unwrap();
+    let mut person = at_terminal(&world, 30, "", &format!("60 {}", http.join("leave").display()));
+    let seen = played(&world, &folder, &mut person, &[]);
+    let mut lines = seen.split('\r').map(|line| line.trim_start_matches("\x1b[J"));
+    assert!(lines.any(|line| line == "mux: asking qwen-coder-1.5b …"), "{seen:?}");
+    assert!(lines.any(|line| line == "mux: asking qwen-coder-1.5b · 1 s"), "{seen:?}");
 }
 
 #[test]
@@ -158,7 +163,7 @@ fn a_change_is_shown_as_a_diff_in_colours() {
         [(&[][..], "\x1b[32m", "\x1b[0m"), (&[("NO_COLOR", "1")], "", ""), (&[("TERM", "dumb")], "", "")]
     {
         let seen = seen(env);
-        let expected = tail(green, end);
+        let expected = tail(green, end).replace('\n', "\r\n");
         let (start, last) = expected.split_once("{}").unwrap();
         assert!(seen.contains(start) && seen.ends_with(last), "{seen:?}\nwithout\n{expected:?}");
         assert_eq!(seen.contains('\x1b'), !env.contains(&("TERM", "dumb")), "{seen:?}");
@@ -170,11 +175,11 @@ fn a_task_can_be_written_in_an_editor() {
     let world = World::new("editor");
     world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    model: m\n");
     let write = |task: &str| {
-        let mut onlooker = world.command(world.root.join("bin/python3"));
-        onlooker.args(["-c", ONLOOKER, "80", env!("CARGO_BIN_EXE_mux"), "run", "--dry-run"]);
+        let mut person = at_terminal(&world, 80, "", "");
+        person.args(["run", "--dry-run"]);
         // An editor with an argument of its own, and a text that is put before what is there.
-        onlooker.env("VISUAL", format!("sh -c 'printf \"{task}\" | cat - \"$0\" >t && mv t \"$0\"'"));
-        run(onlooker, b"")
+        person.env("VISUAL", format!("sh -c 'printf \"{task}\" | cat - \"$0\" >t && mv t \"$0\"'"));
+        run(person, b"")
     };
     let ran = write("Create a.py\\nthat prints.");
     let said = String::from_utf8_lossy(&ran.stdout);

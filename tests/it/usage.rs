@@ -20,22 +20,32 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "run",
         b"\xff\xfe is not text",
         2,
-        "the task from standard input is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 0",
+        "the task from standard input is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 0|for Latin-1: `iconv -f ISO-8859-1 -t UTF-8 FILE | mux run -`",
     ),
     (
         "run|--task-file|nowhere.txt",
         b"",
         2,
-        "cannot read the task from `nowhere.txt`: failed to open file `nowhere.txt`: No such file or directory (os error 2)",
+        "cannot read the task from `nowhere.txt`: failed to open file `nowhere.txt`: No such file or directory (os error 2)|check the spelling; a relative path begins here: `pwd`",
     ),
     (
         "run|--task-file|.",
         b"",
         2,
-        "cannot read the task from `.`: failed to read from file `.`: Is a directory (os error 21)",
+        "cannot read the task from `.`: failed to read from file `.`: Is a directory (os error 21)|`mux --help` lists the commands and their options",
     ),
-    ("run|--task|a|b", b"", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
-    ("run|-|--task-file|-", b"x", 2, "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`"),
+    (
+        "run|--task|a|b",
+        b"",
+        2,
+        "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`|once is enough: `mux run --task-file FILE`",
+    ),
+    (
+        "run|-|--task-file|-",
+        b"x",
+        2,
+        "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`|once is enough: `mux run --task-file FILE`",
+    ),
     ("run|--answer|--change|x", b"", 2, "`--answer` and `--change` contradict each other|keep the one that you mean"),
     (
         "run|--verify|true|--no-verify|x",
@@ -49,8 +59,18 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         2,
         "missing argument for option '--verify'|`mux --help` lists the commands and their options",
     ),
-    ("run|--change|--verify||x", b"", 2, "cannot use `` of `--verify`: the command is empty"),
-    ("run|--change|--verify|a 'b|x", b"", 2, "cannot use `a 'b` of `--verify`: a ' is not closed"),
+    (
+        "run|--change|--verify||x",
+        b"",
+        2,
+        "cannot use `` of `--verify`: the command is empty|a program and its arguments, such as `cargo test -q`",
+    ),
+    (
+        "run|--change|--verify|a 'b|x",
+        b"",
+        2,
+        "cannot use `a 'b` of `--verify`: a ' is not closed|a list is taken as it stands: [\"program\", \"an argument\"]",
+    ),
     (
         "run|--change|--verify|[\"sh\", 1]|x",
         b"",
@@ -156,6 +176,36 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
     ("man|page", b"", 2, "unexpected argument `page`|`mux --help` lists what there is"),
     ("diff|01ABC", b"", 2, "unknown run id `01ABC`|`mux log` lists the recent ones"),
     ("diff|../../etc/passwd", b"", 2, "unknown run id `../../etc/passwd`|`mux log` lists the recent ones"),
+    (
+        "replay|--curve|--json|--csv",
+        b"",
+        2,
+        "`--json` and `--csv` contradict each other|the curve for a spreadsheet: `mux replay --curve --csv`; all of it: `mux \
+         replay --curve --json`",
+    ),
+    ("tune|--reset", b"", 2, "`--reset` is for `--fit`|`mux tune --fit --reset` goes back to the weights before"),
+    (
+        "tune|--fit|--write|--reset",
+        b"",
+        2,
+        "`--write` and `--reset` contradict each other|`mux tune --fit --write` sets new weights, `mux tune --fit --reset` \
+         goes back",
+    ),
+    (
+        "tune|--max-cloud|20%|--max-false-accept|2%",
+        b"",
+        2,
+        "a threshold has one target: `--max-cloud` or `--max-false-accept`|keep the one that you mean: `mux tune \
+         --max-cloud 20%`",
+    ),
+    ("hook|run", b"", 2, "`mux hook run` needs the name of a hook|git's own names: `mux hook run pre-commit`"),
+    (
+        "hook|status",
+        b"",
+        2,
+        "there is no repository here: fatal: not a git repository (or any of the parent directories): .git|`cd` into \
+         one, or make one: `git init`",
+    ),
     ("log|-n|many", b"", 2, "`-n many` is not a number|the default: `-n 20`"),
     (
         "log|--since|yesterday",
@@ -179,7 +229,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "trust|nowhere",
         b"",
         2,
-        "cannot find the project: failed to canonicalize path `nowhere`: No such file or directory (os error 2)",
+        "cannot find the project: failed to canonicalize path `nowhere`: No such file or directory (os error 2)|check the spelling; a relative path begins here: `pwd`",
     ),
     (
         "trust|.",
@@ -206,6 +256,8 @@ fn a_wrong_command_line_is_told_and_changes_nothing() {
         }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    let silent: Vec<_> = ROWS.iter().filter(|row| !row.3.contains('|')).collect();
+    assert!(silent.is_empty(), "without a hint: {silent:?}");
     assert_eq!(tree(&world.root), before);
 }
 

@@ -56,12 +56,15 @@ pub struct Report {
 /// `Usage` outside of a repository; `Refused` for a directory that is not this repository's, or that another program
 /// makes anew; `Io`.
 pub fn run(env: &Env, action: Action, wanted: &[Hook], exe: io::Result<PathBuf>, stop: &Stop) -> Result<Report, Error> {
-    let cwd =
-        env.cwd.as_deref().ok_or_else(|| Error::new(Kind::Usage, "the current directory does not exist any more"))?;
+    let cwd = env.cwd.as_deref().ok_or_else(|| {
+        Error::new(Kind::Usage, "the current directory does not exist any more").hint("`cd` into the repository")
+    })?;
     let root = git::root(cwd);
     let place = root.as_deref().unwrap_or(cwd);
     let program = proc::which(OsStr::new("git"), env.var("PATH"), cwd);
-    let program = program.ok_or_else(|| Error::new(Kind::Usage, "there is no git in the PATH"))?;
+    let program = program.ok_or_else(|| {
+        Error::new(Kind::Usage, "there is no git in the PATH").hint("install it, then `git --version`")
+    })?;
     let mut vars = proc::environment(&env.vars, &|_| true);
     // Where the user's own settings are; nothing else that git is told by its environment counts here.
     for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"] {
@@ -69,7 +72,8 @@ pub fn run(env: &Env, action: Action, wanted: &[Hook], exe: io::Result<PathBuf>,
     }
     let git = Git { program, env: vars, marker: "hook-install".to_string() };
     let found = hooks_dir(&git, place, stop).map_err(|why| match why {
-        Unanswered::Failed { said, .. } => Error::new(Kind::Usage, format!("there is no repository here: {said}")),
+        Unanswered::Failed { said, .. } => Error::new(Kind::Usage, format!("there is no repository here: {said}"))
+            .hint("`cd` into one, or make one: `git init`"),
         Unanswered::Stopped => Error::new(Kind::Io, "git has taken too long"),
     })?;
     let is_own =

@@ -13,7 +13,7 @@ pub fn hook(mut parser: Parser) -> Result<Command, Error> {
     let action = match parser.next().map_err(usage)? {
         None => {
             let error = Error::new(Kind::Usage, "`mux hook` needs to know what to do");
-            return Err(error.hint("one of install, uninstall, status"));
+            return Err(error.hint("`mux hook install`, `mux hook uninstall` or `mux hook status`"));
         }
         Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help),
         Some(Arg::Value(word)) => word.string().map_err(usage)?,
@@ -23,7 +23,10 @@ pub fn hook(mut parser: Parser) -> Result<Command, Error> {
         // All that follows is git's: a path may begin with a dash.
         "run" => {
             let mut rest = parser.raw_args().map_err(usage)?;
-            let missing = || Error::new(Kind::Usage, "`mux hook run` needs the name of a hook");
+            let missing = || {
+                let error = Error::new(Kind::Usage, "`mux hook run` needs the name of a hook");
+                error.hint("git's own names: `mux hook run pre-commit`")
+            };
             let name = rest.next().ok_or_else(missing)?;
             Ok(Command::Hook(HookArgs::Run { name, args: rest.collect() }))
         }

@@ -53,7 +53,12 @@ pub fn replay(mut parser: Parser) -> Result<Command, Error> {
         }
     }
     args.form = match (json, csv) {
-        (true, true) => return Err(Error::new(Kind::Usage, "`--json` and `--csv` contradict each other")),
+        (true, true) => {
+            let error = Error::new(Kind::Usage, "`--json` and `--csv` contradict each other");
+            return Err(error.hint(
+                "the curve for a spreadsheet: `mux replay --curve --csv`; all of it: `mux replay --curve --json`",
+            ));
+        }
         (true, false) => Form::Json { curve },
         (false, true) => Form::Csv,
         (false, false) => Form::Page { curve },

@@ -86,7 +86,7 @@ pub fn run(mut parser: Parser) -> Result<Command, Error> {
 fn say(task: &mut TaskText, said: TaskText) -> Result<(), Error> {
     if *task != TaskText::Unsaid {
         let what = "the task is given twice; use one of TASK, `--task`, `--task-file` and `-`";
-        return Err(Error::new(ErrorKind::Usage, what));
+        return Err(Error::new(ErrorKind::Usage, what).hint("once is enough: `mux run --task-file FILE`"));
     }
     *task = said;
     Ok(())

@@ -60,11 +60,12 @@ pub fn tune(mut parser: Parser) -> Result<Command, Error> {
         return fit(&args, is_reset, config);
     }
     if is_reset {
-        return Err(Error::new(Kind::Usage, "`--reset` is for `--fit`"));
+        let error = Error::new(Kind::Usage, "`--reset` is for `--fit`");
+        return Err(error.hint("`mux tune --fit --reset` goes back to the weights before"));
     }
     if args.write && args.target.is_none() {
         let error = Error::new(Kind::Usage, "`--write` needs to know what for");
-        return Err(error.hint("`--max-cloud 20%` or `--max-false-accept 2%`"));
+        return Err(error.hint("`mux tune --max-cloud 20% --write`, or `mux tune --max-false-accept 2% --write`"));
     }
     Ok(Command::Tune { args, config })
 }
@@ -73,10 +74,13 @@ pub fn tune(mut parser: Parser) -> Result<Command, Error> {
 fn fit(args: &TuneArgs, is_reset: bool, config: Option<PathBuf>) -> Result<Command, Error> {
     if args.target.is_some() || args.since_ms.is_some() {
         let what = "`--fit` fits the weights of the score on all runs; a target is for its threshold";
-        return Err(Error::new(Kind::Usage, what));
+        return Err(Error::new(Kind::Usage, what).hint("`mux tune --fit` alone, or `mux tune --max-cloud 20%`"));
     }
     let fit = match (args.write, is_reset) {
-        (true, true) => return Err(Error::new(Kind::Usage, "`--write` and `--reset` contradict each other")),
+        (true, true) => {
+            let error = Error::new(Kind::Usage, "`--write` and `--reset` contradict each other");
+            return Err(error.hint("`mux tune --fit --write` sets new weights, `mux tune --fit --reset` goes back"));
+        }
         (true, false) => FitArgs::Write,
         (false, true) => FitArgs::Reset,
         (false, false) => FitArgs::Show,
@@ -85,10 +89,11 @@ fn fit(args: &TuneArgs, is_reset: bool, config: Option<PathBuf>) -> Result<Comma
 }
 
 fn one(target: &mut Option<Target>, said: Target) -> Result<(), Error> {
-    match target.replace(said) {
-        None => Ok(()),
-        Some(_) => Err(Error::new(Kind::Usage, "a threshold has one target: `--max-cloud` or `--max-false-accept`")),
+    if target.replace(said).is_some() {
+        let error = Error::new(Kind::Usage, "a threshold has one target: `--max-cloud` or `--max-false-accept`");
+        return Err(error.hint("keep the one that you mean: `mux tune --max-cloud 20%`"));
     }
+    Ok(())
 }
 
 /// A share as `20%` or `0.2`.

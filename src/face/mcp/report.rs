@@ -45,7 +45,7 @@ impl Report {
 
     /// Returns an error of mux.
     pub fn error(error: &Error) -> Report {
-        Report::failed(&error.to_string())
+        Report::failed(&error.told())
     }
 
     /// Returns what is said of a run that goes on.

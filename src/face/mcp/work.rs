@@ -187,7 +187,10 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
             error
         }
     })?;
-    let broken = || Error::new(Kind::Io, format!("the record of run {id} cannot be read"));
+    let broken = || {
+        let error = Error::new(Kind::Io, format!("the record of run {id} cannot be read"));
+        error.hint("`mux log --json` shows what was recorded")
+    };
     let record: Value = serde_json::from_slice(line.as_bytes()).map_err(|_| broken())?;
     let of = |name: &str| record.get(name).cloned().unwrap_or_default();
     let verdict = match record.get("verify_ok").and_then(Value::as_bool) {
