@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How often the live line is drawn again, at most.
 const REDRAW: Duration = Duration::from_millis(100);
+/// A speed of a shorter time says nothing.
+const LEAST: Duration = Duration::from_millis(500);
 /// A call that is expected to take longer is announced.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The columns of the line that parts an answer that does not count from what follows.
@@ -23,6 +25,8 @@ const RULE: usize = 40;
 /// One line that is drawn over, and lines that stay for what the user should read.
 pub struct Terminal<W: Write> {
     live: Live<W>,
+    /// When the first token came, and the tokens then: what was before is no part of the speed.
+    begun: Option<(Instant, u64)>,
     /// When the tokens were last counted on the live line.
     counted: Option<Instant>,
     stop: Stop,
@@ -53,11 +57,11 @@ pub struct Silent;
 impl<W: Write + Send + 'static> Terminal<W> {
     pub fn new(out: W, stop: Stop, show: Show) -> Terminal<W> {
         let live = Live::new(out, show.columns);
-        Terminal { live, counted: None, stop, show, is_answer: false, streamed: Streamed::default() }
+        Terminal { live, begun: None, counted: None, stop, show, is_answer: false, streamed: Streamed::default() }
     }
 
     fn say(&mut self, text: String) {
-        self.counted = None;
+        (self.begun, self.counted) = (None, None);
         self.live.panel().say(text);
     }
 
@@ -67,9 +71,12 @@ impl<W: Write + Send + 'static> Terminal<W> {
     }
 
     /// Shows what came: of an answer its text, and how fast it comes.
-    fn generating(&mut self, tokens: u64, elapsed: Duration, text: &str) {
-        let rate = tokens as f64 / elapsed.as_secs_f64().max(0.001);
-        let count = format!("generating · {tokens} tokens · {rate:.1} tokens/s");
+    fn generating(&mut self, tokens: u64, text: &str) {
+        let (first, before) = *self.begun.get_or_insert_with(|| (Instant::now(), tokens));
+        let seconds = first.elapsed().as_secs_f64();
+        let rate = (tokens - before.min(tokens)) as f64 / seconds.max(0.001);
+        let rate = if seconds < LEAST.as_secs_f64() { String::new() } else { format!(" · {rate:.1} tokens/s") };
+        let count = format!("generating · {tokens} tokens{rate}");
         let is_shown = self.show.answers && self.is_answer && self.is_flowing(text);
         let piece = if is_shown { self.streamed.push(text) } else { String::new() };
         if !piece.is_empty() {
@@ -114,7 +121,7 @@ impl<W: Write + Send + 'static> Watcher for Terminal<W> {
         match event {
             Event::Finding => self.say("looking for the model server".into()),
             Event::Asking { model, attempt, expected, .. } => self.say(asking(model, *attempt, *expected)),
-            Event::Generating { tokens, elapsed, text } => self.generating(*tokens, *elapsed, text),
+            Event::Generating { tokens, text, .. } => self.generating(*tokens, text),
             Event::Writing { files } => self.say(format!("writing {files} files")),
             Event::Verifying { command } => self.say(format!("verifying: {}", one_line(command))),
             Event::Working { provider, what } => self.say(format!("{}: {}", provider.name(), one_line(what))),
