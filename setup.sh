@@ -21,9 +21,11 @@ usage: ./setup.sh [--prefix DIR] [--try] [--model NAME] [--port N] [--no-registe
   --purge        with --uninstall: also the ledger and the saved runs, and setup's configuration even if you edited it
   --help         this text
 
-Writes: DIR/bin/mux, $XDG_CONFIG_HOME/mux/mux.yaml if there is none, $XDG_DATA_HOME/mux (the list of what was written;
-with --try the starter model) and, with --try, one directory below $TMPDIR. claude, codex and gemini, where they are
-installed, get an MCP server `mux` in their own user configuration (`mux setup --dry-run` shows how). Building fills ./target and cargo's cache.
+Writes: DIR/bin/mux, DIR/share/man/man1/mux.1, completions below $XDG_DATA_HOME (bash-completion/completions/mux,
+fish/vendor_completions.d/mux.fish, zsh/site-functions/_mux), $XDG_CONFIG_HOME/mux/mux.yaml if there is none,
+$XDG_DATA_HOME/mux (the list of what was written; with --try the starter model) and, with --try, one directory below
+$TMPDIR. claude, codex and gemini, where they are installed, get an MCP server `mux` in their own user configuration
+(`mux setup --dry-run` shows how). Building fills ./target and cargo's cache.
 TEXT
 }
 
@@ -83,6 +85,7 @@ main() {
     step "binary"
     get_binary
     install_binary
+    install_pages
     step "model server"
     find_server
     if [ -z "$server_url" ] && [ -n "$try" ]; then start_model; fi
@@ -258,6 +261,30 @@ install_binary() {
             [ "$first" = "$mux" ] || warn "another mux comes first on PATH: $first" ;;
         *) warn "$prefix/bin is not on PATH; add to your shell's profile:  export PATH=\"$prefix/bin:\$PATH\"" ;;
     esac
+}
+
+# What the shells and man(1) read, in the directories where they look by themselves; zsh has none for a user.
+install_pages() {
+    install_page "$data_home/bash-completion/completions/mux" completions bash
+    install_page "$data_home/fish/vendor_completions.d/mux.fish" completions fish
+    zsh=$data_home/zsh/site-functions
+    install_page "$zsh/_mux" completions zsh
+    install_page "$prefix/share/man/man1/mux.1" man
+    [ -z "$(command -v zsh)" ] || say "for zsh, before compinit in ~/.zshrc:  fpath=($zsh \$fpath)"
+}
+
+# install_page PATH ARGUMENT...: what mux prints with these arguments.
+install_page() {
+    page=$1
+    shift
+    if [ -e "$page" ] && ! is_unchanged "$page"; then
+        say "$page is not of this setup and stays as it is"
+        return
+    fi
+    make_dir "$(dirname -- "$page")"
+    "$mux" "$@" </dev/null >"$page.new" || die "cannot write $page"
+    note file "$(checksum "$page.new")" "$page"
+    mv -f "$page.new" "$page" || die "cannot write $page"
 }
 
 # --- a model server

@@ -91,26 +91,28 @@ options of run:
       --config FILE   read this configuration too
 
 options of the others:
-  doctor [--json] [--deep]
+  doctor [--json] [--deep] [--config FILE]
                       --deep calls each cloud CLI once, after saying what it spends
-  status --json | --check
+  status [--json | --check] [--config FILE]
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--workdir DIR]
-      [--grep TEXT] [--json] [-f, --follow]
-  report [-o FILE] [--since 90d]
+      [--grep TEXT] [--json] [-f, --follow] [--config FILE]
+  report [-o FILE] [--since 90d] [--config FILE]
                       default: mux-report.html here, or standard output where that
                       is no terminal; `-` is standard output
-  why [RUN_ID] [--json]
+  why [RUN_ID] [--json] [--config FILE]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
-      [--curve] [--csv | --json]
+      [--curve] [--csv | --json] [--config FILE]
   tune [--max-cloud 20% | --max-false-accept 2%] [--since 30d] [--write]
-      [--json]; --write sets the proposal in your configuration
+      [--json] [--config FILE]; --write sets the proposal in your configuration
   bench [--quick] [--format whole|edits] [--deadline SECONDS] [--json]
-      [--provider claude|codex|gemini [--yes]]; SECONDS for each task
-  tune --fit [--write | --reset] [--json]; fits the weights of the score on the
-      ledger and shows how good they are
-  diff [RUN_ID]
-  undo [RUN_ID] [--force] [--no-wait] [--json]; without RUN_ID it is the last
-      run that changed files here and is not taken back; else the last run
+      [--provider claude|codex|gemini [--yes]] [--config FILE]; SECONDS for each
+      task
+  tune --fit [--write | --reset] [--json] [--config FILE]; fits the weights of the
+      score on the ledger and shows how good they are
+  diff [RUN_ID] [--config FILE]
+  undo [RUN_ID] [--force] [--no-wait] [--json] [--config FILE]; without RUN_ID it
+      is the last run that changed files here and is not taken back; else the last
+      run
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
       with a run id, and mux_json gives its result later
@@ -120,7 +122,7 @@ options of the others:
       commit-msg, pre-commit, pre-push or all; --shared changes a directory of
       hooks that serves other repositories too
   hook run NAME [ARGS...]; what the installed script calls
-  config show [--json]
+  config [show|path|init|check] [--json] [--config FILE]; --json is for show
   trust [DIR] [--remove]
 
   -h, --help          this page
@@ -410,6 +412,15 @@ mod tests {
     fn a_route_may_be_a_cli_that_only_the_configuration_knows() {
         let route = Asked::Declared(Name::parse("agy").unwrap());
         check_run(&["run", "--route", "agy", "x"], RunArgs { task: text("x"), route, ..RunArgs::default() });
+    }
+
+    #[test]
+    fn the_help_lists_a_configuration_where_one_is_taken() {
+        let names = "run doctor status log report why replay tune bench diff undo egress mcp setup config trust man";
+        for name in names.split(' ') {
+            let is_taken = read(&[name, "--config", "f"]).is_ok();
+            assert_eq!(options_of(name).contains(&"--config"), is_taken, "{name}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ const LONGEST_RECORDING: Duration = Duration::from_mins(30);
 /// What a run finds in its PATH; a list, so that a `claude` in /usr/bin stays outside.
 const TOOLS: &str = "sh git python3 cat cp grep head ls mkdir mv printf rm sed sleep test true false touch tail wc \
     sort find env dirname basename chmod ps kill dd tr cmp diff ln readlink mktemp date uname rmdir seq unshare \
-    setsid strace";
+    setsid strace jq";
 
 /// Directories, environment and executables of one test.
 pub struct World {
@@ -400,7 +400,8 @@ pub fn compare(expected: &Path, actual: &Files) -> Vec<String> {
     names.iter().filter_map(fault).collect()
 }
 
-fn is_blessing() -> bool {
+/// Whether this run writes what is expected instead of comparing it.
+pub fn is_blessing() -> bool {
     std::env::var_os("BLESS").is_some_and(|value| value == "1") || record::upstream().is_some()
 }
 

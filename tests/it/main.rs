@@ -28,6 +28,7 @@ mod mask;
 mod mcp;
 mod offline;
 mod readme;
+mod recipes;
 mod record;
 mod release;
 mod replay;

@@ -27,7 +27,7 @@ enum Stage {
     Trusting,
     /// No configuration.
     Fresh,
-    /// The machine's own tools, from the directory of the sources.
+    /// The machine's own tools.
     Machine,
 }
 
@@ -112,8 +112,8 @@ const RUN: &[(&str, Stage, i32, &str)] = &[
     ("mux tune --max-cloud 20% --write", Proven, 0, "\nwritten to "),
     ("mux undo", PROSE, 0, "deleted hello.py"),
     ("mux undo RUN_ID", PROSE, 0, "deleted hello.py"),
-    ("./setup.sh", Machine, 0, "installed "),
-    ("./setup.sh --uninstall", Machine, 0, "nothing to remove: "),
+    ("./setup.sh", Down, 0, "installed "),
+    ("./setup.sh --uninstall", Down, 0, "nothing to remove: "),
     ("mux why", PROSE, 0, "what would have changed"),
     ("mux why RUN_ID", PROSE, 0, "what would have changed"),
 ];
@@ -262,9 +262,7 @@ fn stage(stage: Stage, line: &str) -> (World, Option<Server>, String) {
             server = Some(Server::start(&http));
         }
         Proven => fit::fill(&world, &fit::recorded("humaneval-1.5b.jsonl")),
-        // Whatever the machine has: played ones that fail come first.
-        Machine => CLIS.iter().for_each(|cli| world.install_cli(cli, &world.root.join("calls"))),
-        Down | Clients | Trusting | Fresh => {}
+        Down | Clients | Trusting | Fresh | Machine => {}
     }
     let url = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
     if stage != Fresh {
@@ -280,9 +278,6 @@ fn stage(stage: Stage, line: &str) -> (World, Option<Server>, String) {
     }
     (world, server, run_id)
 }
-
-/// Never started by a test, whatever the machine has.
-const CLIS: [&str; 3] = ["claude", "codex", "gemini"];
 
 /// gemini as it is after `mcp add --trust`.
 const TRUSTING: [(&str, &[(&str, &str)]); 2] = [
@@ -300,14 +295,13 @@ const TRUSTING: [(&str, &[(&str, &str)]); 2] = [
 ];
 
 fn sh(world: &World, stage: Stage, line: &str) -> Ran {
+    if let Some(args) = line.strip_prefix("./setup.sh") {
+        return setup::script(world, &args.split_whitespace().collect::<Vec<_>>());
+    }
     let mut command = world.command(world.root.join("bin/sh"));
     command.args(["-c", line, "sh", ".git/COMMIT_EDITMSG"]);
     if stage == Machine {
         command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", world.root.join("bin").display()));
-    }
-    if line.starts_with("./") {
-        // setup.sh finds no server of this machine, and installs what was built for the tests.
-        command.current_dir(manifest()).env("MUX_SETUP_BIN", env!("CARGO_BIN_EXE_mux")).env("MUX_SETUP_PORTS", "");
     }
     run(command, b"")
 }

@@ -5,7 +5,7 @@ use fs_err as fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// A world whose ledger is the recorded one.
-fn world(name: &str) -> World {
+pub fn world(name: &str) -> World {
     let world = World::new(name);
     let state = world.root.join("state/mux");
     fs::create_dir_all(&state).unwrap();

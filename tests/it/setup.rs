@@ -1,6 +1,6 @@
 //! `mux setup` with CLIs that are played from data: what it calls, which files it changes, and what it leaves alone.
 
-use crate::bench::{Ran, World, run, tree};
+use crate::bench::{Ran, World, manifest, run, tree};
 use fs_err as fs;
 use std::path::PathBuf;
 
@@ -149,4 +149,52 @@ fn a_client_that_is_missing_or_unknown_is_said() {
     );
     let skill = setup(&world, &["--print-skill"]);
     check(&skill, 0, &["name: mux", "Bad tasks", "run_id"]);
+}
+
+/// Runs setup.sh with the machine's own tools, the program that the tests have built, and no server of this machine.
+pub fn script(world: &World, args: &[&str]) -> Ran {
+    for cli in ["claude", "codex", "gemini"] {
+        // Played ones that fail come first, whatever the machine has.
+        if !world.root.join("bin").join(cli).exists() {
+            world.install_cli(cli, &world.root.join("runtime"));
+        }
+    }
+    let mut command = world.command(manifest().join("setup.sh"));
+    command.args(args).env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", world.root.join("bin").display()));
+    command.env("MUX_SETUP_BIN", env!("CARGO_BIN_EXE_mux")).env("MUX_SETUP_PORTS", "");
+    run(command, b"")
+}
+
+#[test]
+fn the_script_installs_what_shells_and_man_read_and_takes_all_of_it_out() {
+    let world = World::new("script");
+    let yours = world.root.join("data/fish/vendor_completions.d/mux.fish");
+    fs::create_dir_all(yours.parent().unwrap()).unwrap();
+    fs::write(&yours, "# mine\n").unwrap();
+    let places = ["home", "data", "config"].map(|place| world.root.join(place));
+    let all = || places.each_ref().map(|place| tree(place));
+    let before = all();
+    let ran = script(&world, &[]);
+    check(
+        &ran,
+        0,
+        &["mux.fish is not of this setup and stays as it is\n", "take it out again:  ./setup.sh --uninstall\n"],
+    );
+    for (place, args) in [
+        ("data/bash-completion/completions/mux", &["completions", "bash"][..]),
+        ("data/zsh/site-functions/_mux", &["completions", "zsh"]),
+        ("home/.local/share/man/man1/mux.1", &["man"]),
+    ] {
+        let mut mux = world.mux();
+        mux.args(args);
+        let path = world.root.join(place);
+        assert_eq!(fs::read(&path).unwrap_or_default(), run(mux, b"").stdout, "{place}\n{}", ran.report());
+        check(&ran, 0, &[&format!("\n  {}\n", path.display())]);
+    }
+    // Again: what is there is replaced, and noted once.
+    let noted = fs::read_to_string(world.root.join("data/mux/setup-manifest")).unwrap();
+    check(&script(&world, &[]), 0, &[]);
+    assert_eq!(fs::read_to_string(world.root.join("data/mux/setup-manifest")).unwrap(), noted);
+    check(&script(&world, &["--uninstall"]), 0, &["removed "]);
+    assert_eq!(all(), before);
 }
