@@ -41,12 +41,11 @@ impl Emulator {
     fn feed(&mut self, seen: &str) {
         let mut rest = seen;
         while let Some(char) = rest.chars().next() {
-            rest = match rest.strip_prefix('\x1b') {
-                Some(sequence) => self.sequence(sequence),
-                None => {
-                    self.put(char);
-                    &rest[char.len_utf8()..]
-                }
+            rest = if let Some(sequence) = rest.strip_prefix('\x1b') {
+                self.sequence(sequence)
+            } else {
+                self.put(char);
+                &rest[char.len_utf8()..]
             };
         }
     }

@@ -9,6 +9,7 @@ use crate::{fit, kill, setup};
 use fs_err as fs;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -353,7 +354,8 @@ fn the_session_of_the_readme_is_a_recorded_one() {
         let words = text(&format!("{step}args"));
         let quoted =
             words.lines().map(|word| if word.contains(' ') { format!("\"{word}\"") } else { word.to_string() });
-        recorded += &format!("$ mux {}\n", quoted.collect::<Vec<_>>().join(" "));
+        let words: Vec<String> = quoted.collect();
+        let _ = writeln!(recorded, "$ mux {}", words.join(" "));
         recorded += &text(&format!("expected/{step}stderr"));
         recorded += &text(&format!("expected/{step}stdout"));
     }
