@@ -41,8 +41,9 @@ tests and records every decision. Where that is not enough, a cloud CLI that you
 have installed gets the evidence; what leaves is recorded.
 
 commands:
-  run [TASK...]       do one task; the task may also come on standard input, or,
-                      on a terminal, from your $EDITOR
+  run [TASK...]       do one task; it may also come on standard input, or, on a
+                      terminal, from your $EDITOR; with `-` behind the task, the
+                      model is shown what comes on standard input
   doctor              what works, what does not, and the command that fixes it
   status              the model server, recent routes and failures; reads only
   log                 recent runs; -f shows each as it ends
@@ -387,6 +388,8 @@ mod tests {
         check_run(&["run", "--task", "-x"], RunArgs { task: text("-x"), ..RunArgs::default() });
         check_run(&["run", "--", "-v is broken"], RunArgs { task: text("-v is broken"), ..RunArgs::default() });
         check_run(&["run", "-"], RunArgs { task: TaskText::Stdin, ..RunArgs::default() });
+        let about = TaskText::About("why this".into());
+        check_run(&["run", "why", "this", "-"], RunArgs { task: about, ..RunArgs::default() });
         check_run(&["run", "--task-file", "-"], RunArgs { task: TaskText::Stdin, ..RunArgs::default() });
         check_run(&["run", "--task-file=t"], RunArgs { task: TaskText::File("t".into()), ..RunArgs::default() });
         check_run(&["run"], RunArgs::default());

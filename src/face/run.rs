@@ -7,6 +7,7 @@ use crate::face::diff;
 use crate::face::print::{self, Seen};
 use crate::face::screen::Screen;
 use crate::rules::escape::plain;
+use crate::rules::prompt;
 use crate::sys::results::{Part, Results};
 use crate::sys::state::Patience;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
@@ -101,6 +102,11 @@ fn read_task(said: &TaskText, stdin: Option<&mut dyn Read>) -> Result<String, Er
     let text = match (said, stdin) {
         (TaskText::Text(text), _) => text.clone(),
         (TaskText::File(path), _) => read_file(path)?,
+        (TaskText::About(text), Some(stdin)) => about(text, &bounded(stdin, "standard input")?),
+        (TaskText::About(_), None) => {
+            let error = Error::new(ErrorKind::Usage, "`-` behind a task is standard input, and that is a terminal");
+            return Err(error.hint("`git diff | mux run \"Review this\" -`"));
+        }
         (TaskText::Stdin | TaskText::Unsaid, Some(stdin)) => bounded(stdin, "standard input")?,
         (TaskText::Stdin | TaskText::Unsaid, None) => String::new(),
     };
@@ -113,6 +119,15 @@ fn read_task(said: &TaskText, stdin: Option<&mut dyn Read>) -> Result<String, Er
         return Err(too_large("the task"));
     }
     Ok(task.to_string())
+}
+
+/// Returns a task with what it is about in a fence: matter, which names no wish.
+fn about(task: &str, matter: &str) -> String {
+    let mut text = format!("{}\n\n", task.trim());
+    if !matter.trim().is_empty() {
+        prompt::fenced(&mut text, "text", matter);
+    }
+    text
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
@@ -142,5 +157,24 @@ fn printed(result: std::io::Result<()>) -> Result<(), Error> {
     match result {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context(ErrorKind::Io, || "cannot write the result".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn what_a_task_is_about_stands_in_a_fence() {
+        let read = |stdin: &str| {
+            let said = TaskText::About("Fix this".into());
+            read_task(&said, Some(&mut Cursor::new(stdin.to_string()))).unwrap()
+        };
+        assert_eq!(read("red\n"), "Fix this\n\n```text\nred\n```");
+        assert_eq!(read("a ``` b"), "Fix this\n\n````text\na ``` b\n````");
+        assert_eq!(read(" \n"), "Fix this");
+        let error = read_task(&TaskText::About("Fix this".into()), None).unwrap_err();
+        assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("| mux run")), "{error}");
     }
 }

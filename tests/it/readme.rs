@@ -1,6 +1,7 @@
-//! The command lines of README.md. Each one that begins with `mux` is run as it stands there, by a shell, in a project
-//! of its own with a played model server and played CLIs, and has to end and to say what the page says it does. The few
-//! that cannot be run here are listed with the reason. A line that is neither fails, and so does an entry without a line.
+//! The command lines of README.md and of the pages that it was shortened by. Each one that begins with `mux` is run as it
+//! stands there, by a shell, in a project of its own with a played model server and played CLIs, and has to end and to say
+//! what the page says it does. The few that cannot be run here are listed with the reason. A line that is neither fails,
+//! and so does an entry without a line.
 
 use crate::bench::{Ran, World, manifest, run};
 use crate::mask::Mask;
@@ -12,6 +13,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+
+/// Where the lines stand: what was one page once.
+const PAGES: [&str; 3] = ["README.md", "docs/tuning.md", "docs/from-python-mux.md"];
 
 /// What a line finds beside a project.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,7 +50,7 @@ const SLUGIFY: Stage = Replies(
      class Test(unittest.TestCase):\n    def test(self):\n        self.assertEqual(slugify(\"A b\"), \"a-b\")\n```\n",
 );
 
-/// The line as README.md has it, its stage, its exit code, and what it says on either stream.
+/// The line as a page has it, its stage, its exit code, and what it says on either stream.
 const RUN: &[(&str, Stage, i32, &str)] = &[
     ("mux", PROSE, 0, "next: "),
     ("mux --version", PROSE, 0, "mux 0."),
@@ -92,6 +96,7 @@ const RUN: &[(&str, Stage, i32, &str)] = &[
     ("mux run --change \"…\"", PAGER, 0, "created pager.py"),
     ("mux run --file PATH …", PROSE, 0, "reason: unverified"),
     ("mux run --route claude \"…\"", PROSE, 0, "route: claude"),
+    ("git diff | mux run \"Review this\" -", PROSE, 0, "reason: unverified"),
     ("mux run --task \"…\"", PROSE, 0, "route: local"),
     ("mux setup", Clients, 0, "gemini: registered"),
     ("mux setup --dry-run", Clients, 0, "claude mcp add"),
@@ -195,6 +200,7 @@ fn is_command(code: &str) -> bool {
     let (first, rest) = code.split_once(' ').unwrap_or((code, ""));
     match first {
         "mux" | "./setup.sh" | ".ci/run" | "tests/soak.sh" | "release/oldest.sh" | "release/same.sh" => true,
+        _ if code.contains("| mux ") => true,
         _ if first.starts_with("tests/") || first.starts_with("release/") => !rest.is_empty(),
         _ => ["cargo", "curl", "gh"].contains(&first) && !rest.is_empty(),
     }
@@ -309,15 +315,15 @@ fn sh(world: &World, stage: Stage, line: &str) -> Ran {
 
 #[test]
 fn every_command_line_of_the_readme_is_run_or_listed() {
-    let page = fs::read_to_string(manifest().join("README.md")).unwrap();
-    let there = lines(&page);
+    let there: BTreeSet<String> =
+        PAGES.iter().flat_map(|page| lines(&fs::read_to_string(manifest().join(page)).unwrap())).collect();
     let known: BTreeSet<String> =
         RUN.iter().map(|row| row.0).chain(NOT_RUN.iter().map(|row| row.0)).map(String::from).collect();
     let missing: Vec<_> = there.difference(&known).collect();
     let stale: Vec<_> = known.difference(&there).collect();
     assert!(
         missing.is_empty() && stale.is_empty(),
-        "in README.md, and neither run nor listed: {missing:#?}\nnot in README.md: {stale:#?}"
+        "on a page, and neither run nor listed: {missing:#?}\non none of {PAGES:?}: {stale:#?}"
     );
 }
 

@@ -13,6 +13,8 @@ pub enum TaskText {
     #[default]
     Unsaid,
     Text(String),
+    /// A text, and what it is about on standard input.
+    About(String),
     Stdin,
     File(PathBuf),
 }
@@ -78,6 +80,7 @@ pub fn run(mut parser: Parser) -> Result<Command, Error> {
     match words.as_slice() {
         [] => {}
         [dash] if dash == "-" => say(&mut args.task, TaskText::Stdin)?,
+        [words @ .., dash] if dash == "-" => say(&mut args.task, TaskText::About(words.join(" ")))?,
         words => say(&mut args.task, TaskText::Text(words.join(" ")))?,
     }
     Ok(Command::Run(Box::new(args)))

@@ -111,6 +111,10 @@ pub fn speed(page: &mut Html, report: &Report, line: &Timeline) {
     let models = report.ranked_models();
     let n = grouped(models.len() as u64);
     let rows: Vec<Vec<String>> = models.into_iter().take(MOST_NAMES).map(model).collect();
+    if rows.is_empty() {
+        page.put("<p>No model was asked.</p>", &[]);
+        return;
+    }
     page.table("Tries by model", &MODEL, &rows);
     if rows.len() == MOST_NAMES {
         page.put(r#"<p class="soft">The most used of {}.</p>"#, &[&n]);

@@ -71,7 +71,7 @@ fn newest(page: &mut Html, report: &Report) {
     let [listed, explained] = [report.newest.len(), explained].map(|n| grouped(n as u64));
     page.put(r#"<h2 id="runs">Runs</h2>"#, &[]);
     page.put(
-        "<p>The newest {} records, undos among them. An id that is a link, as {} are, opens why the run went there.",
+        "<p>Listed: {}, the newest first, undos among them. Ids that are links: {}. A link opens why the run went there.",
         &[&listed, &explained],
     );
     page.put("<code>mux log</code> lists all runs, and <code>mux why</code> with an id explains any.</p>", &[]);

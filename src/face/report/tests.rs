@@ -208,7 +208,7 @@ fn many_runs_list_the_newest() {
     let page = drawn(&lines, 0);
     let read = check(&page);
     assert!(
-        read.text.contains("3\u{a0}000 runs") && read.text.contains("The newest 1\u{a0}000 records"),
+        read.text.contains("3\u{a0}000 runs") && read.text.contains("Listed: 1\u{a0}000, the newest first"),
         "{}",
         read.text
     );
