@@ -692,15 +692,19 @@ mod tests {
             "Usage: cannot use `true && true` of `--verify`: `&` needs a shell\n  \
              hint: write it as [\"sh\", \"-c\", \"true && true\"], or quote the character",
         );
-        refuses(&Wanted { flags: &flag(""), ..WANTED }, "Usage: cannot use `` of `--verify`: the command is empty");
-        refuses(&Wanted { flags: &flag("[]"), ..WANTED }, "Usage: cannot use `[]` of `--verify`: the command is empty");
+        let empty = |what: &str| {
+            format!("{what}: the command is empty\n  hint: a program and its arguments, such as `cargo test -q`")
+        };
+        refuses(&Wanted { flags: &flag(""), ..WANTED }, &empty("Usage: cannot use `` of `--verify`"));
+        refuses(&Wanted { flags: &flag("[]"), ..WANTED }, &empty("Usage: cannot use `[]` of `--verify`"));
         refuses(
             &Wanted { commands: &[CommandSpec::Argv(Vec::new())], ..WANTED },
-            "Config: cannot use `[]` of `verification.commands`: the command is empty",
+            &empty("Config: cannot use `[]` of `verification.commands`"),
         );
         refuses(
             &Wanted { commands: &[CommandSpec::Line("a 'b".into())], ..WANTED },
-            "Config: cannot use `a 'b` of `verification.commands`: a ' is not closed",
+            "Config: cannot use `a 'b` of `verification.commands`: a ' is not closed\n  \
+             hint: a list is taken as it stands: [\"program\", \"an argument\"]",
         );
     }
 
