@@ -135,6 +135,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("release/*", "builds mux anew, or looks at what was built"),
     ("./setup.sh --try", "fetches a model of 1.1 GB"),
     ("curl *", "needs a release; release.rs runs the installer with one of its own"),
+    ("repository=*", "finds whose release it is, for the line below"),
     ("gh *", "needs a release"),
     ("mux log -f", "has no end; log.rs runs it"),
     ("mux run", "opens an editor on a terminal; terminal.rs runs it"),
