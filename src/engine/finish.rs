@@ -20,7 +20,7 @@ use crate::words::event::{Event, Watcher};
 use crate::words::record::{Overruled, RunRecord, SCHEMA};
 use crate::words::stop::StopReason;
 use crate::words::task::{
-    Asked, Cloud, Decision, Failure, Hands, Kind, Provider, Reason, Refusal, Route, Tier, Verdict,
+    Asked, Cloud, Decision, Failure, Hands, Kind, Phase, Provider, Reason, Refusal, Route, Tier, Verdict,
 };
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -248,6 +248,17 @@ pub fn ledger(state: &State, config: &Config) -> Ledger {
     Ledger::open(path, limits)
 }
 
+/// What lets a model server take longer.
+fn patience(failure: &Failure) -> Option<String> {
+    let Failure::Timeout { phase, .. } = failure else { return None };
+    let key = match phase {
+        Phase::FirstToken => "first_token_timeout_sec",
+        Phase::Idle => "idle_timeout_sec",
+        Phase::Connect | Phase::Overall | Phase::Queue => return None,
+    };
+    Some(format!("`providers.local.{key}` in mux.yaml gives the model server more time"))
+}
+
 /// What to do about a run that was not done: one line for each thing that stood in the way.
 fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: Option<Refusal>) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
@@ -269,6 +280,7 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
             "look at free space, quota and permissions of the work directory and the state directory".to_string(),
         );
     }
+    hints.extend(course.attempts.iter().rev().find_map(|attempt| patience(attempt.failure.as_ref()?)));
     let overflow =
         course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {

@@ -23,6 +23,7 @@ use crate::face::config::Action;
 use crate::face::hook::HookArgs;
 use crate::face::setup::SetupArgs;
 use crate::face::status::Form;
+use crate::rules::argv;
 use crate::rules::completions::Shell;
 use crate::rules::nearest::nearest;
 use crate::rules::usage as page;
@@ -206,6 +207,10 @@ fn command(name: &str, parser: Parser) -> Result<Command, Error> {
         "man" => pages::man(parser),
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version),
+        task if task.contains(' ') => {
+            let hint = format!("a task is for `run`: `mux run {}`", argv::quote(task));
+            Err(Error::new(ErrorKind::Usage, format!("unknown command `{task}`")).hint(hint))
+        }
         _ => {
             let page = page::read(HELP);
             let names: Vec<&str> = page.commands.iter().map(|command| command.name).collect();
@@ -494,6 +499,7 @@ mod tests {
     #[test]
     fn mistakes_name_the_nearest_word() {
         check_error(&["runn"], "unknown command `runn`\n  hint: did you mean `run`? `mux --help` lists all");
+        check_error(&["fix a.py"], "unknown command `fix a.py`\n  hint: a task is for `run`: `mux run 'fix a.py'`");
         check_error(&["zzzzzz"], "unknown command `zzzzzz`\n  hint: `mux --help` lists what there is");
         check_error(
             &["run", "--verfy", "x"],

@@ -112,4 +112,5 @@ scenarios! {
     _132_a_shadow_review_is_recorded_and_changes_nothing,
     _133_a_definition_that_a_reply_forgets_is_named,
     _134_alone_a_run_begins_anew_when_the_repair_was_useless,
+    _135_a_model_that_is_silent_too_long_may_have_more_time,
 }
