@@ -23,6 +23,8 @@ class Mux < Formula
 
   def install
     bin.install "mux"
+    generate_completions_from_executable(bin/"mux", "completions")
+    (man1/"mux.1").write Utils.safe_popen_read(bin/"mux", "man")
   end
 
   test do

@@ -55,7 +55,11 @@ pub fn gather(
             Some(Ok(file)) if gathered.shows(&file.path) => {}
             Some(Ok(file)) => gathered.files.push(file),
             Some(Err(why)) => gathered.notes.push(format!("`{name}` is not shown to the model: {why}")),
-            None => gathered.to_create.extend(candidates.first().map(|path| path.as_str().to_string())),
+            None if kind == Kind::Change => {
+                gathered.to_create.extend(candidates.first().map(|path| path.as_str().to_string()));
+            }
+            // An answer makes no files: the name is a word of the question.
+            None => {}
         }
     }
     gathered.to_create.dedup();
@@ -228,6 +232,15 @@ mod tests {
         let search_for = Search { env: &env, dir: &dir, task, intent: &intent, kind, may_walk, marker: "gather-test" };
         search(&mut gathered, &search_for, &Stop::at(Instant::now() + Duration::from_mins(1)));
         gathered
+    }
+
+    #[test]
+    fn only_a_change_creates_the_files_that_are_not_there() {
+        let tree = tree("absent", &[("a.py", "x = 1\n")]);
+        for (kind, to_create) in [(Kind::Change, &["src/gone.py"][..]), (Kind::Answer, &[])] {
+            let found = gathered(&tree, "What is wrong in src/gone.py next to a.py?", kind, PATH, false);
+            assert_eq!((found.to_create, found.files.len()), (to_create.iter().map(ToString::to_string).collect(), 1));
+        }
     }
 
     /// `path: why` of each file, in order.
