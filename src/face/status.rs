@@ -11,6 +11,7 @@ use crate::face::screen::{Colour, Screen};
 use crate::rules::escape::one_line;
 use crate::rules::forecast::Pace;
 use crate::rules::glance::{self, DAYS, Days};
+use crate::rules::ledger_line::field;
 use crate::rules::metrics::{self, Metrics, Rate};
 use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary, percentile};
@@ -26,6 +27,8 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+/// Runs that the bars of the last days count: 1400 a day, and 50 MB of the ledger.
+const MOST_COUNTED: usize = 20_000;
 /// Columns of a bar, at most.
 const WIDEST: usize = 40;
 
@@ -163,10 +166,16 @@ pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summ
     (summary, counts.metrics(), LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
 }
 
-/// Counts the runs of the last days. The ledger is read as far as it is young; one that cannot be read has none.
+/// Counts the runs of the last days, [`MOST_COUNTED`] at the most. The ledger is read as far as it is young, and nothing
+/// but times in it; one that cannot be read has none.
 fn days(ledger: &Ledger, now: Utc) -> Days {
-    let mut days = Days::default();
-    let _ = ledger.recent(usize::MAX, &mut |row| Utc::parse(&row.timestamp).is_none_or(|time| days.add(now.0, time.0)));
+    let (mut days, mut left) = (Days::default(), MOST_COUNTED);
+    let _ = ledger.all(&mut |line| {
+        // A text in the record cannot hold this: its quotes are escaped.
+        let time = field(line, "\"timestamp\":\"")?.split('"').next()?;
+        left -= 1;
+        Some(Utc::parse(time).is_none_or(|time| days.add(now.0, time.0)) && left > 0)
+    });
     days
 }
 
