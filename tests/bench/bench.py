@@ -51,6 +51,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/responses"):
+            return self.as_responses()
         if not self.path.endswith("/chat/completions"):
             return self.send_error(404)
         request, tokens = json.loads(raw), (len(raw) // 4, len(self.text) // 4)
@@ -68,6 +70,18 @@ class Stub(http.server.BaseHTTPRequestHandler):
         events.append({**head, "object": "chat.completion.chunk", "choices": [last], "usage": usage})
         body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
         return self.send("text/event-stream", body.encode())
+
+    def as_responses(self):
+        """The other protocol for the same, which codex speaks."""
+        item = {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": self.text}]}
+        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+        events = [
+            {"type": "response.created", "response": {"id": "r"}},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": {"id": "r", "usage": usage}},
+        ]
+        body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+        self.send("text/event-stream", body.encode())
 
 
 class World:
@@ -267,17 +281,19 @@ def growth(world, only=""):
         shutil.rmtree(place)
         return cpu, size
 
-    table("repository, search for a name (git's share included)", [100, 1000, 10_000], repository, lambda n: f"{n} files")
+    table("repository, search for a name (git's share included)", [100, 1000, 10_000, 100_000], repository, lambda n: f"{n} files")
 
     def reply(n_bytes):
-        Stub.text = as_file("made.py", module(n_bytes))
-        clean = lambda: (world.work / "made.py").unlink(missing_ok=True)
-        _, cpu, size = world.cost([world.mux, "run", "--change", "--no-verify", "Create made.py"], 3, clean)
+        # A file of a reply has at most 2 MiB.
+        parts = max(1, n_bytes >> 20)
+        Stub.text = "\n".join(as_file(f"made{part}.py", module(n_bytes // parts)) for part in range(parts))
+        clean = lambda: [path.unlink() for path in world.work.glob("made*.py")]
+        _, cpu, size = world.cost([world.mux, "run", "--change", "--no-verify", "Create the made*.py files"], 3, clean)
         clean()
         return cpu, size
 
-    # A file of a reply has at most 2 MiB.
-    table("reply with one file", [1 << 10, 1 << 14, 1 << 17, 1 << 20], reply, lambda size: f"{size >> 10} KiB")
+    sizes = [1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 23]
+    table("reply, in files of 1 MiB at the most", sizes, reply, lambda size: f"{size >> 10} KiB")
 
     def answer(n_bytes):
         # Each line its own: an answer that repeats itself is not believed.
