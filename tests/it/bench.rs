@@ -7,6 +7,8 @@ use crate::mask::Mask;
 use crate::record;
 use crate::replay::Server;
 use fs_err as fs;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -193,6 +195,7 @@ pub fn scenario(name: &str) {
     let mask = Mask::new(&world.root, &local);
     let mut faults = requests(&folder, &seen, &mask);
     faults.extend(calls(&folder, &world, &mask, &mut actual));
+    faults.extend(unlike_the_egress(&world));
     let ledger = world.root.join("state/mux/run_ledger.jsonl");
     if ledger.exists() {
         actual.insert("ledger.jsonl".into(), mask.json_lines(&fs::read(ledger).unwrap(), has_places));
@@ -374,6 +377,30 @@ fn calls(folder: &Path, world: &World, mask: &Mask, actual: &mut Files) -> Vec<S
         actual.insert(name, mask.bytes(&bytes));
     }
     faults
+}
+
+/// Compares what the fake CLIs received with what the egress record says that they were sent: neither more nor less.
+fn unlike_the_egress(world: &World) -> Option<String> {
+    let calls = tree(&world.root.join("calls")).into_iter();
+    let prompts = calls.filter(|(name, _)| name.strip_suffix(".stdin").is_some());
+    // Asked for its version or its MCP servers, a CLI is given nothing.
+    let prompts = prompts.map(|(_, bytes)| bytes).filter(|bytes| !bytes.is_empty());
+    let sum = |bytes: &[u8]| {
+        Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    let mut received: Vec<(u64, String)> = prompts.map(|bytes| (bytes.len() as u64, sum(&bytes))).collect();
+    let text = fs::read_to_string(world.root.join("state/mux/egress.jsonl")).unwrap_or_default();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // What a model server on another machine gets does not go through a CLI.
+    let records = records.filter(|record| record["event"] == "sent" && record["step"] != "local");
+    let of = |record: Value| (record["bytes"].as_u64().unwrap(), record["sha256"].as_str().unwrap().to_string());
+    let mut recorded: Vec<(u64, String)> = records.map(of).collect();
+    received.sort();
+    recorded.sort();
+    (received != recorded).then(|| format!("the CLIs received {received:?}, egress.jsonl says {recorded:?}"))
 }
 
 /// Compares a folder of expected files with the actual ones; with `BLESS=1` rewrites the folder instead.

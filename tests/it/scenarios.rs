@@ -107,6 +107,7 @@ scenarios! {
     _126_why_follows_a_change_to_the_cloud,
     _127_why_says_what_a_review_took_back,
     _128_a_low_score_sends_an_answer_to_the_cloud,
+    _129_a_secret_is_taken_out_where_that_is_asked_for,
     _130_what_cannot_end_in_time_goes_to_the_cloud,
     _131_a_slow_model_is_foretold_and_tried_where_nobody_else_may,
     _132_a_shadow_review_is_recorded_and_changes_nothing,
