@@ -17,7 +17,9 @@ use crate::rules::reply;
 use crate::sys::ledger::egress::Step;
 use crate::words::cloud::CloudClass;
 use crate::words::event::{Event, Watcher};
-use crate::words::task::{Asked, Cloud, Failure, Form, Kind, Last, Provider, Reason, Refusal, Score, Tier, Verdict};
+use crate::words::task::{
+    Asked, Cloud, Failure, Form, Kind, Last, Provider, Reason, Refusal, Route, Score, Tier, Verdict,
+};
 use std::cell::Cell;
 
 /// What is known of a reply that no log-probability speaks of.
@@ -125,7 +127,7 @@ impl Course<'_> {
         model: Option<&LocalModel>,
         watcher: &mut dyn Watcher,
     ) -> Result<Last, Refused> {
-        let why = self.last_failure();
+        let why = self.local_failure();
         let told = Told { local: why.as_deref(), with_try: true };
         let (provider, sent) = self.call(Tier::Advice, &told, reason, watcher)?;
         let Some(advice) = self.take(Tier::Advice, provider, sent, watcher) else { return Ok(self.provider_failed()) };
@@ -186,7 +188,7 @@ impl Course<'_> {
         self.take_back_standing(watcher);
         self.opened(Tier::Hands)?;
         let hands = cloud_change::begin(self, watcher)?;
-        let why = self.last_failure();
+        let why = self.local_failure();
         let told = Told { local: why.as_deref(), with_try: true };
         let called = self.call(Tier::Hands, &told, reason, watcher);
         let (provider, sent) = match called {
@@ -259,6 +261,7 @@ impl Course<'_> {
             evidence: evidence.or(self.effort.evidence.as_deref()).filter(|_| told.with_try),
             local: told.local,
             checks: &checks,
+            unchanged: self.no_change > 0,
         };
         let gate = self.gate();
         let mut tried = self.tried_for(tier);
@@ -310,8 +313,10 @@ impl Course<'_> {
         Last::Failed { class, again: false }
     }
 
-    fn last_failure(&self) -> Option<String> {
-        self.attempts.last().and_then(|attempt| attempt.failure.as_ref()).map(ToString::to_string)
+    /// Why the last local try gave nothing. What another provider failed of is no business of the next one.
+    fn local_failure(&self) -> Option<String> {
+        let local = self.attempts.iter().rfind(|attempt| attempt.route == Route::Local);
+        local.and_then(|attempt| attempt.failure.as_ref()).map(ToString::to_string)
     }
 
     /// A local change that nothing proved gives way to what comes now; its diff stays as a value.

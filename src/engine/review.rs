@@ -129,6 +129,7 @@ impl Course<'_> {
                     evidence: changed.map(|changed| changed.proof.summary.as_str()).filter(|line| !line.is_empty()),
                     local: answer,
                     checks: &[],
+                    unchanged: false,
                 };
                 parcel::send(&gate, &open, &story, reason, watcher, self.stop).map(|sent| (open.provider, sent))
             };

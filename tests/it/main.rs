@@ -17,6 +17,7 @@ mod cut;
 mod emulator;
 mod evil;
 mod faults;
+mod failover;
 mod fit;
 mod fixes;
 mod hooks;

@@ -29,6 +29,8 @@ pub struct Story<'a> {
     pub local: Option<&'a str>,
     /// The commands that judge the result, spelled.
     pub checks: &'a [String],
+    /// Whether a provider said before that it was done, and had changed no file.
+    pub unchanged: bool,
 }
 
 /// Packs the story for a step and sends it.
@@ -77,6 +79,7 @@ pub fn send(
         diff,
         evidence: story.evidence,
         checks: story.checks,
+        unchanged: story.unchanged,
     };
     let text = match open.step() {
         Step::Answer | Step::Probe => brief::answer(&brief),
