@@ -394,6 +394,9 @@ impl Course<'_> {
             self.facts.stopped = Some(stopped);
         }
         if let Failure::ContextOverflow { window, .. } = failure {
+            if number >= self.policy.max_local_tries {
+                return Last::Overflow;
+            }
             // What mux added by itself is no reason to give up, nor is a long file of which some parts may do.
             let window = if *window > 0 { Window::Known(*window) } else { Window::Assumed };
             let room = Room { window, reply: prepare::longest_reply(&self.prepared), task: self.job.task };

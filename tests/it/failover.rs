@@ -206,3 +206,27 @@ fn advice_in_words_is_done_by_the_local_model() {
     let holds = |request: &[u8]| String::from_utf8_lossy(request).contains(said);
     assert_eq!(asked.iter().map(|request| holds(request)).collect::<Vec<_>>(), [false, true]);
 }
+
+/// Leaving out what mux has found helps no try that is not made: then the reason is the window, and a provider is asked.
+#[test]
+fn what_does_not_fit_into_the_last_try_is_told_as_that() {
+    let folder = manifest().join("fixtures/run/061_what_mux_found_is_left_out_before_giving_up");
+    for has_provider in [false, true] {
+        let world = World::new("overflow");
+        copy_tree(&folder.join("input"), &world.work);
+        let server = Server::start(&folder.join("http"));
+        let local =
+            format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: qwen-coder-1.5b\n", server.url());
+        world.configure(&format!("{local}local_executor:\n  max_attempts: 1\n"));
+        if has_provider {
+            play(&world, "claude", &["claude/500"]);
+        }
+        let ran = mux(&world, &["run", "--verify", "grep -q Hello hello.py", "Create hello.py. It prints Hello."]);
+        let told = record(&world);
+        assert_eq!((ran.exit, &told["reason"]), (1, &"context_overflow".into()), "{}", ran.report());
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(said.contains("claude (advice): context_overflow"), has_provider, "{}", ran.report());
+        assert!(!said.contains("is not shown to the model"), "{}", ran.report());
+        assert_eq!(server.end().len(), 1);
+    }
+}
