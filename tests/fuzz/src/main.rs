@@ -154,7 +154,7 @@ fn name(bytes: &[u8]) {
 /// The stream of a model server, in one piece and byte by byte: both give the same.
 fn streamed(bytes: &[u8]) {
     let whole = {
-        let mut stream = stream::Stream::new(100);
+        let mut stream = stream::Stream::new(100, 1 << 16);
         stream
             .feed(bytes)
             .and_then(|()| stream.finish())
@@ -162,7 +162,7 @@ fn streamed(bytes: &[u8]) {
             .map_err(|fault| format!("{fault:?}"))
     };
     let pieces = {
-        let mut stream = stream::Stream::new(100);
+        let mut stream = stream::Stream::new(100, 1 << 16);
         let fed = bytes.chunks(1).try_for_each(|byte| stream.feed(byte));
         fed.and_then(|()| stream.finish())
             .map(|assembled| format!("{assembled:?}"))
