@@ -1,5 +1,6 @@
-//! A second set of forms, for a figure that no rule was tuned on: written from what issuers publish of their tokens, a year
-//! of their products later than the first set, without a look at the rules or at that set. Groups as in `forms.rs`.
+//! A second set of forms, written a year of products later than the first, without a look at the rules or at that set, mostly
+//! from memory of what issuers publish of their tokens. 92.1 % of it was found at first sight. The rules were mended on
+//! what was missed, so what is found of it since is no figure for secrets that nobody has seen. Groups as in `forms.rs`.
 
 /// What is known by its own shape: the variable in which its issuer's pages keep it, and the shape.
 pub const KNOWN: &[(&str, &str)] = &[
