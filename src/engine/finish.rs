@@ -248,6 +248,10 @@ pub fn ledger(state: &State, config: &Config) -> Ledger {
     Ledger::open(path, limits)
 }
 
+/// What keeps a model from going round in circles.
+const PENALTY: &str = "a model that goes round in circles: start its server with a repetition penalty (llama.cpp: \
+                       `--repeat-penalty 1.1`), or take a larger one";
+
 /// What lets a model server take longer.
 fn patience(failure: &Failure) -> Option<String> {
     let Failure::Timeout { phase, .. } = failure else { return None };
@@ -281,6 +285,8 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         );
     }
     hints.extend(course.attempts.iter().rev().find_map(|attempt| patience(attempt.failure.as_ref()?)));
+    let has_looped = course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
+    hints.extend(has_looped.then(|| PENALTY.to_string()));
     let overflow =
         course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {

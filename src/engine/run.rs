@@ -382,7 +382,10 @@ impl Course<'_> {
         let warmer = if is_fresh { warmest } else { warmer };
         // After a cut reply: all that the window has, and no thinking.
         let max_tokens = if self.grown { u32::MAX } else { max_tokens };
-        Ask { max_tokens, temperature: if number == 1 { first } else { warmer }, thinking: !self.grown }
+        // Thoughts are where models go round in circles most of all.
+        let has_looped = self.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
+        let thinking = !self.grown && !has_looped;
+        Ask { max_tokens, temperature: if number == 1 { first } else { warmer }, thinking }
     }
 
     /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
@@ -420,7 +423,8 @@ impl Course<'_> {
         let spent =
             if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
         let again = failure.may_improve() && !std::mem::replace(spent, true);
-        self.anew = !again && matches!(failure, Failure::Unusable { .. } | Failure::Empty) && self.is_alone();
+        let is_useless = matches!(failure, Failure::Unusable { .. } | Failure::Looped { .. } | Failure::Empty);
+        self.anew = !again && is_useless && self.is_alone();
         Last::Failed { class: failure.class(), again: again || self.anew }
     }
 

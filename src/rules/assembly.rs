@@ -4,6 +4,7 @@
 //! the text, or there are no tokens (a few bytes of slack: some servers swallow the blank before the first word).
 
 use crate::rules::chunk::{Choice, Chunk, Tokens};
+use crate::rules::loops::{Loop, Tail};
 use crate::words::chat::{Finish, Token};
 use crate::words::task::Failure;
 
@@ -28,6 +29,8 @@ pub struct Assembly {
     covered: usize,
     count: u64,
     tools: bool,
+    /// Whatever was said, thoughts included: models go round in circles in both.
+    tail: Tail,
     finish: Option<String>,
     model: String,
     prompt_tokens: Option<u64>,
@@ -81,6 +84,11 @@ impl Assembly {
         self.content + self.reasoning
     }
 
+    /// Returns the failure of a reply that repeats itself and will not end by itself.
+    pub fn looped(&mut self) -> Option<Failure> {
+        self.tail.look().map(failure)
+    }
+
     /// Returns the part of the answer that is new since the last call.
     pub fn fresh(&mut self) -> &str {
         let from = match self.phase {
@@ -96,10 +104,14 @@ impl Assembly {
     /// Ends the reply.
     ///
     /// # Errors
-    /// `Protocol` without a known `finish_reason`; `ToolCalls`, `ContentFilter`, `ReasoningOnly`, `Empty`, and `Server`
-    /// when the server gave up by itself.
+    /// `Protocol` without a known `finish_reason`; `ToolCalls`, `ContentFilter`, `ReasoningOnly`, `Empty`, `Looped` where
+    /// the token limit has ended a loop, and `Server` when the server gave up by itself.
     pub fn finish(mut self) -> Result<Assembled, Failure> {
         let finish = self.reason()?;
+        // No larger budget leads out of it.
+        if let (Finish::Length, Some(found)) = (finish, self.tail.at_end()) {
+            return Err(failure(found));
+        }
         match self.phase {
             Phase::Thinking(_) => self.drop_reasoning(self.text.len()),
             Phase::Start | Phase::Answer if self.cut == 0 => {
@@ -139,6 +151,8 @@ impl Assembly {
         let mut tokens = choice.logprobs.map(|logprobs| logprobs.content.0).unwrap_or_default();
         self.tools |= message.tool_calls.is_given();
         self.reasoning += thought.len();
+        self.tail.push(&thought);
+        self.tail.push(&content);
         if !content.is_empty() || !thought.is_empty() {
             self.count += (tokens.list.len() as u64).max(1);
         }
@@ -228,6 +242,10 @@ impl Assembly {
             None => return Err(Failure::Protocol { why: "it ended without a finish_reason".into() }),
         })
     }
+}
+
+fn failure(Loop { block, times, after }: Loop) -> Failure {
+    Failure::Looped { block: block as u64, times: times as u64, after }
 }
 
 /// Drops tokens off the front until at most `bytes` are left: where a chunk has thoughts and content, thoughts are first.

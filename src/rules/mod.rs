@@ -46,6 +46,7 @@ pub mod intent;
 pub mod json;
 pub mod leaks;
 pub mod ledger_line;
+pub mod loops;
 pub mod manual;
 pub mod measure;
 pub mod members;

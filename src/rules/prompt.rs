@@ -141,7 +141,8 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
         push(&mut user, &[order, "\n\n"]);
     }
     if let Some(fault) = prompt.fault {
-        push(&mut user, &["That reply could not be used: ", fault.trim(), "\n\n"]);
+        let which = if prompt.previous.is_some() { "That" } else { "An earlier" };
+        push(&mut user, &[which, " reply could not be used: ", fault.trim(), "\n\n"]);
     }
     if let Some(advice) = prompt.advice {
         user.push_str("An experienced colleague looked at it and says:\n\n");
@@ -271,8 +272,13 @@ mod tests {
         );
         let open = user(&ChangePrompt { task: "Fix it.", fault: Some("No."), ..ChangePrompt::default() });
         assert!(
-            open.starts_with("Task: Fix it.\n\nThat reply could not be used: No.\n\nWrite every file in this form")
+            open.starts_with(
+                "Task: Fix it.\n\nAn earlier reply could not be used: No.\n\nWrite every file in this form"
+            )
         );
+        let again =
+            ChangePrompt { task: "Fix it.", fault: Some("No."), previous: Some("x"), ..ChangePrompt::default() };
+        assert!(user(&again).contains("```\nx\n```\n\nThat reply could not be used: No.\n\n"));
         assert!(open.ends_with("from its first line to its last, and with nothing else."));
         assert!(!open.to_lowercase().contains("json"));
     }

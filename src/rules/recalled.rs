@@ -338,7 +338,7 @@ fn failure(json: &mut Walk<'_>) -> Option<Failure> {
     })?;
     Some(match kind {
         "empty" | "reasoning_only" | "declined" => Failure::Empty,
-        "cut" => Failure::Cut,
+        "cut" | "looped" => Failure::Cut,
         "unusable" | "syntax" | "unchanged" | "unseen" | "stale" | "refused_path" | "tool_calls" => Failure::Unchanged,
         "timeout" => Failure::Timeout { phase: Phase::Overall, after_ms: 0 },
         "context_overflow" => Failure::ContextOverflow { needed: 0, window: 0 },

@@ -67,7 +67,7 @@ impl Stream {
     /// Takes the next bytes, cut anywhere.
     ///
     /// # Errors
-    /// What the server said in an error event, or `Protocol` for bytes that are no stream or over a limit.
+    /// What the server said in an error event, `Protocol` for bytes that are no stream or over a limit, or `Looped`.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.is_done {
             return Ok(());
@@ -204,10 +204,13 @@ impl Stream {
         if self.assembly.bytes() > self.max_text {
             return self.too_long();
         }
-        if self.form == Form::Events && self.assembly.count() > self.most_tokens {
+        if self.form != Form::Events {
+            return Ok(()); // a whole completion has ended
+        }
+        if self.assembly.count() > self.most_tokens {
             return broken("it does not end: far more tokens than were asked for");
         }
-        Ok(())
+        self.assembly.looped().map_or(Ok(()), |failure| Err(Fault::Failed(failure)))
     }
 
     fn too_long(&self) -> Result<(), Fault> {
@@ -368,7 +371,8 @@ mod tests {
     #[test]
     fn endless_bodies_are_bounded() {
         const MIB: usize = 1 << 20;
-        let chunk = b"data: {\"choices\":[{\"delta\":{\"content\":\"blah \"}}]}\n\n".repeat(50);
+        let event = |text: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text} \"}}}}]}}\n\n");
+        let chunk: String = (1000..2000).map(|n| event(&n.to_string())).collect();
         for (first, block, most, why) in [
             (&b"data: "[..], &b"x".repeat(65536)[..], MIB, "one line is longer than 1 MiB"),
             (
@@ -377,7 +381,7 @@ mod tests {
                 9 * MIB,
                 "it is longer than 8388608 bytes; `providers.local.max_reply_bytes` allows more",
             ),
-            (&b""[..], &chunk[..], MIB, "it does not end: far more tokens than were asked for"),
+            (&b""[..], chunk.as_bytes(), MIB, "it does not end: far more tokens than were asked for"),
             (
                 &b""[..],
                 &b": ping\n\n".repeat(9000)[..],
@@ -389,5 +393,25 @@ mod tests {
             assert_eq!(failure, Failure::Protocol { why: why.into() });
             assert!(taken <= most && held <= 2 * most, "{why}: {taken} taken, {held} held");
         }
+    }
+
+    #[test]
+    fn what_repeats_itself_is_not_waited_for_but_what_has_ended_is_read() {
+        const BLOCK: &str = "I have fixed the bug and added a test. ";
+        let event = |place: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"{place}\":\"{BLOCK}\"}}}}]}}\n\n");
+        for place in ["content", "reasoning_content"] {
+            let (taken, _, failure) = endless(b"", event(place).as_bytes());
+            let Failure::Looped { block: 39, times, after } = failure else { panic!("{failure:?}") };
+            assert!(times >= 8192 / 39 && after == times * 39, "{failure}");
+            assert!(taken <= 250 * event(place).len(), "{taken} bytes were taken");
+        }
+        let ended = |times: usize, finish: &str| {
+            let text = BLOCK.repeat(times);
+            format!(r#"{{"choices":[{{"finish_reason":"{finish}","message":{{"content":"{text}"}}}}]}}"#)
+        };
+        assert_eq!(text(ended(1000, "stop").as_bytes()), Ok(BLOCK.repeat(1000)));
+        assert_eq!(text(ended(90, "length").as_bytes()), Ok(BLOCK.repeat(90)));
+        let looped = Failure::Looped { block: 39, times: 110, after: 4290 };
+        assert_eq!(text(ended(110, "length").as_bytes()), Err(Fault::Failed(looped)));
     }
 }

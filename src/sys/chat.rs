@@ -3,7 +3,7 @@
 //!
 //! This module owns the clocks and the retries of one call; whether to ask again with another prompt is the engine's.
 //! **Invariants:** at most [`RETRIES`] tries more, and none after the first token. The deadline of the first token spans
-//! all tries. Nothing that ended early is a reply.
+//! all tries. Nothing that ended early is a reply, nor is what goes round in circles: that is not waited for.
 
 use crate::rules::chunk::Chunk;
 use crate::rules::complaint::{Complaint, Hidden};
@@ -56,7 +56,7 @@ pub enum Progress<'a> {
 ///
 /// # Errors
 /// Every [`Failure`] of a model server: `Down`, `Timeout` (each clock under its name), `Http`, `Protocol`, `Server`,
-/// `NoModel`, `Empty`, `ReasoningOnly`, `ContentFilter`, `ToolCalls`, `ContextOverflow`, and `Stopped`.
+/// `NoModel`, `Empty`, `ReasoningOnly`, `Looped`, `ContentFilter`, `ToolCalls`, `ContextOverflow`, and `Stopped`.
 pub fn chat(
     http: &Http,
     server: &Server,

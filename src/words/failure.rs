@@ -67,6 +67,13 @@ pub enum Failure {
     ReasoningOnly,
     /// The reply was cut by the token limit.
     Cut,
+    /// The reply was one block again and again, and was not waited for; bytes of the block, how often it came, and the
+    /// characters of the reply by then.
+    Looped {
+        block: u64,
+        times: u64,
+        after: u64,
+    },
     ContentFilter,
     ToolCalls,
     /// The model declined; its first words.
@@ -147,7 +154,7 @@ impl Failure {
     pub fn class(&self) -> FailureClass {
         match self {
             Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
-            Failure::Cut => FailureClass::Truncated,
+            Failure::Cut | Failure::Looped { .. } => FailureClass::Truncated,
             Failure::Unusable { .. }
             | Failure::Syntax { .. }
             | Failure::Unchanged
@@ -189,6 +196,7 @@ impl Failure {
             | Failure::ReasoningOnly
             | Failure::Declined { .. }
             | Failure::Cut
+            | Failure::Looped { .. }
             | Failure::ToolCalls
             | Failure::Unusable { .. }
             | Failure::Syntax { .. }
@@ -234,6 +242,13 @@ impl fmt::Display for Failure {
             Failure::Empty => f.write_str("the reply is empty"),
             Failure::ReasoningOnly => f.write_str("the reply is all reasoning, without an answer"),
             Failure::Cut => f.write_str("the reply was cut by the token limit"),
+            Failure::Looped { block, times, after } => {
+                let unit = if *block == 1 { "byte" } else { "bytes" };
+                write!(
+                    f,
+                    "the reply repeated a block of {block} {unit} {times} times and was stopped after {after} characters"
+                )
+            }
             Failure::ContentFilter => f.write_str("the server's content filter held the reply back"),
             Failure::ToolCalls => f.write_str("the model asked for tools instead of answering"),
             Failure::Declined { quote } => write!(f, "the model declined: {quote}"),

@@ -104,7 +104,7 @@ const ROWS: &[(&str, End)] = &[
     ("tool_calls", Refused(UNPARSABLE, "the model asked for tools instead of answering")),
     ("truncated_json", Refused(SERVER, "its JSON is cut off at byte 346")),
     ("truncated_payload", Refused(UNPARSABLE, "It is unusable JSON: the JSON ends in the middle")),
-    ("unterminated_think", Refused("local_failed:empty", "the reply is all reasoning, without an answer")),
+    ("unterminated_think", Refused("local_failed:truncated", "the reply repeated a block of 4 bytes")),
 ];
 
 #[test]
@@ -143,8 +143,15 @@ fn a_reply_without_end_stays_small() {
     let http = world.root.join("http");
     fs::create_dir(&http).unwrap();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
-    let token = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"all work and no play \"}}]}\n\n";
-    fs::write(http.join("every.response.raw"), head.to_string() + &token.repeat((48 << 20) / token.len())).unwrap();
+    // What repeats itself would be stopped for that.
+    let token = |n| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{n} days of work and no play \"}}}}]}}\n\n"
+        )
+    };
+    let body: String = (100_000..700_000).map(token).collect();
+    assert!(body.len() > 48 << 20);
+    fs::write(http.join("every.response.raw"), head.to_string() + &body).unwrap();
     let server = Server::start(&http);
     world.configure(&format!("providers:\n  local:\n    base_url: \"{}/v1\"\n    model: evil\n", server.url()));
     let mut command = world.command(world.root.join("bin/sh"));

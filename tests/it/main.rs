@@ -24,6 +24,7 @@ mod hooks;
 mod hostile;
 mod kill;
 mod log;
+mod loops;
 mod many;
 mod mask;
 mod mcp;

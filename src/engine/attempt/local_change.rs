@@ -29,7 +29,7 @@ const SAME_AGAIN: &str = "it is the same change as in the try before, and the ch
     it and change what the output of the check shows to be wrong.";
 
 /// What earlier tries leave for the next one.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Effort {
     /// The failing command and the useful tail of its output.
     pub evidence: Option<String>,
@@ -116,6 +116,9 @@ pub fn attempt(
     let before = std::mem::take(effort);
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
+    if let Err(failure @ Failure::Looped { .. }) = &reply {
+        *effort = Effort { fault: quoted(failure), previous: None, ..before.clone() };
+    }
     let end = reply.and_then(|reply| {
         let score = judge_reply(model, site, (&reply, usual), form, &mut attempt);
         let read = read(site, &reply.text, form);
@@ -209,6 +212,11 @@ fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::c
 fn quoted(failure: &Failure) -> Option<String> {
     if let Failure::Unusable { fault } = failure {
         Some(fault.clone())
+    } else if let Failure::Looped { times, .. } = failure {
+        Some(format!(
+            "it said the same {times} times over and did not come to an end. Write each part once, and end the reply \
+             when the task is done."
+        ))
     } else if let Failure::RefusedPath { path, rule } = failure {
         Some(format!("`{path}` must not be written: {rule}."))
     } else if let Failure::Syntax { path, why } = failure {

@@ -1,0 +1,143 @@
+//! A model that goes round in circles: its server sends the same block for as long as anybody listens. mux stops listening,
+//! tells the next try why, and shows nothing of it.
+
+use crate::bench::{Ran, World, run};
+use crate::kill::response;
+use fs_err as fs;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// What comes before the loop: a whole file, which is not taken from a reply that has no end.
+const BEFORE: &str = "FILE: hello.py\n```python\nprint('hello')\n```\n\n";
+const BLOCK: &str = "I have also added a test for the new file.\n";
+const GOOD: &str = "FILE: hello.py\n```python\nprint('hello again')\n```\n";
+/// A server that nobody stops would go on until here: 250 000 tokens of the reply.
+const ENOUGH: usize = 1_000_000;
+
+/// What the server saw of one question.
+struct Asked {
+    body: Value,
+    /// Bytes of a loop, until the client was gone. `None` where no loop was sent.
+    looped: Option<usize>,
+}
+
+struct Circling {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Circling {
+    /// Loops in the first `n` replies; what comes after them is [`GOOD`].
+    fn start(n: usize) -> Circling {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, ended) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (inner, list) = (ended.clone(), asked.clone());
+        let accepting = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if inner.load(Ordering::SeqCst) {
+                    break;
+                }
+                serve(&stream.unwrap(), n, &list);
+            }
+        });
+        Circling { address, ended, asked, accepting }
+    }
+
+    fn end(self) -> Vec<Asked> {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        self.accepting.join().unwrap();
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+/// Answers one request and closes.
+fn serve(mut stream: &TcpStream, n: usize, asked: &Mutex<Vec<Asked>>) {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap() == 0 {
+            return;
+        }
+        let line = head.trim_end().lines().last().unwrap_or_default().to_ascii_lowercase();
+        length = line.strip_prefix("content-length:").map_or(length, |value| value.trim().parse().unwrap());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    if !head.starts_with("POST ") {
+        let status = "{\"status\":\"ok\"}";
+        let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", status.len());
+        stream.write_all((head + status).as_bytes()).unwrap();
+        return;
+    }
+    let body = serde_json::from_slice(&body).unwrap();
+    let is_loop = asked.lock().unwrap().len() < n;
+    let mut sent = 0;
+    if is_loop {
+        stream.write_all(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
+        let event = |text: &str| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": text}}]}));
+        let mut end = stream.write_all(event(BEFORE).as_bytes());
+        // As fast as it is taken, so that little lies between the two.
+        while end.is_ok() && sent < ENOUGH {
+            end = stream.write_all(event(BLOCK).as_bytes());
+            sent += BLOCK.len();
+        }
+    } else {
+        stream.write_all(response(GOOD).as_bytes()).unwrap();
+    }
+    asked.lock().unwrap().push(Asked { body, looped: is_loop.then_some(sent) });
+}
+
+fn mux(world: &World, server: &Circling, args: &[&str]) -> (Ran, Value) {
+    world.configure(&format!(
+        "providers: {{local: {{base_url: \"http://{}/v1\", model: m, auto_detect: false}}}}\n",
+        server.address
+    ));
+    let mut command = world.mux();
+    command.args(args);
+    let ran = run(command, b"");
+    let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
+    (ran, serde_json::from_str(ledger.lines().last().unwrap()).unwrap())
+}
+
+#[test]
+fn a_change_that_repeats_itself_is_stopped_and_the_next_try_is_told() {
+    let (world, server) = (World::new("loops-change"), Circling::start(1));
+    let (ran, record) = mux(&world, &server, &["run", "--change", "--no-verify", "Create hello.py"]);
+    let asked = server.end();
+    assert_eq!(ran.exit, 0, "{}", ran.report());
+    assert_eq!(fs::read_to_string(world.work.join("hello.py")).unwrap(), "print('hello again')\n");
+    let failure = &record["attempts"][0]["failure"];
+    assert_eq!((&failure["kind"], &failure["block"]), (&"looped".into(), &BLOCK.len().into()), "{failure}");
+    let stderr = String::from_utf8(ran.stderr).unwrap();
+    assert!(stderr.contains("the reply repeated a block of 43 bytes 19"), "{stderr}");
+    let looped = asked[0].looped.unwrap();
+    assert!((8192..ENOUGH).contains(&looped), "the server was left to send {looped} bytes");
+    let prompt = asked[1].body["messages"][1]["content"].as_str().unwrap();
+    assert!(prompt.contains("An earlier reply could not be used: it said the same 19"), "{prompt}");
+    assert!(!prompt.contains(BLOCK.trim_end()), "what a model sees it says again: {prompt}");
+    assert_eq!(asked[1].body["chat_template_kwargs"]["enable_thinking"], false);
+}
+
+#[test]
+fn an_answer_that_repeats_itself_is_none() {
+    let (world, server) = (World::new("loops-answer"), Circling::start(2));
+    let (ran, record) = mux(&world, &server, &["run", "--answer", "--local-only", "Why is the sky blue?"]);
+    assert_eq!(server.end().len(), 2);
+    let stdout = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert_eq!((ran.exit, record["reason"].as_str()), (1, Some("local_failed:truncated")), "{}", ran.report());
+    assert!(!stdout.contains("I have also added"), "{stdout}");
+    assert!(stdout.contains("the reply repeated a block of 43 bytes"), "{stdout}");
+    assert!(stdout.contains("--repeat-penalty"), "{stdout}");
+    let mut why = world.mux();
+    why.args(["why", record["run_id"].as_str().unwrap()]);
+    let why = run(why, b"");
+    assert!(String::from_utf8_lossy(&why.stdout).contains("the reply repeated a block of"), "{}", why.report());
+}
