@@ -83,7 +83,7 @@ pub fn field<T: FromJson>(fields: &Object<'_>, key: &'static str) -> Result<T, U
 
 /// Returns a word of a closed vocabulary, all of them ASCII letters, digits and `_`; of anything else, what is no word.
 pub fn word(raw: &RawValue) -> &str {
-    raw.get().trim_matches('"')
+    raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default()
 }
 
 /// Reads structs: every field, from the member of its name.

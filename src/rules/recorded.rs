@@ -310,6 +310,7 @@ mod tests {
         assert!(json.contains(&reason));
         assert_eq!(read(&json.replace(&reason, "\"reason\":\"fancied\"")), Err("reason"));
         assert_eq!(read(&json.replace("\"seq\":", "\"sequence\":")), Err("seq"));
+        assert_eq!(read(&json.replacen("\"route\":", "\"road\":", 1)), Err("route"), "no provider is called so");
         assert_eq!(read(&json.replace("\"schema\":", "\"later\":[{\"a\":null}],\"schema\":")), Ok(record));
         assert_eq!(read(&json[..json.len() - 1]), Err(""));
     }
