@@ -73,12 +73,12 @@ pub fn runs(ledger: &Ledger, since: Option<Utc>, each: &mut dyn FnMut(Option<&Ru
     ledger.lines(&mut |line| match reader.read(line) {
         // Git hooks are no runs.
         Some(record) if record.hook.is_some() => {}
-        Some(record) => match record.undoes {
+        Some(record) => match &record.undoes {
             // An undo comes before the run that it took back, and one that was undone itself counts for none.
-            Some(taken_back) if undone.contains(&record.run_id) => drop(taken_back),
-            Some(taken_back) => drop(undone.insert(taken_back)),
+            Some(_) if undone.contains(&record.run_id) => {}
+            Some(taken_back) => drop(undone.insert(taken_back.clone())),
             None if since.is_none_or(|since| Utc::parse(&record.timestamp).is_some_and(|time| time >= since)) => {
-                each(Some(&record), undone.contains(&record.run_id));
+                each(Some(record), undone.contains(&record.run_id));
             }
             None => {}
         },
