@@ -13,18 +13,23 @@ use crate::sys::http::{self, Http, Reach};
 use crate::sys::lane;
 use crate::sys::proc::{self, Exit, Launched, Spawn};
 use crate::sys::servers::{self, Found, IsDefault, Wanted};
+use crate::sys::state::cooldown::{CoolDown, CoolDowns};
 use crate::words::env::Env;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::RuntimeStatus;
 use crate::words::server::{Secret, Server};
 use crate::words::stop::Stop;
 use crate::words::task::{Failure, Kind};
+use crate::words::time::Utc;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one question about health may take, once connected.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a hook leaves a server alone that kept it waiting and said nothing.
+const SILENCE_MS: u64 = 10 * 60_000;
 
 /// How long looking at the known ports may take, all together.
 pub const DETECT: Duration = Duration::from_millis(200);
@@ -87,6 +92,37 @@ pub fn wanted<'a>(settings: &'a Effective, key: Option<&'a Secret>) -> Wanted<'a
     }
 }
 
+/// The servers of the configuration as hooks leave them alone, where one has kept a commit waiting for nothing.
+pub struct Silent {
+    cool_downs: CoolDowns,
+    name: String,
+    now: Utc,
+}
+
+impl Silent {
+    pub fn of(house: &House<'_>, config: &Config) -> Silent {
+        let name = format!("local {}", config.providers.local.base_url.join(" "));
+        Silent { cool_downs: CoolDowns::below(house.state.dir()), name, now: house.env.now }
+    }
+
+    /// Returns until when they are left alone, where they are.
+    pub fn known(&self) -> Option<CoolDown> {
+        self.cool_downs.active(self.now).remove(&self.name)
+    }
+
+    /// Leaves them alone. Returns until when; `None` where that cannot be remembered, so that the next hook waits again.
+    pub fn begin(&self, why: &Failure, stop: &Stop) -> Option<Utc> {
+        let until = Utc(self.now.0.saturating_add(SILENCE_MS));
+        self.cool_downs.start(&self.name, until, &why.to_string(), self.now, stop).ok().map(|()| until)
+    }
+
+    /// They have answered somebody.
+    pub fn end(&self, stop: &Stop) {
+        // What cannot be written ends by itself.
+        let _ = self.cool_downs.end(&self.name, self.now, stop);
+    }
+}
+
 /// Finds the model. A server that is down is started once, if the configuration says how.
 pub fn connect(
     house: &House<'_>,
@@ -116,6 +152,7 @@ pub fn connect(
     match found {
         Ok(found) => {
             let server = found.server;
+            Silent::of(house, config).end(stop);
             if found.is_adopted {
                 watcher.event(&Event::Note(&format!("found {} with the model {}", server.base_url, server.model)));
             }

@@ -1,6 +1,6 @@
 //! A look at the house without touching it: what `status` and `doctor` say about the model server, the ledger, the cloud
-//! CLIs and what killed runs have left. Only [`examine`] starts children, to ask the CLIs, and remembers what they say;
-//! else no file is made or changed. Only a deep examination calls a provider.
+//! CLIs and what killed runs have left. Only [`examine`] starts children, to ask the CLIs, and remembers what they and the
+//! server say; else no file is made or changed. Only a deep examination calls a provider.
 
 use crate::engine::doctor::{self, Patient, Report, Server};
 use crate::engine::run::House;
@@ -148,6 +148,9 @@ pub fn examine(
     let Look { settings, ledger, unfinished, later } = look(house, project)?;
     let config = &settings.config;
     let server = server(house, &settings, true, stop);
+    if matches!(server, Server::Up { .. }) {
+        connect::Silent::of(house, config).end(stop);
+    }
     let candidates = config_files::candidates(house.env, house.config_file, project);
     let config_file = candidates.first().map(|candidate| candidate.path.clone()).unwrap_or_default();
     let mut cloud = installed::ask(house, config, stop);

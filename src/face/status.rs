@@ -3,6 +3,7 @@
 
 mod document;
 
+use crate::engine::connect;
 use crate::engine::doctor::Server;
 use crate::engine::installed::{self, Cloud, left_words};
 use crate::engine::look::{self, Look};
@@ -16,6 +17,7 @@ use crate::rules::metrics::{self, Metrics, Rate};
 use crate::rules::sorted::sorted;
 use crate::rules::stats::{Failed, Summary, percentile};
 use crate::sys::ledger::{Ledger, Size, Tally};
+use crate::sys::state::cooldown::CoolDown;
 use crate::sys::state::paces::Paces;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
@@ -80,6 +82,8 @@ pub struct Status<'a> {
     pub unfinished: usize,
     /// As far as it is known without asking: `mux doctor` asks.
     pub providers: &'a Cloud,
+    /// That hooks leave the model server alone.
+    pub silent: Option<&'a CoolDown>,
     /// Of the last days, also beyond the window.
     pub days: &'a Days,
     pub screen: Screen,
@@ -137,6 +141,7 @@ pub fn run(
         }
         Server::NoModel { .. } | Server::Down { .. } => Pace::default(),
     };
+    let silent = connect::Silent::of(house, config).known();
     let status = Status {
         health,
         summary: &summary,
@@ -147,6 +152,7 @@ pub fn run(
         target: config.workflow.target_local_implementation_ratio,
         unfinished: unfinished.len(),
         providers: &installed::known(house, config),
+        silent: silent.as_ref(),
         days: &days,
         screen,
     };
@@ -203,6 +209,13 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         for server in found_elsewhere {
             line(&mut page, "found elsewhere", &one_line(server));
         }
+    }
+    if let Some(cool) = status.silent {
+        let (since, until) = (cool.since, cool.until);
+        let text = format!(
+            "left alone by hooks until {until}, or until it answers a run or `mux doctor`: it was silent at {since}"
+        );
+        line(&mut page, "server", &text);
     }
     let kinds = if summary.runs == 0 { String::new() } else { format!(" ({})", counts(&summary.kinds)) };
     line(&mut page, "runs", &format!("{} in a window of {}{kinds}", summary.runs, status.window));
@@ -479,6 +492,7 @@ mod tests {
             target: 0.95,
             unfinished: 0,
             providers: cloud(),
+            silent: None,
             days: &DAYS_SEEN,
             screen: Screen::default(),
         }
@@ -554,10 +568,14 @@ ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad lines)
             ..state()
         };
         let empty = Summary::default();
-        let status = Status { unfinished: 1, days: &Days::default(), ..status(health, &empty, &broken) };
+        let (since, until) = (Utc(1_795_402_440_000), Utc(1_795_403_040_000));
+        let silent = Some(&CoolDown { since, until, why: "no answer".to_string() });
+        let status = Status { unfinished: 1, days: &Days::default(), silent, ..status(health, &empty, &broken) };
         let expected = "\
 model: DOWN http://127.0.0.1:18473/v1: connection\\nrefused\\x1b[2J
 found elsewhere: http://127.0.0.1:11434/v1 (llama3.2)
+server: left alone by hooks until 2026-11-23T03:04:00.000Z, or until it answers a run or `mux doctor`: it was silent at \
+2026-11-23T02:54:00.000Z
 runs: 0 in a window of 200
 routes: none
 failures: none
@@ -605,7 +623,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
     fn json_is_complete() {
         let (summary, state) = (some(), state());
         let expected = "{\"local\":{\"up\":true,\"base_url\":\"http://127.0.0.1:18473/v1\",\
-            \"model\":\"qwen2.5-coder-1.5b\",\"window\":32768,\"why\":null,\"found_elsewhere\":[]},\
+            \"model\":\"qwen2.5-coder-1.5b\",\"window\":32768,\"why\":null,\"found_elsewhere\":[],\"cooldown\":null},\
             \"window\":200,\"runs\":5,\
             \"kinds\":{\"answer\":2,\"change\":3},\"routes\":{\"claude\":1,\"local\":3,\"none\":1},\
             \"failures\":{\"complexity:migration\":1,\"verify_failed\":1},\"refused\":{\"no_provider\":1},\

@@ -3,6 +3,7 @@
 
 mod asked;
 mod managers;
+mod silent;
 
 use crate::bench::{Ran, World, manifest, run};
 use crate::record;

@@ -3,6 +3,7 @@
 
 use super::{Call, first_line};
 use crate::engine::attempt::ask::{self, LocalModel};
+use crate::engine::connect::Silent;
 use crate::engine::gate::{Gate, Parcel};
 use crate::engine::run::House;
 use crate::engine::{connect, finish};
@@ -14,16 +15,20 @@ use crate::sys::state::State;
 use crate::words::chat::{Ask, Message};
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
+use crate::words::stop::Stop;
 use crate::words::task::{Asked, Attempt, Failure, Phase, Provider, Reason};
 use crate::words::time::Utc;
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of a change that a cloud CLI is shown at most.
 const CLOUD_ROOM: usize = 24_000;
 /// Records that are looked through for the last try of the model.
 const MOST_RECORDS: usize = 50;
 
+/// Who looks for a server for so long has met one that says nothing: that nobody listens is told at once, and to look at
+/// the usual ports takes 0.2 s.
+const LONG: Duration = Duration::from_millis(500);
 /// How long the pace of a model is remembered, in milliseconds: after an hour a slow one is asked again.
 const MEMORY: u64 = 3_600_000;
 /// The failure of a model that was not asked because it has missed the last deadlines.
@@ -87,7 +92,7 @@ impl Call<'_> {
         }
         let stop = self.until_finish();
         let all: Vec<&Staged> = files.iter().collect();
-        said.text = connect::glance(&house, &self.settings, &self.run_id, &stop).and_then(|model| {
+        said.text = self.glance(&house, &stop).and_then(|model| {
             if http::is_remote(&model.server.base_url) {
                 self.say(format!("code leaves this machine: the model server is {}", model.server.base_url));
                 said.remote = Some(model.server.base_url.clone());
@@ -112,6 +117,28 @@ impl Call<'_> {
             self.ask_cloud(&house, &mut said, files, messages, usable);
         }
         said
+    }
+
+    /// Finds the model, unless one was looked for in vain some minutes ago, and for long.
+    fn glance(&self, house: &House<'_>, stop: &Stop) -> Result<LocalModel, Failure> {
+        let silent = Silent::of(house, &self.settings.config);
+        if let Some(known) = silent.known() {
+            let why = format!("it was silent at {}, and hooks leave it alone until {}", known.since, known.until);
+            return Err(Failure::Down { why });
+        }
+        let asked = Instant::now();
+        let found = connect::glance(house, &self.settings, &self.run_id, stop);
+        match found {
+            Err(failure) if asked.elapsed() >= LONG && !self.is_called_off() => {
+                let why = match (&failure, silent.begin(&failure, &self.stop)) {
+                    (Failure::Down { why }, Some(until)) => format!("{why}; hooks leave it alone until {until}"),
+                    (_, Some(until)) => format!("it gave no answer in time; hooks leave it alone until {until}"),
+                    (_, None) => return Err(failure),
+                };
+                Err(Failure::Down { why })
+            }
+            found => found,
+        }
     }
 
     fn ask_local(

@@ -7,6 +7,7 @@ use crate::rules::glance::DAYS;
 use crate::rules::metrics::Metrics;
 use crate::rules::stats::Failed;
 use crate::sys::state::budget::Left;
+use crate::sys::state::cooldown::CoolDown;
 use crate::words::record::CloudUse;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ struct Local<'a> {
     window: Option<u64>,
     why: Option<&'a str>,
     found_elsewhere: &'a [String],
+    /// That hooks leave it alone.
+    cooldown: Option<&'a CoolDown>,
 }
 
 #[derive(Serialize)]
@@ -74,7 +77,15 @@ pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let summary = status.summary;
     let tally = status.ledger.tally.as_ref();
     let document = Document {
-        local: Local { up: is_up, base_url: status.health.base_url, model, window, why, found_elsewhere },
+        local: Local {
+            up: is_up,
+            base_url: status.health.base_url,
+            model,
+            window,
+            why,
+            found_elsewhere,
+            cooldown: status.silent,
+        },
         window: status.window,
         runs: summary.runs,
         kinds: &summary.kinds,
