@@ -15,12 +15,13 @@ use crate::sys::proc;
 use crate::sys::results::Results;
 use crate::sys::scratch::Scratch;
 use crate::sys::state::{Patience, new_run_id};
+use crate::words::cloud::CloudClass;
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
-use crate::words::task::{Asked, Failure, FailureClass, Form, Kind, Provider, Reason, Refusal, Route, Source, Verdict};
+use crate::words::task::{Asked, Failure, Form, Kind, Phase, Provider, Reason, Refusal, Route, Source, Verdict};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,6 +40,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("MUX_PROVIDERS_SOTA_CLI_RETRY_IF_NO_CHANGE", "0"),
     ("MUX_LEDGER_STORE_TEXT", "false"),
 ];
+
+/// How many tasks in a row may come to nothing before the others are left.
+const MOST_SILENT: u32 = 2;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,19 @@ pub struct Bench {
     pub cloud: CloudUse,
     /// Why it ended before its last task, where it did and nobody called it off.
     pub cut: Option<String>,
+    /// Tasks in a row that nobody has answered.
+    silent: u32,
+}
+
+/// What a failure says of the tasks that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlook {
+    /// Nothing: it was this task, or this reply.
+    Open,
+    /// Nobody answered; that may pass.
+    Poor,
+    /// The next call would end as this one did.
+    Hopeless,
 }
 
 /// Chooses the tasks. Looks for runners, starts nothing.
@@ -126,6 +143,9 @@ pub fn bench(
         let note = format!("{number} of {}: {how}, {:.1} s: {}", trials.len(), row.seconds, row.label());
         watcher.event(&Event::Note(&note));
         bench.rows.push(row);
+        if bench.cut.is_some() {
+            break;
+        }
     }
     Ok(bench)
 }
@@ -178,9 +198,8 @@ fn one(
     let route = wanted.provider.map_or(Route::Local, Provider::route);
     // A server that is down, or a provider that cannot be called, stays so for the next task.
     let failed = record.attempts.last().and_then(|attempt| attempt.failure.as_ref());
-    let is_out = failed
-        .is_some_and(|failure| matches!(failure, Failure::Cloud { .. }) && failure.class() == FailureClass::Server);
-    if record.attempts.is_empty() || record.reason == Reason::LocalDown || is_out {
+    let outlook = failed.map_or(Outlook::Open, outlook);
+    if record.attempts.is_empty() || record.reason == Reason::LocalDown || outlook == Outlook::Hopeless {
         let what = failed.map(ToString::to_string).or_else(|| outcome.hints.first().cloned());
         bench.cut = Some(match (what, &record.reason) {
             // As below: what the named provider said.
@@ -189,6 +208,11 @@ fn one(
             (None, _) => reason(),
         });
         return Ok(None);
+    }
+    bench.silent = if outlook == Outlook::Poor { bench.silent + 1 } else { 0 };
+    if let (MOST_SILENT.., Some(failed)) = (bench.silent, failed) {
+        let who = wanted.provider.as_ref().map_or("the model server", Provider::name);
+        bench.cut = Some(format!("{who} gave no answer {MOST_SILENT} times in a row: {failed}"));
     }
     let tries: Vec<_> = record.attempts.iter().filter(|attempt| attempt.route == route).collect();
     bench.model = tries.last().map(|attempt| attempt.model.clone()).or(bench.model.take());
@@ -214,6 +238,50 @@ fn one(
             (_, _) => format!("wrong ({})", reason()),
         }),
     }))
+}
+
+fn outlook(failure: &Failure) -> Outlook {
+    match failure {
+        Failure::Cloud { class, .. } => match class {
+            CloudClass::Auth | CloudClass::RateLimited { .. } | CloudClass::Quota { .. } | CloudClass::ModelMissing => {
+                Outlook::Hopeless
+            }
+            CloudClass::Denied
+            | CloudClass::ContextTooLong
+            | CloudClass::Server
+            | CloudClass::Network
+            | CloudClass::Timeout
+            | CloudClass::Killed
+            | CloudClass::Malformed
+            | CloudClass::Empty => Outlook::Poor,
+        },
+        Failure::NoModel { .. } => Outlook::Hopeless,
+        Failure::Down { .. }
+        | Failure::Http { .. }
+        | Failure::Protocol { .. }
+        | Failure::Server { .. }
+        | Failure::Timeout { phase: Phase::Connect | Phase::FirstToken | Phase::Idle | Phase::Queue, .. } => {
+            Outlook::Poor
+        }
+        // A model that is too slow for a task may be quick enough for the next one.
+        Failure::Timeout { phase: Phase::Overall, .. }
+        | Failure::Empty
+        | Failure::ReasoningOnly
+        | Failure::Cut
+        | Failure::Looped { .. }
+        | Failure::ContentFilter
+        | Failure::ToolCalls
+        | Failure::Declined { .. }
+        | Failure::ContextOverflow { .. }
+        | Failure::Unusable { .. }
+        | Failure::Syntax { .. }
+        | Failure::Unchanged
+        | Failure::Unseen { .. }
+        | Failure::Stale { .. }
+        | Failure::RefusedPath { .. }
+        | Failure::Disk { .. }
+        | Failure::Stopped { .. } => Outlook::Open,
+    }
 }
 
 /// Runs the hidden check on what lies in the work directory.

@@ -81,7 +81,8 @@ pub fn run(
         program: &program,
     };
     if let Some(why) = &bench.cut {
-        watcher.event(&Event::Note(&format!("the suite ended early: {why}")));
+        let (left, all) = (program.trials.len() - bench.rows.len(), program.trials.len());
+        watcher.event(&Event::Note(&format!("the suite ended early: {why}; {left} of {all} tasks were not run")));
     }
     if !bench.rows.is_empty() {
         let page =
@@ -241,6 +242,7 @@ fn value(about: &About<'_>, bench: &Bench) -> Value {
         "seconds": tenths(about.took.as_secs_f64()),
         "usd": bench.cloud.usd,
         "ended_early": bench.cut,
+        "not_run": about.program.trials.len() - bench.rows.len(),
     })
 }
 

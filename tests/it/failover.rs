@@ -230,3 +230,63 @@ fn what_does_not_fit_into_the_last_try_is_told_as_that() {
         assert_eq!(server.end().len(), 1);
     }
 }
+
+/// A suite of five tasks: who is asked how often, and what is said of the rest.
+#[test]
+fn a_suite_does_not_go_on_with_a_provider_that_answers_nothing() {
+    let answer = "claude/success-readonly-json";
+    for (cases, n_asked, left, why) in [
+        (&["claude/401"; 5][..], 1, 5, "auth: "),
+        (&["claude/429"; 5], 1, 5, "rate_limited: "),
+        (&["claude/404"; 5], 1, 5, "model_missing: "),
+        (&["claude/500"; 5], 2, 3, "claude gave no answer 2 times in a row: server: "),
+        (&["claude/empty"; 5], 2, 3, "claude gave no answer 2 times in a row: empty"),
+        (
+            &["claude/500", answer, "claude/500", "claude/empty", answer],
+            4,
+            1,
+            "claude gave no answer 2 times in a row: ",
+        ),
+    ] {
+        let world = World::new("suite");
+        play(&world, "claude", cases);
+        world.configure(DOWN);
+        let ran = mux(&world, &["bench", "--quick", "--provider", "claude", "--yes"]);
+        let said = String::from_utf8_lossy(&ran.stderr);
+        let end = said.lines().find(|line| line.starts_with("mux: the suite ended early: ")).unwrap_or_default();
+        assert!(end.contains(&format!("early: {why}")), "{cases:?}\n{}", ran.report());
+        assert!(end.ends_with(&format!("; {left} of 5 tasks were not run")), "{cases:?}\n{}", ran.report());
+        let asked = fs::read_dir(world.root.join("calls")).unwrap().count() / 2;
+        assert_eq!((ran.exit, asked), (1, n_asked), "{cases:?}\n{}", ran.report());
+    }
+}
+
+/// A model server that is up and fails at each question; then one that has gone away.
+#[test]
+fn a_suite_does_not_go_on_with_a_server_that_answers_nothing() {
+    let world = World::new("suite-local");
+    let http = world.root.join("http");
+    fs::create_dir(&http).unwrap();
+    let server = Server::start(&http);
+    world.configure(&format!(
+        "providers: {{local: {{base_url: \"{}/v1\", model: m, auto_detect: false}}}}\nlocal_runtime: {{health_retries: 0}}\n",
+        server.url()
+    ));
+    let bench = || {
+        let ran = mux(&world, &["bench", "--quick"]);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let end = said.lines().find(|line| line.starts_with("mux: the suite ended early: ")).map(str::to_string);
+        (ran.exit, end.unwrap_or_else(|| ran.report()))
+    };
+    let (exit, end) = bench();
+    assert_eq!(exit, 1, "{end}");
+    assert!(
+        end.contains("early: the model server gave no answer 2 times in a row: the server answered 500: "),
+        "{end}"
+    );
+    assert!(end.ends_with("; 3 of 5 tasks were not run"), "{end}");
+    // Each question three times.
+    assert_eq!(server.end().len(), 6);
+    let (exit, end) = bench();
+    assert!(exit == 1 && end.contains("early: local_down: ") && end.ends_with("; 5 of 5 tasks were not run"), "{end}");
+}
