@@ -38,7 +38,7 @@ pub struct ContextFile {
 }
 
 /// The context of a task.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gathered {
     pub files: Vec<ContextFile>,
     /// Files that the task names and that do not exist yet: what a change is to create.
@@ -170,6 +170,17 @@ impl Gathered {
     /// too, and what is found and does not fit even so is left out. Returns a note for each file of which something is
     /// not shown.
     pub fn cut(&mut self, room: &Room<'_>, scale: Scale) -> Vec<String> {
+        self.cut_because(room, scale, &format!("it does not fit a window of {} tokens", room.window.tokens()))
+    }
+
+    /// After a model has not read its prompt in time: shows what of it is so many tokens, as [`Gathered::cut`] does for a
+    /// window. Returns as that; nothing to be done is no note.
+    pub fn cut_to_read(&mut self, tokens: u64, task: &str) -> Vec<String> {
+        let room = Room { window: Window::Known(tokens), reply: 0, task };
+        self.cut_because(&room, Scale::SAME, &format!("the model reads about {tokens} tokens in time"))
+    }
+
+    fn cut_because(&mut self, room: &Room<'_>, scale: Scale, because: &str) -> Vec<String> {
         let window = room.window.tokens();
         let mut notes = Vec::new();
         if let Window::Known(window) = room.window {
@@ -189,7 +200,7 @@ impl Gathered {
             fits.push(cost <= left);
             left -= if cost <= left { cost } else { 0 };
         }
-        notes.extend(self.leave_out(&fits, &format!("it does not fit a window of {window} tokens")));
+        notes.extend(self.leave_out(&fits, because));
         notes
     }
 

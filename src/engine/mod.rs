@@ -26,6 +26,7 @@ pub mod probe;
 pub mod review;
 pub mod run;
 pub mod setup;
+pub mod shorten;
 pub mod suites;
 pub mod syntax;
 pub mod undo;

@@ -305,7 +305,7 @@ impl Course<'_> {
         self.attempts.push(attempt);
         let last = match end {
             Ok(last) => last,
-            Err(failure) => self.failed(&failure, number, watcher),
+            Err(failure) => self.failed(&failure, model, number, watcher),
         };
         if let (Last::Change { verdict: Verdict::Failed, .. }, Some(changed)) = (last, &self.changed) {
             let why = &changed.proof.summary;
@@ -390,27 +390,14 @@ impl Course<'_> {
 
     /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
     /// that cannot be used gets one repair.
-    fn failed(&mut self, failure: &Failure, number: u32, watcher: &mut dyn Watcher) -> Last {
+    fn failed(&mut self, failure: &Failure, model: &LocalModel, number: u32, watcher: &mut dyn Watcher) -> Last {
         let why = failure.to_string();
         watcher.event(&Event::Failed { route: Route::Local, attempt: number, why: &why });
         if let Some(stopped) = is_stop(failure) {
             self.facts.stopped = Some(stopped);
         }
-        if let Failure::ContextOverflow { window, .. } = failure {
-            if number >= self.policy.max_local_tries {
-                return Last::Overflow;
-            }
-            // What mux added by itself is no reason to give up, nor is a long file of which some parts may do.
-            let window = if *window > 0 { Window::Known(*window) } else { Window::Assumed };
-            let room = Room { window, reply: prepare::longest_reply(&self.prepared), task: self.job.task };
-            let left_out = self.prepared.context.cut_further(&room);
-            for note in &left_out {
-                watcher.event(&Event::Note(note));
-            }
-            return match left_out.as_slice() {
-                [] => Last::Overflow,
-                [_, ..] => Last::Failed { class: failure.class(), again: true },
-            };
+        if let Some(last) = self.shorten(failure, model, number, watcher) {
+            return last;
         }
         // To show a file, or what a check says, is no repair but new evidence; the tries are counted.
         let is_news = matches!(

@@ -16,6 +16,8 @@ const ENOUGH: usize = 3;
 const BELIEVED_MS: u64 = 3_600_000;
 /// Counted on top of each prompt, in tokens: what a server does before the first token is not in proportion to a short one.
 const OVERHEAD: u64 = 200;
+/// The part of what would be read in a time that surely is: the machine may be busier than it was.
+const SPARE: (u128, u128) = (3, 4);
 
 /// One call as it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,18 @@ impl Pace {
         Some(Usual { first_ms, tokens_per_sec: self.tokens_per_sec()? })
     }
 
+    /// Returns how many tokens of a prompt are read within a time, with some to spare; `None` where too little is known.
+    pub fn readable(&self, within: Duration) -> Option<u64> {
+        let calls = self.answers.iter().chain(&self.changes).filter(|call| call.first_ms > 0);
+        let read = |call: &Call| {
+            within.as_millis().saturating_mul(u128::from(call.prompt.saturating_add(OVERHEAD)))
+                / u128::from(call.first_ms)
+        };
+        let read = sorted(calls.map(read).collect());
+        let tokens = read.get(read.len() / 2).filter(|_| read.len() >= ENOUGH)? / SPARE.1 * SPARE.0;
+        Some(u64::try_from(tokens).unwrap_or(u64::MAX).saturating_sub(OVERHEAD))
+    }
+
     /// Returns tokens a second, the middle of all calls; `None` before the first.
     pub fn tokens_per_sec(&self) -> Option<f64> {
         let rates = self.answers.iter().chain(&self.changes).filter(|call| call.rest_ms > 0 && call.reply > 1);
@@ -154,6 +168,18 @@ mod tests {
         let mut mixed: Vec<Call> = (1..=10).map(|n| call(800, 0, 10 * n, 1000 * n)).collect();
         mixed.push(call(800, 600_000, 100, 10_000));
         check(&mixed, 800, Some((2000, 6000, 10_000)));
+    }
+
+    #[test]
+    fn what_is_read_in_a_time_is_the_middle_less_a_quarter() {
+        let pace = |calls: &[Call]| Pace { answers: calls.to_vec(), ..Pace::default() };
+        let within = Duration::from_secs(10);
+        let calls = [call(800, 1000, 1, 1), call(1800, 1000, 1, 1), call(800, 100_000, 1, 1)];
+        assert_eq!(pace(&calls).readable(within), Some(7300));
+        assert_eq!(pace(&calls[..2]).readable(within), None, "too little is known");
+        assert_eq!(pace(&[call(800, 0, 1, 1); 9]).readable(within), None, "nobody has said when");
+        assert_eq!(pace(&[call(0, u64::MAX, 1, 1); 3]).readable(within), Some(0));
+        assert_eq!(pace(&[call(u64::MAX, 1, 1, 1); 3]).readable(Duration::MAX), Some(u64::MAX - OVERHEAD));
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod scenarios;
 mod setup;
 mod shells;
 mod signals;
+mod slow;
 mod soak;
 mod terminal;
 mod tidy;

@@ -105,6 +105,13 @@ impl LocalModel {
         *self.window.get_or_init(known)
     }
 
+    /// Returns how many tokens the model can read before its first token is due, where that explains why it did not come:
+    /// the prompt was longer.
+    pub fn unread(&self, task: &str, context: &Gathered) -> Option<u64> {
+        let readable = self.pacing.readable(self.bounds.first_token)?;
+        (readable < prompt_tokens(task, context)).then_some(readable)
+    }
+
     /// Returns how many tokens the server has read of a prompt, where it says so only of a call that is no stream. Such a
     /// call costs little: the server still holds the prompt.
     fn recount(&self, messages: &[Message], stop: &Stop) -> Option<u64> {

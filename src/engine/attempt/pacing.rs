@@ -58,6 +58,11 @@ impl Pacing {
         self.known.borrow().usual(prompt)
     }
 
+    /// Returns how many tokens of a prompt are surely read within a time.
+    pub fn readable(&self, within: Duration) -> Option<u64> {
+        self.known.borrow().readable(within)
+    }
+
     /// Returns how many tokens fit, as earlier calls have shown it.
     pub fn window(&self) -> Option<u64> {
         self.known.borrow().window(self.now)
