@@ -85,7 +85,7 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     let names = context::identifiers(search.task, search.intent);
     // Plain words count only where there is no better sign of what a change is about. A question in plain words is mostly
     // about no file at all: it is asked at once, without a search.
-    let is_open = search.kind == Kind::Change && gathered.files.is_empty() && names.is_empty();
+    let is_open = search.kind == Kind::Change && gathered.files.is_empty();
     let words = if is_open { context::words(search.task, search.intent) } else { Vec::new() };
     let creates = search.kind == Kind::Change && gathered.files.is_empty() && !gathered.to_create.is_empty();
     if names.is_empty() && words.is_empty() && !creates {
@@ -99,10 +99,16 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     };
     let shown: Vec<String> = gathered.files.iter().map(|file| file.path.clone()).collect();
     let known = Known { shown: &shown, to_create: &gathered.to_create, tests: search.kind == Kind::Change };
-    let (defines, note) = scan(search.dir, &paths, &names);
+    let (defines, mut note) = scan(search.dir, &paths, &names);
     let mut ranked = context::rank(&paths, &defines, &names, &known);
-    if ranked.is_empty() {
+    if ranked.is_empty() && !words.is_empty() {
+        // A word that a file is called by says more than one that a file defines.
         ranked = context::rank(&paths, &[], &words, &known);
+        if ranked.is_empty() {
+            let defines;
+            (defines, note) = scan(search.dir, &paths, &words);
+            ranked = context::rank(&paths, &defines, &words, &known);
+        }
     }
     gathered.notes.extend(note);
     let mut left = MOST_FOUND;
@@ -274,6 +280,24 @@ mod tests {
         assert_eq!(list(&named)[0], "built/copy.py: named in the task");
         let words = gathered(&tree, "Fix the bug in the pager", Kind::Change, PATH, true);
         assert_eq!(list(&words), ["app/pager.py: called `pager`"]);
+    }
+
+    #[test]
+    fn a_definition_is_found_however_a_task_spells_it() {
+        let ledger = "class Ledger:\n    def largest(self):\n        pass\n";
+        let tree = tree("spelled", &[("app/books.py", ledger), ("app/text.py", "def wrap(text):\n    pass\n")]);
+        let books = ["app/books.py: defines `Ledger`"];
+        for (task, want) in [
+            ("Fix Ledger.largest: it returns the smallest", &books[..]),
+            ("Fix the order in Ledger::largest", &books),
+            ("Fix the sorting of Ledger", &books),
+            ("Fix wrap: the last line is lost", &["app/text.py: defines `wrap`"]),
+            // A name that nothing defines is no better sign than a plain word.
+            ("Fix wrap with TextTools", &["app/text.py: defines `wrap`"]),
+            ("Fix nothing: it is fine", &[]),
+        ] {
+            assert_eq!(list(&gathered(&tree, task, Kind::Change, "", true)), want, "{task}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! languages without a keyword for them (Java, C), and a keyword in a string fools it. A parser for each language would
 //! cost a binary many times this size.
 
+use crate::rules::definition::{self, is_in, is_word};
 use crate::rules::intent::Intent;
 use crate::rules::named;
 use crate::rules::parts::Sought;
@@ -108,15 +109,18 @@ pub fn identifiers(task: &str, intent: &Intent) -> Vec<Name> {
     distinct(found.into_iter().filter(|name| name.len() > 2 && !is_in(EVERYWHERE, name)), COMMON)
 }
 
-/// Returns the plain words of a task that a file may be called by: those behind "the" and its like. To be asked where
-/// there is no better sign.
+/// Returns the plain words of a task that a file or a definition may be called by: those behind "the" and its like, what
+/// has a capital inside a sentence, and what the first verb is about ("Fix wrap: …"). To be asked where there is no better
+/// sign.
 pub fn words(task: &str, intent: &Intent) -> Vec<Name> {
     let mut found = Vec::new();
     for (line, _) in named::lines(task).filter(|(_, fenced)| !fenced) {
         let mut before = "";
-        for word in line.split_whitespace() {
+        for (nth, word) in line.split_whitespace().enumerate() {
             let plain = word.trim_matches(|char| !is_word(char));
-            if is_in("the The this our", before) && !names_a_file(word, intent) {
+            let is_inside = !before.is_empty() && !before.ends_with(['.', '!', '?', ':']);
+            let is_pointed_at = is_in("the The this our", before) || is_inside && is_type(plain) || nth == 1;
+            if is_pointed_at && !names_a_file(word, intent) {
                 found.push(plain);
             }
             before = word;
@@ -160,10 +164,6 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>, common: usize) -> Vec<Name
     names
 }
 
-fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_'
-}
-
 fn is_telling(word: &str) -> bool {
     let has_letters = word.chars().any(char::is_alphabetic);
     let mut humps = word.chars().zip(word.chars().skip(1));
@@ -184,12 +184,6 @@ fn key(text: &str) -> String {
 const CODE: &str = "\
     py pyi rs js ts tsx jsx mjs cjs java kt kts c h cc cpp cxx hpp hh cs rb php sh bash sql vue svelte swift m mm \
     scala clj ex exs erl hs ml mli lua pl pm r jl dart zig nim sol proto graphql go";
-/// Words that stand before the name in a definition.
-const KEYWORDS: &str = "\
-    def class fn struct enum trait impl func fun function interface type const static mod module object record union \
-    namespace protocol define table defp defmodule macro macro_rules";
-/// Words from the start of a definition to its keyword.
-const MOST_BEFORE: usize = 5;
 /// Names that many files of any project have, and words of any task.
 const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
@@ -197,10 +191,6 @@ const EVERYWHERE: &str = "\
     create print write read return function class module name names value values error errors self result import";
 /// Files that stand for their directory: a test of that name is not theirs.
 const STANDS_FOR_DIRECTORY: &str = "mod lib main index __init__ conftest";
-
-fn is_in(list: &str, word: &str) -> bool {
-    list.split(' ').any(|entry| entry == word)
-}
 
 /// The name of a file without its directory and its last ending, and the ending.
 fn stem(path: &str) -> (&str, &str) {
@@ -246,56 +236,12 @@ fn parts(name: &str) -> Vec<String> {
 
 /// Returns which of the names a text defines.
 pub fn defined(text: &str, names: &[Name]) -> Defines {
-    let defines = |name: &Name| {
-        let name = name.text.as_str();
-        // `contains` is several times as fast as `match_indices`, and nearly always says no.
-        text.contains(name) && text.match_indices(name).any(|(at, _)| is_definition(text, at, name.len()))
-    };
-    let bits = names.iter().enumerate().filter(|(_, name)| defines(name)).map(|(index, _)| 1 << index);
+    let bits = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| definition::stands_in(text, &name.text))
+        .map(|(index, _)| 1 << index);
     Defines(bits.sum())
-}
-
-fn is_definition(text: &str, at: usize, len: usize) -> bool {
-    let Some((before, rest)) = text.split_at_checked(at) else { return false };
-    let after = rest.get(len..).unwrap_or_default();
-    // Nearly every use ends here: a definition stands at the start of a line or behind a blank or a mark.
-    if !matches!(before.as_bytes().last(), None | Some(b'\n' | b' ' | b'\t' | b'*')) {
-        return false;
-    }
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    if after.starts_with(is_word) {
-        return false;
-    }
-    if line.is_empty() {
-        let value = after.trim_start_matches([' ', '\t']);
-        return value.starts_with('=') && !value.starts_with("==") || after.starts_with(": ");
-    }
-    let start = line.trim_start();
-    let is_comment = start.starts_with(['*', '#']) || start.starts_with("//") || start.starts_with("/*");
-    if is_comment && !start.starts_with("#define") {
-        return false;
-    }
-    let said = line.trim_end_matches([' ', '\t', '*', '!']);
-    let is_method = start.starts_with("func (") && said.ends_with(')');
-    let last = said.rsplit(|char| !is_word(char)).next().unwrap_or_default();
-    said.len() < line.len() && (is_method || is_in(KEYWORDS, last))
-}
-
-/// Returns whether a line begins a definition.
-pub fn is_header(line: &str) -> bool {
-    header(line).is_some()
-}
-
-/// Returns the keyword and the name of the definition that a line begins: one of the keywords, then a name.
-pub fn header(line: &str) -> Option<(&str, &str)> {
-    let start = line.trim_start();
-    if start.starts_with(['#', '/', '*', '"', '\'']) {
-        return None;
-    }
-    let mut words = start.split(|char| !is_word(char)).filter(|word| !word.is_empty());
-    // Words like `pub`, `async`, `export default` may stand before it.
-    let keyword = words.by_ref().take(MOST_BEFORE).find(|word| is_in(KEYWORDS, word))?;
-    Some((keyword, words.next()?))
 }
 
 /// What is known before the ranking.
@@ -463,7 +409,7 @@ mod tests {
             assert_eq!(texts(&identifiers(task, &intent::read(task, &[]))), want, "{task}");
         };
         check("Fix the null pointer bug in UserService and keep tests passing", &["UserService"]);
-        check("Fix UserService.parse in user_service.py", &["UserService"]);
+        check("Fix UserService.parse in user_service.py", &["UserService", "parse"]);
         check("rename `fetch` to load_all, see src/fetch_all.rs", &["fetch", "load_all"]);
         check("why is MAX_SIZE so small?\n```\nlet in_fence = 1;\n```", &["MAX_SIZE"]);
         check("explain the cache of 1_000 entries", &[]);
@@ -476,57 +422,10 @@ mod tests {
         };
         check("Fix the bug in the pager so that tests of the pager.py pass", &["pager"]);
         check("In two sentences: what is a race condition?", &[]);
-    }
-
-    #[track_caller]
-    fn check_definition(text: &str, defines: bool) {
-        let names = distinct(["Name_x"].into_iter(), COMMON);
-        assert_eq!(defined(text, &names).has(0), defines, "{text:?}");
-    }
-
-    #[test]
-    fn definitions_are_seen_in_many_languages() {
-        for text in [
-            "class Name_x:",
-            "    def Name_x(self):",
-            "async def Name_x():",
-            "pub(crate) fn Name_x<T>()",
-            "export default function Name_x() {",
-            "export function* Name_x() {",
-            "export const Name_x = 1",
-            "#define Name_x 1",
-            "func Name_x()",
-            "func (s *Server) Name_x(",
-            "impl Name_x {",
-            "public final class Name_x<T> {",
-            "macro_rules! Name_x {",
-            "type Name_x struct {",
-            "x = 1\nName_x = 2",
-            "Name_x: int = 2",
-            "ü\n/// `Name_x` says.\nstruct Name_x;",
-        ] {
-            check_definition(text, true);
-        }
-    }
-
-    #[test]
-    fn uses_comments_and_longer_names_are_no_definitions() {
-        for text in [
-            "Name_x()",
-            "x = Name_x",
-            "Name_x == 2",
-            "class Name_xy:",
-            "class My_Name_x:",
-            "// the class Name_x is old",
-            "# class Name_x",
-            " * struct Name_x",
-            "return Name_x",
-            "defName_x",
-            "subclass Name_x",
-            "(Name_x) fn",
-        ] {
-            check_definition(text, false);
-        }
+        check(
+            "Fix wrap: the last line is lost. Then check Pager and Python too.",
+            &["wrap", "last", "Pager", "Python"],
+        );
     }
 
     /// Paths with the identifiers that each defines, separated by blanks.

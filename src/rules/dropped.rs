@@ -3,7 +3,8 @@
 //!
 //! It is no fault, since tests may be green without them. The result names them, so that nobody finds out a week later.
 
-use crate::rules::context::{header, is_candidate};
+use crate::rules::context::is_candidate;
+use crate::rules::definition::header;
 use crate::rules::escape::one_line;
 use crate::rules::weaken::{Edited, is_test_file};
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 //! **Invariant:** an echo that was cut is none: a block has to begin and end like the part, or end anew behind all of
 //! its definitions, and hold most of its lines.
 
-use crate::rules::context::is_header;
+use crate::rules::definition::is_header;
 use crate::rules::diff::Side;
 use crate::rules::drafts::same;
 use crate::rules::edits::{Edit, What};

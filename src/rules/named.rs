@@ -148,7 +148,13 @@ impl Reader {
         } else if is_absolute(path) || is_root && is_after_location(&self.recent) {
             self.push_absolute(path);
         } else if next == Some('(') {
-            self.push_identifier(path.rsplit(['.', ':']).next().unwrap_or_default());
+            // `os.path.join(` is about `join`, `Ledger.pay(` about both.
+            let mut parts = value.split(['.', ':', '#']).peekable();
+            while let Some(part) = parts.next() {
+                if parts.peek().is_none() || part.starts_with(char::is_uppercase) {
+                    self.push_identifier(part);
+                }
+            }
         } else if is_file(path) {
             self.push_file(path, has_place);
         } else if is_directory(path) && (path.ends_with('/') || is_many(path) || is_after_location(&self.recent)) {
@@ -159,6 +165,10 @@ impl Reader {
             self.named_before();
         } else if is_camel_case(path) || is_snake_case(path) {
             self.push_identifier(path);
+        } else {
+            for name in joined(value) {
+                self.push_identifier(name);
+            }
         }
         self.remember(path);
     }
@@ -292,10 +302,13 @@ fn is_url(path: &str) -> bool {
     let host = path.split('/').next().unwrap_or_default();
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     let top = name.rsplit_once('.').map_or("", |(_, top)| top);
-    let is_site = path.len() > host.len() && ["com", "org", "net", "io", "dev", "ai"].contains(&top);
+    let is_site = path.len() > host.len() && is_in(TOPS, top);
     let has_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     path.contains("://") || path.starts_with("www.") || has_port || is_site && !name.starts_with('.')
 }
+
+/// Ends of the names of sites.
+const TOPS: &str = "com org net io dev ai";
 
 const ENDINGS: &str = "\
     py pyi rs js ts tsx jsx mjs cjs json jsonl yaml yml toml md mdx txt html htm css scss sass less go mod sum \
@@ -383,6 +396,19 @@ fn is_camel_case(word: &str) -> bool {
     let capitals = word.chars().take_while(|char| char.is_uppercase()).count();
     let leads = capitals > 1 && word.chars().skip(capitals).take_while(|char| char.is_lowercase()).count() > 2;
     word.chars().all(char::is_alphanumeric) && (has_hump || leads)
+}
+
+/// The parts of `Ledger.pay`, `Ledger::pay`, `Ledger#pay`: names joined as code joins them. Of anything else none.
+fn joined(word: &str) -> Vec<&str> {
+    let word = word.trim_end_matches('.');
+    let parts: Vec<&str> = word.split("::").flat_map(|part| part.split(['.', '#'])).collect();
+    let is_name = |part: &&str| {
+        part.len() > 1
+            && part.starts_with(|char: char| char.is_alphabetic() || char == '_')
+            && part.chars().all(|char| char.is_alphanumeric() || char == '_')
+    };
+    let is_site = parts.last().is_some_and(|last| is_in(TOPS, last));
+    if parts.len() < 2 || is_site || is_in(NOT_FILES, word) || !parts.iter().all(is_name) { Vec::new() } else { parts }
 }
 
 fn is_snake_case(word: &str) -> bool {
@@ -481,7 +507,16 @@ mod tests {
     #[test]
     fn identifiers_are_found() {
         check("rename `fetch` to `load_all()`", &["I:fetch", "I:load_all"]);
-        check("UserService.parse(x) and parseConfig, MAX_SIZE", &["I:parse", "I:parseConfig", "I:MAX_SIZE"]);
+        check(
+            "UserService.parse(x) and parseConfig, MAX_SIZE",
+            &["I:UserService", "I:parse", "I:parseConfig", "I:MAX_SIZE"],
+        );
+        check("os.path.join(a) and Foo::bar()", &["I:join", "I:Foo", "I:bar"]);
+        check(
+            "Fix Ledger.largest: wrong. See Ledger::pay, Ledger#sum and json.loads.",
+            &["I:Ledger", "I:largest", "I:pay", "I:sum", "I:json", "I:loads"],
+        );
+        check("docs.python.org, e.g. v1.2, Node.js or a.b", &[]);
         check("`Foo::bar` plain words", &["I:Foo", "I:bar"]);
         check("`cargo run src/main.rs`", &["F:src/main.rs"]);
         check("`a` of 1_000", &[]);

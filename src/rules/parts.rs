@@ -6,6 +6,7 @@
 //! **Invariant:** parts are whole lines, in order, do not touch, and are within the budget together.
 
 use crate::rules::context::{self, Name};
+use crate::rules::definition;
 use crate::rules::prompt::estimate_tokens;
 use crate::rules::sorted::sorted;
 use std::ops::Range;
@@ -98,7 +99,7 @@ fn rank(line: &str, sought: &Sought) -> Option<Rank> {
 fn enclosing(lines: &[&str], number: usize) -> Range<usize> {
     let line = |at: usize| lines.get(at).copied().unwrap_or_default();
     let mut head = number;
-    while !context::is_header(line(head)) {
+    while !definition::is_header(line(head)) {
         let depth = indent(line(head));
         let above = (0..head).rev().find(|at| !line(*at).trim().is_empty() && indent(line(*at)) < depth);
         match above {
