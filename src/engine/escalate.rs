@@ -65,6 +65,8 @@ impl Course<'_> {
             Tier::Local | Tier::CloudAnswer => self.answer_from_afar(&reason, watcher),
         };
         match done {
+            // Nobody has advised: the run is where it was, and only who may be asked has changed.
+            Ok(Last::Failed { .. }) if tier == Tier::Advice => self.facts.cloud = self.look(),
             Ok(last) => {
                 (self.facts.tier, self.facts.escalated, self.facts.last) = (tier, Some(reason), last);
                 if matches!(last, Last::Failed { .. } | Last::Unapplied) {
@@ -151,13 +153,19 @@ impl Course<'_> {
             }
             Err(failure) => failure,
         };
-        let line = format!("the advice of {} could not be applied as it is: {failure}", provider.name());
-        watcher.event(&Event::Note(&line));
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.failure = Some(failure);
+        let model = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries);
+        // Advice in words is no patch that failed.
+        if advice.contains("```") || advice.contains("\n@@ ") {
+            let line = format!("the advice of {} could not be applied as it is: {failure}", provider.name());
+            watcher.event(&Event::Note(&line));
+            if let Some(attempt) = self.attempts.last_mut() {
+                attempt.failure = Some(failure);
+            }
+        } else {
+            let who = if model.is_some() { "the local model does what it says" } else { "no local try is left for it" };
+            watcher.event(&Event::Note(&format!("{} advises in words: {who}", provider.name())));
         }
         self.effort.advice = Some(advice);
-        let model = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries);
         let last = model.map(|model| {
             self.take_back_standing(watcher);
             self.facts.local_tries += 1;

@@ -29,5 +29,6 @@ pub mod setup;
 pub mod shorten;
 pub mod suites;
 pub mod syntax;
+pub mod tries;
 pub mod undo;
 pub mod verify;

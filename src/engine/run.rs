@@ -1,9 +1,8 @@
 //! One task, from its text to its outcome. The only loop of mux stands here, in [`Course::follow`]: facts → decision →
 //! attempt → verdict. `decide` bounds it: a counted number of local tries, and each tier once.
 
-use crate::engine::attempt::ask::{LocalModel, is_stop, prompt_tokens, surely_fits};
-use crate::engine::attempt::local_change::{Changed, Effort, Site};
-use crate::engine::attempt::{local_answer, local_change};
+use crate::engine::attempt::ask::{LocalModel, prompt_tokens, surely_fits};
+use crate::engine::attempt::local_change::{Changed, Effort};
 use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
 use crate::engine::experience::{self, Experience};
@@ -11,28 +10,19 @@ use crate::engine::gathered::{Room, Window};
 use crate::engine::outcome::{Outcome, Plan};
 use crate::engine::place::Client;
 use crate::engine::prepare::{self, Prepared};
-use crate::engine::verify;
 use crate::engine::{escalate, finish, heal};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
-use crate::words::chat::Ask;
 use crate::words::env::Env;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::{CloudUse, Overruled, Shadow};
 use crate::words::stop::{Stop, StopReason};
-use crate::words::task::{
-    Asked, Attempt, Cloud, Decision, Facts, Failure, Kind, Last, Policy, Provider, Refusal, Route, Source, Tier,
-    Verdict,
-};
+use crate::words::task::{Asked, Attempt, Decision, Facts, Kind, Policy, Provider, Refusal, Source, Tier};
 use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
-
-/// How much warmer each further try is sampled, and the warmest.
-const WARMER: f64 = 0.25;
-const WARMEST: f64 = 0.7;
 
 /// What surrounds every run of this process.
 #[derive(Clone, Copy)]
@@ -108,7 +98,7 @@ pub struct Course<'a> {
     pub stop: &'a Stop,
     pub effort: Effort,
     /// What earlier runs teach.
-    experience: Experience,
+    pub experience: Experience,
     pub baseline: Baseline,
     /// Providers that were called, with the tier that they were called for.
     pub tried: Vec<(Tier, Provider)>,
@@ -122,11 +112,11 @@ pub struct Course<'a> {
     /// Why no provider takes the next step, where there is more to say than the word for it.
     pub passed_over: Option<String>,
     /// Whether the largest reply budget has been used.
-    grown: bool,
+    pub grown: bool,
     /// Whether the one repair try has been used.
-    repaired: bool,
+    pub repaired: bool,
     /// Whether the next try begins anew: the repair did not help either.
-    anew: bool,
+    pub anew: bool,
 }
 
 /// Does one task.
@@ -269,158 +259,6 @@ impl Course<'_> {
                 (end @ (Decision::Accept { .. } | Decision::GiveUp { .. }), _) => return end,
             }
         }
-    }
-
-    /// One local try; says how it ended, in the policy's words.
-    pub fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
-        let number = self.facts.local_tries;
-        let how = self.how(number);
-        let (attempt, end) = match self.prepared.kind {
-            Kind::Answer | Kind::Undo => {
-                let (context, weights) = (&self.prepared.context, &self.experience.weights);
-                let site = local_answer::Site { task: self.job.task, context, weights };
-                let (attempt, end) = local_answer::attempt(model, &site, how, number, watcher, self.stop);
-                let end = end.map(|answer| {
-                    self.facts.best_local = Some(answer.score);
-                    self.answer = Some(answer.text);
-                    Last::Answer(answer.score)
-                });
-                (attempt, end)
-            }
-            Kind::Change => {
-                let (attempt, end) = self.try_change(model, how, number, watcher);
-                let end = end.map(|changed| {
-                    let is_unchecked = changed.proof.verdict == Verdict::Skipped && changed.applied.is_some();
-                    self.facts.standing = is_unchecked.then_some(changed.score);
-                    // Red without evidence (a program is missing, time is up) stays red, whatever the model writes.
-                    let (verdict, score, again) =
-                        (changed.proof.verdict, changed.score, changed.proof.evidence.is_some());
-                    self.mute = self.changed.as_ref().and_then(|earlier| changed.mute_like(earlier));
-                    self.changed = Some(changed);
-                    Last::Change { verdict, score, again }
-                });
-                (attempt, end)
-            }
-        };
-        self.attempts.push(attempt);
-        let last = match end {
-            Ok(last) => last,
-            Err(failure) => self.failed(&failure, model, number, watcher),
-        };
-        if let (Last::Change { verdict: Verdict::Failed, .. }, Some(changed)) = (last, &self.changed) {
-            let why = &changed.proof.summary;
-            watcher.event(&Event::Failed { route: Route::Local, attempt: number, why });
-        }
-        last
-    }
-
-    fn try_change(
-        &mut self,
-        model: &LocalModel,
-        how: Ask,
-        number: u32,
-        watcher: &mut dyn Watcher,
-    ) -> (Attempt, Result<Changed, Failure>) {
-        if std::mem::take(&mut self.anew) {
-            self.effort.forget();
-        } else if self.is_last(number) {
-            self.effort.start_over();
-        }
-        let mut effort = std::mem::take(&mut self.effort);
-        let stop = self.stop;
-        let mut site = self.site(number < self.policy.max_local_tries);
-        let tried = local_change::attempt(model, &mut site, &mut effort, how, number, watcher, stop);
-        self.effort = effort;
-        tried
-    }
-
-    /// All that a change is made and judged by.
-    pub fn site(&mut self, more_tries: bool) -> Site<'_> {
-        let config = &self.prepared.settings.config;
-        Site {
-            task: self.job.task,
-            dir: &self.prepared.dir,
-            results: &self.results,
-            run_id: &self.run_id,
-            context: &mut self.prepared.context,
-            experience: &self.experience,
-            edit_format: config.local_executor.edit_format,
-            prefix: self.prepared.intent.prefix.as_deref(),
-            proof: &self.prepared.proof,
-            ground: verify::Ground {
-                workdir: self.prepared.dir.path(),
-                env: self.house.env,
-                pass: &config.verification.env,
-                key: &config.providers.local.api_key_env,
-                timeout: config.verification.timeout_sec,
-                strict: config.verification.strict,
-                run_id: &self.run_id,
-                writes: self.prepared.hold.places(),
-                touched: &[],
-                examples: None,
-            },
-            baseline: &mut self.baseline,
-            more_tries,
-            preview: self.job.preview,
-        }
-    }
-
-    /// Whether no other local try comes after this one, and one has seen the diff and the evidence of the first.
-    fn is_last(&self, number: u32) -> bool {
-        number > 2 && number >= self.policy.max_local_tries
-    }
-
-    /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not, the last one of
-    /// a change most of all.
-    fn how(&self, number: u32) -> Ask {
-        let config = &self.prepared.settings.config;
-        let max_tokens = prepare::longest_reply(&self.prepared);
-        let first = config.providers.local.temperature;
-        let warmest = WARMEST.max(first);
-        let is_fresh = self.prepared.kind == Kind::Change && self.is_last(number);
-        let warmer = (first + WARMER * f64::from(number.saturating_sub(1))).min(warmest);
-        let warmer = if is_fresh { warmest } else { warmer };
-        // After a cut reply: all that the window has, and no thinking.
-        let max_tokens = if self.grown { u32::MAX } else { max_tokens };
-        // Thoughts are where models go round in circles most of all.
-        let has_looped = self.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
-        let thinking = !self.grown && !has_looped;
-        Ask { max_tokens, temperature: if number == 1 { first } else { warmer }, thinking }
-    }
-
-    /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
-    /// that cannot be used gets one repair.
-    fn failed(&mut self, failure: &Failure, model: &LocalModel, number: u32, watcher: &mut dyn Watcher) -> Last {
-        let why = failure.to_string();
-        watcher.event(&Event::Failed { route: Route::Local, attempt: number, why: &why });
-        if let Some(stopped) = is_stop(failure) {
-            self.facts.stopped = Some(stopped);
-        }
-        if let Some(last) = self.shorten(failure, model, number, watcher) {
-            return last;
-        }
-        // To show a file, or what a check says, is no repair but new evidence; the tries are counted.
-        let is_news = matches!(
-            failure,
-            Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged | Failure::Syntax { .. }
-        );
-        if is_news {
-            return Last::Failed { class: failure.class(), again: true };
-        }
-        let spent =
-            if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
-        let again = failure.may_improve() && !std::mem::replace(spent, true);
-        let is_useless = matches!(failure, Failure::Unusable { .. } | Failure::Looped { .. } | Failure::Empty);
-        self.anew = !again && is_useless && self.is_alone();
-        Last::Failed { class: failure.class(), again: again || self.anew }
-    }
-
-    /// Whether no provider takes the next step: then local tries that are left are worth more than the end.
-    fn is_alone(&mut self) -> bool {
-        if self.facts.cloud == Cloud::Unknown {
-            self.facts.cloud = self.look();
-        }
-        matches!(self.facts.cloud, Cloud::Refused(_))
     }
 }
 

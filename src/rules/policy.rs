@@ -153,9 +153,19 @@ fn is_late(policy: &Policy, facts: &Facts) -> bool {
     may_leave && facts.late.is_some_and(|late| late.least_ms > late.left_ms)
 }
 
+/// How many local tries a task has before somebody else is asked. Where a provider may advise on a change, the last one
+/// is kept: it goes to what the advice says, if mux cannot apply that by itself. Two tries are too few to keep one of.
+pub fn own_tries(policy: &Policy, facts: &Facts) -> u32 {
+    let is_advised = facts.kind == Kind::Change
+        && facts.asked == Asked::Auto
+        && policy.on_verification_failures
+        && !matches!(facts.cloud, Cloud::Refused(_));
+    policy.max_local_tries - u32::from(is_advised && policy.max_local_tries > 2)
+}
+
 /// Whether another local try is due: the first one, or one with new evidence within the count.
 fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
-    let open = facts.local_up && facts.tier == Tier::Local && facts.local_tries < policy.max_local_tries;
+    let open = facts.local_up && facts.tier == Tier::Local && facts.local_tries < own_tries(policy, facts);
     open && match facts.last {
         Last::Nothing => true,
         Last::Failed { again, .. } => again,
@@ -379,6 +389,25 @@ mod tests {
     }
 
     #[test]
+    fn the_last_local_try_of_a_change_is_kept_for_advice() {
+        let policy = Policy { max_local_tries: 3, ..policy() };
+        let red = |tries, cloud| Facts { cloud, ..changed(Verdict::Failed, SURE, tries) };
+        let gone = Cloud::Refused(Refusal::NoProvider);
+        for cloud in [OPEN, gone, Cloud::Unknown] {
+            check(&policy, &red(1, cloud), "try local");
+        }
+        check(&policy, &red(2, OPEN), "try Advice for verify_failed");
+        check(&policy, &red(2, Cloud::Unknown), "look");
+        // Where nobody advises, it is a try like the others.
+        check(&policy, &red(2, gone), "try local");
+        check(&policy, &red(3, gone), "give up verify_failed, refused no_provider");
+        check(&policy, &Facts { asked: Asked::Local, ..red(2, OPEN) }, "try local");
+        check(&Policy { on_verification_failures: false, ..policy.clone() }, &red(2, OPEN), "try local");
+        // Of two tries none is kept: the second is the first that has seen evidence.
+        check(&Policy { max_local_tries: 2, ..policy }, &red(1, OPEN), "try local");
+    }
+
+    #[test]
     fn a_change_that_nothing_can_check_outlives_providers_that_fail() {
         let policy = policy();
         let failed = Last::Failed { class: FailureClass::Server, again: false };
@@ -472,12 +501,16 @@ mod tests {
                 Cloud::Open(_) | Cloud::Refused(_) | Cloud::Unknown => Cloud::Refused(Refusal::NoProvider),
             };
         }
+        // Advice that nobody gave leaves the run where it was.
+        if tier == Tier::Advice && matches!(last, Last::Failed { .. }) {
+            (next.tier, next.escalated, next.last) = (facts.tier, facts.escalated.clone(), facts.last);
+        }
         next
     }
 
     /// Follows `decide` to every end and returns (ends seen, whether a cloud try happened). `cloud`: what a look finds.
     fn walk(policy: &Policy, facts: &Facts, cloud: Cloud, depth: u32) -> (u64, bool) {
-        assert!(depth < 10, "does not end: {facts:#?}");
+        assert!(depth < 12, "does not end: {facts:#?}");
         match decide(policy, facts) {
             Decision::Look => {
                 assert_eq!(facts.cloud, Cloud::Unknown, "looked at what is known: {facts:#?}");
@@ -557,7 +590,7 @@ mod tests {
                         for local_up in [true, false] {
                             for cloud in [OPEN, Cloud::Refused(Refusal::Budget)] {
                                 for (risk_words, late) in [(vec![], None), (risky(), None), (vec![], LATE)] {
-                                    let policy = Policy { prefer_local, hands, ..policy() };
+                                    let policy = Policy { prefer_local, hands, max_local_tries: 3, ..policy() };
                                     let start = Facts { asked, local_up, risk_words, cloud, late, ..facts(kind) };
                                     let (ends, escalated) = walk(&policy, &start, cloud, 0);
                                     let may = cloud == OPEN && asked != Asked::Local;

@@ -1,7 +1,7 @@
 //! Why a run went where it went: its decisions, made again from what was recorded, and the single changes of a setting or
 //! a fact that would have turned one of them. Pure; it knows the rules only through `decide`.
 
-use crate::rules::policy::decide;
+use crate::rules::policy::{decide, own_tries};
 use crate::words::record::{Overruled, RunRecord};
 use crate::words::task::{
     Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Provider, Reason, Refusal, Route, Score, Tier, Verdict,
@@ -182,8 +182,14 @@ fn of_numbers(policy: &Policy, facts: &Facts) -> Vec<(String, Policy)> {
         all.push((change, Policy { complexity_threshold, ..policy.clone() }));
     }
     if facts.local_tries > 0 && facts.tier == Tier::Local {
-        let are_spent = facts.local_tries >= policy.max_local_tries;
-        let (tries, side) = if are_spent { (facts.local_tries + 1, "above") } else { (facts.local_tries, "below") };
+        let had = facts.local_tries;
+        let allows = |max_local_tries: u32| own_tries(&Policy { max_local_tries, ..policy.clone() }, facts);
+        // The nearest count on the other side; one try of it may be kept for advice.
+        let (tries, side) = if had >= allows(policy.max_local_tries) {
+            (if allows(had + 1) > had { had + 1 } else { had + 2 }, "above")
+        } else {
+            (if allows(had + 1) > had { had } else { had + 1 }, "below")
+        };
         let change = match facts.kind {
             Kind::Change => format!("`local_executor.max_attempts` at {tries} or {side}"),
             Kind::Answer | Kind::Undo => format!("`router.max_local_retries` at {} or {side}", tries - 1),
@@ -476,7 +482,8 @@ pub mod tests {
         assert_eq!(
             lines,
             [
-                "2 `local_executor.max_attempts` at 3 or above: the local model tries",
+                // Three would be two, and one that is kept for the advice.
+                "2 `local_executor.max_attempts` at 4 or above: the local model tries",
                 "2 without `verification_failures` in `router.escalate_on`: no result (verify_failed)",
                 "2 `--route local`: no result (verify_failed)",
                 "2 `--local-only`: no result (verify_failed, refused: local_only)",

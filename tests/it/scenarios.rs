@@ -114,4 +114,6 @@ scenarios! {
     _133_a_definition_that_a_reply_forgets_is_named,
     _134_alone_a_run_begins_anew_when_the_repair_was_useless,
     _135_a_model_that_is_silent_too_long_may_have_more_time,
+    _136_advice_in_words_is_done_by_the_local_model,
+    _137_where_nobody_advises_the_kept_try_is_one_like_the_others,
 }

@@ -1,0 +1,181 @@
+//! One local try of a run: how it is asked, what it is told of the tries before, and what its failure means for the next.
+//! The loop that counts them stands in `run.rs`.
+
+use crate::engine::attempt::ask::{LocalModel, is_stop};
+use crate::engine::attempt::local_change::{Changed, Site};
+use crate::engine::attempt::{local_answer, local_change};
+use crate::engine::prepare;
+use crate::engine::run::Course;
+use crate::engine::verify;
+use crate::rules::policy::own_tries;
+use crate::words::chat::Ask;
+use crate::words::event::{Event, Watcher};
+use crate::words::task::{Attempt, Cloud, Failure, Kind, Last, Route, Verdict};
+
+/// How much warmer each further try is sampled, and the warmest.
+const WARMER: f64 = 0.25;
+const WARMEST: f64 = 0.7;
+
+impl Course<'_> {
+    /// One local try; says how it ended, in the policy's words.
+    pub fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
+        let number = self.facts.local_tries;
+        // Who may advise decides which of the last two tries is the fresh one.
+        if number > 2 && number + 1 == self.policy.max_local_tries {
+            self.is_alone();
+        }
+        let how = self.how(number);
+        let (attempt, end) = match self.prepared.kind {
+            Kind::Answer | Kind::Undo => {
+                let (context, weights) = (&self.prepared.context, &self.experience.weights);
+                let site = local_answer::Site { task: self.job.task, context, weights };
+                let (attempt, end) = local_answer::attempt(model, &site, how, number, watcher, self.stop);
+                let end = end.map(|answer| {
+                    self.facts.best_local = Some(answer.score);
+                    self.answer = Some(answer.text);
+                    Last::Answer(answer.score)
+                });
+                (attempt, end)
+            }
+            Kind::Change => {
+                let (attempt, end) = self.try_change(model, how, number, watcher);
+                let end = end.map(|changed| {
+                    let is_unchecked = changed.proof.verdict == Verdict::Skipped && changed.applied.is_some();
+                    self.facts.standing = is_unchecked.then_some(changed.score);
+                    // Red without evidence (a program is missing, time is up) stays red, whatever the model writes.
+                    let (verdict, score, again) =
+                        (changed.proof.verdict, changed.score, changed.proof.evidence.is_some());
+                    self.mute = self.changed.as_ref().and_then(|earlier| changed.mute_like(earlier));
+                    self.changed = Some(changed);
+                    Last::Change { verdict, score, again }
+                });
+                (attempt, end)
+            }
+        };
+        self.attempts.push(attempt);
+        let last = match end {
+            Ok(last) => last,
+            Err(failure) => self.failed(&failure, model, number, watcher),
+        };
+        if let (Last::Change { verdict: Verdict::Failed, .. }, Some(changed)) = (last, &self.changed) {
+            let why = &changed.proof.summary;
+            watcher.event(&Event::Failed { route: Route::Local, attempt: number, why });
+        }
+        last
+    }
+
+    fn try_change(
+        &mut self,
+        model: &LocalModel,
+        how: Ask,
+        number: u32,
+        watcher: &mut dyn Watcher,
+    ) -> (Attempt, Result<Changed, Failure>) {
+        // What somebody advises is read best without the diff that it is about: see `Effort::start_over`.
+        if std::mem::take(&mut self.anew) {
+            self.effort.forget();
+        } else if self.is_fresh(number) || self.effort.advice.is_some() {
+            self.effort.start_over();
+        }
+        let mut effort = std::mem::take(&mut self.effort);
+        let stop = self.stop;
+        let mut site = self.site(number < self.policy.max_local_tries);
+        let tried = local_change::attempt(model, &mut site, &mut effort, how, number, watcher, stop);
+        self.effort = effort;
+        tried
+    }
+
+    /// All that a change is made and judged by.
+    pub fn site(&mut self, more_tries: bool) -> Site<'_> {
+        let config = &self.prepared.settings.config;
+        Site {
+            task: self.job.task,
+            dir: &self.prepared.dir,
+            results: &self.results,
+            run_id: &self.run_id,
+            context: &mut self.prepared.context,
+            experience: &self.experience,
+            edit_format: config.local_executor.edit_format,
+            prefix: self.prepared.intent.prefix.as_deref(),
+            proof: &self.prepared.proof,
+            ground: verify::Ground {
+                workdir: self.prepared.dir.path(),
+                env: self.house.env,
+                pass: &config.verification.env,
+                key: &config.providers.local.api_key_env,
+                timeout: config.verification.timeout_sec,
+                strict: config.verification.strict,
+                run_id: &self.run_id,
+                writes: self.prepared.hold.places(),
+                touched: &[],
+                examples: None,
+            },
+            baseline: &mut self.baseline,
+            more_tries,
+            preview: self.job.preview,
+        }
+    }
+
+    /// Whether a try of a change looks at the task afresh: no other comes after it, one has seen the diff and the evidence
+    /// of the first, and nobody has said what to do.
+    fn is_fresh(&self, number: u32) -> bool {
+        let is_last = number > 2 && number >= own_tries(&self.policy, &self.facts);
+        self.prepared.kind == Kind::Change && is_last && self.effort.advice.is_none()
+    }
+
+    /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not, a fresh one most
+    /// of all. What somebody advises is to be done, not to be varied.
+    fn how(&self, number: u32) -> Ask {
+        let config = &self.prepared.settings.config;
+        let max_tokens = prepare::longest_reply(&self.prepared);
+        let first = config.providers.local.temperature;
+        let warmest = WARMEST.max(first);
+        let steps = if self.effort.advice.is_some() { 0 } else { number.saturating_sub(1) };
+        let temperature = match steps {
+            0 => first,
+            _ if self.is_fresh(number) => warmest,
+            _ => (first + WARMER * f64::from(steps)).min(warmest),
+        };
+        // After a cut reply: all that the window has, and no thinking.
+        let max_tokens = if self.grown { u32::MAX } else { max_tokens };
+        // Thoughts are where models go round in circles most of all.
+        let has_looped = self.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
+        let thinking = !self.grown && !has_looped;
+        Ask { max_tokens, temperature, thinking }
+    }
+
+    /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
+    /// that cannot be used gets one repair.
+    fn failed(&mut self, failure: &Failure, model: &LocalModel, number: u32, watcher: &mut dyn Watcher) -> Last {
+        let why = failure.to_string();
+        watcher.event(&Event::Failed { route: Route::Local, attempt: number, why: &why });
+        if let Some(stopped) = is_stop(failure) {
+            self.facts.stopped = Some(stopped);
+        }
+        if let Some(last) = self.shorten(failure, model, number, watcher) {
+            return last;
+        }
+        // To show a file, or what a check says, is no repair but new evidence; the tries are counted.
+        let is_news = matches!(
+            failure,
+            Failure::Unseen { .. } | Failure::Stale { .. } | Failure::Unchanged | Failure::Syntax { .. }
+        );
+        if is_news {
+            return Last::Failed { class: failure.class(), again: true };
+        }
+        let spent =
+            if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
+        let again = failure.may_improve() && !std::mem::replace(spent, true);
+        let is_useless = matches!(failure, Failure::Unusable { .. } | Failure::Looped { .. } | Failure::Empty);
+        self.anew = !again && is_useless && self.is_alone();
+        Last::Failed { class: failure.class(), again: again || self.anew }
+    }
+
+    /// Whether no provider takes the next step: then local tries that are left are worth more than the end.
+    fn is_alone(&mut self) -> bool {
+        if self.facts.cloud == Cloud::Unknown {
+            self.facts.cloud = self.look();
+        }
+        matches!(self.facts.cloud, Cloud::Refused(_))
+    }
+}
