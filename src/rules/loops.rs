@@ -17,10 +17,11 @@ const LONGEST_PLAIN: usize = 16 << 10;
 const PLAIN: usize = 16;
 /// How long a loop has to be in a reply that the token limit has ended: it has failed, so nothing is lost by a mistake.
 const LONGEST_AT_END: usize = 2 * BLOCK;
-/// How much comes between two looks, in bytes. A look at [`WINDOW`] bytes costs some steps for each of them.
-const STEP: usize = 1 << 10;
-/// What a look begins with, in bytes: the longest block twice, so that each has one period and no more.
+/// What a look begins with, in bytes: the longest block twice, so that each has one period and no more. So much comes
+/// between two looks, too: no loop of [`LONGEST`] is overlooked.
 const WINDOW: usize = 2 * BLOCK;
+/// How much comes between two looks once the end repeats itself.
+const STEP: usize = 1 << 10;
 /// What is kept of a reply, in bytes: the longest loop that is looked for.
 const KEPT: usize = FEWEST * BLOCK;
 
@@ -42,6 +43,8 @@ pub struct Tail {
     characters: u64,
     /// Bytes since the last look.
     unseen: usize,
+    /// Whether the last look saw a repetition that was still too short.
+    is_suspect: bool,
 }
 
 impl Tail {
@@ -58,31 +61,43 @@ impl Tail {
 
     /// Returns the loop that the reply is in, if it is time for a look.
     pub fn look(&mut self) -> Option<Loop> {
-        if self.unseen < STEP {
+        if self.unseen < if self.is_suspect { STEP } else { WINDOW } {
             return None;
         }
         self.unseen = 0;
-        self.find(|block| if is_plain(block) { LONGEST_PLAIN } else { LONGEST })
+        let end = End::of(&self.kept);
+        self.is_suspect = end.is_some();
+        end?.longer_than(if is_plain(end?.block) { LONGEST_PLAIN } else { LONGEST }, self.characters)
     }
 
     /// Returns the loop in which the token limit has ended the reply.
     pub fn at_end(&self) -> Option<Loop> {
-        self.find(|_| LONGEST_AT_END)
+        End::of(&self.kept)?.longer_than(LONGEST_AT_END, self.characters)
+    }
+}
+
+/// An end that repeats itself.
+#[derive(Clone, Copy)]
+struct End<'t> {
+    block: &'t [u8],
+    /// For how many bytes.
+    length: usize,
+}
+
+impl End<'_> {
+    fn of(text: &[u8]) -> Option<End<'_>> {
+        let (before, window) = text.split_at_checked(text.len().checked_sub(WINDOW)?)?;
+        let block = window.get(..period(window)).filter(|block| block.len() <= BLOCK)?;
+        // Each byte before the window against the one that comes a block later.
+        let later = text.get(..before.len() + block.len())?.iter().rev();
+        let more = before.iter().rev().zip(later).take_while(|(byte, later)| byte == later).count();
+        Some(End { block, length: WINDOW + more })
     }
 
-    fn find(&self, longest: impl Fn(&[u8]) -> usize) -> Option<Loop> {
-        let (before, window) = self.kept.split_at_checked(self.kept.len().checked_sub(WINDOW)?)?;
-        let block = period(window);
-        if block > BLOCK {
-            return None;
-        }
-        // Each byte before the window against the one that comes a block later.
-        let later = self.kept.get(..before.len() + block)?.iter().rev();
-        let more = before.iter().rev().zip(later).take_while(|(byte, later)| byte == later).count();
-        let length = WINDOW + more;
-        let times = length / block;
-        let is_loop = times >= FEWEST && length >= longest(window.get(..block)?);
-        is_loop.then_some(Loop { block, times, after: self.characters })
+    fn longer_than(self, longest: usize, after: u64) -> Option<Loop> {
+        let End { block, length } = self;
+        let times = length / block.len();
+        (times >= FEWEST && length >= longest).then_some(Loop { block: block.len(), times, after })
     }
 }
 
