@@ -6,8 +6,9 @@
 use crate::engine::gathered::{Gathered, read, read_within};
 use crate::engine::listing;
 use crate::engine::place::Place;
-use crate::rules::context::{self, Defines, Known, Name, Why};
+use crate::rules::context::{self, Known, Name, Why};
 use crate::rules::intent::Intent;
+use crate::rules::mentions;
 use crate::rules::names::{self, RelPath};
 use crate::sys::disk::WorkDir;
 use crate::words::env::Env;
@@ -87,8 +88,12 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     // about no file at all: it is asked at once, without a search.
     let is_open = search.kind == Kind::Change && gathered.files.is_empty();
     let words = if is_open { context::words(search.task, search.intent) } else { Vec::new() };
-    let creates = search.kind == Kind::Change && gathered.files.is_empty() && !gathered.to_create.is_empty();
-    if names.is_empty() && words.is_empty() && !creates {
+    let creates = is_open && !gathered.to_create.is_empty();
+    let said = match (is_open, creates) {
+        (true, false) => mentions::words(search.task, &gathered.sought.words, search.intent),
+        _ => Vec::new(),
+    };
+    if names.is_empty() && words.is_empty() && said.is_empty() && !creates {
         return;
     }
     let paths = match listing::list(search.env, search.dir, search.may_walk, search.marker, stop) {
@@ -99,16 +104,22 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     };
     let shown: Vec<String> = gathered.files.iter().map(|file| file.path.clone()).collect();
     let known = Known { shown: &shown, to_create: &gathered.to_create, tests: search.kind == Kind::Change };
-    let (defines, mut note) = scan(search.dir, &paths, &names);
+    let define = |names: &[Name]| scan(search.dir, &paths, names, |text| context::defined(text, names));
+    let (defines, mut note) = if names.is_empty() { Default::default() } else { define(&names) };
     let mut ranked = context::rank(&paths, &defines, &names, &known);
+    // A word that a file is called by says more than one that a file defines, and that more than one that it says.
     if ranked.is_empty() && !words.is_empty() {
-        // A word that a file is called by says more than one that a file defines.
         ranked = context::rank(&paths, &[], &words, &known);
-        if ranked.is_empty() {
-            let defines;
-            (defines, note) = scan(search.dir, &paths, &words);
-            ranked = context::rank(&paths, &defines, &words, &known);
-        }
+    }
+    if ranked.is_empty() && !words.is_empty() {
+        let defines;
+        (defines, note) = define(&words);
+        ranked = context::rank(&paths, &defines, &words, &known);
+    }
+    if ranked.is_empty() && !said.is_empty() {
+        let held;
+        (held, note) = scan(search.dir, &paths, &words, |text| mentions::held(text, &said));
+        ranked = context::add_tests_of(mentions::rank(&paths, &held, &said), &paths, &known);
     }
     gathered.notes.extend(note);
     let mut left = MOST_FOUND;
@@ -125,27 +136,29 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     }
 }
 
-/// Looks into files for definitions of the names, as far as the bounds allow. Returns for each path which names it
-/// defines, and a note where a bound was reached.
-fn scan(dir: &WorkDir, paths: &[String], names: &[Name]) -> (Vec<Defines>, Option<String>) {
-    let mut found = vec![Defines::default(); paths.len()];
-    if names.is_empty() {
-        return (found, None);
-    }
+/// Looks into files, those first that the names speak for, as far as the bounds allow. Returns for each path what was
+/// seen in it, and a note where a bound was reached.
+fn scan<T: Copy + Default>(
+    dir: &WorkDir,
+    paths: &[String],
+    names: &[Name],
+    see: impl Fn(&str) -> T,
+) -> (Vec<T>, Option<String>) {
+    let mut seen = vec![T::default(); paths.len()];
     let order = context::scan_order(paths, names);
     let (mut skim, mut bytes) = (dir.skim(), 0);
     for (n, index) in order.iter().enumerate() {
         if n == MOST_SCANNED || bytes > MOST_SCANNED_BYTES {
-            return (found, Some(format!("definitions were looked for in the {n} likeliest of {} files", order.len())));
+            return (seen, Some(format!("the {n} likeliest of {} files were looked into", order.len())));
         }
         let path = paths.get(*index).and_then(|path| names::readable(path).ok());
-        let (Some(path), Some(defines)) = (path, found.get_mut(*index)) else { continue };
+        let (Some(path), Some(found)) = (path, seen.get_mut(*index)) else { continue };
         if let Some(text) = skim.text(&path, LARGEST_SCANNED) {
             bytes += text.len();
-            *defines = context::defined(text, names);
+            *found = see(text);
         }
     }
-    (found, None)
+    (seen, None)
 }
 
 /// Where a name of the task may be: below the directory that the task puts new files in ("lines.py in tools/report"),
@@ -294,6 +307,7 @@ mod tests {
             ("Fix wrap: the last line is lost", &["app/text.py: defines `wrap`"]),
             // A name that nothing defines is no better sign than a plain word.
             ("Fix wrap with TextTools", &["app/text.py: defines `wrap`"]),
+            ("Give the smallest back where it is largest", &["app/books.py: says `largest`"]),
             ("Fix nothing: it is fine", &[]),
         ] {
             assert_eq!(list(&gathered(&tree, task, Kind::Change, "", true)), want, "{task}");

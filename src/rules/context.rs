@@ -27,6 +27,8 @@ pub enum Why {
     Defines(String),
     /// Its name is this word of the task.
     Called(String),
+    /// It says these words of the task.
+    Says(String),
     /// It tests this file.
     Tests(String),
 }
@@ -39,6 +41,7 @@ impl Why {
             Why::Rewritten => "rewritten unseen".to_string(),
             Why::Defines(name) => format!("defines `{name}`"),
             Why::Called(name) => format!("called `{name}`"),
+            Why::Says(words) => format!("says {words}"),
             Why::Tests(path) => format!("tests {path}"),
         }
     }
@@ -47,7 +50,7 @@ impl Why {
     pub fn is_found(&self) -> bool {
         match self {
             Why::Demanded | Why::Named | Why::Rewritten => false,
-            Why::Defines(_) | Why::Called(_) | Why::Tests(_) => true,
+            Why::Defines(_) | Why::Called(_) | Why::Says(_) | Why::Tests(_) => true,
         }
     }
 }
@@ -296,11 +299,16 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
     let surest = ranked.iter().map(|(_, Reverse(points), ..)| *points).max().unwrap_or(0);
     ranked.retain(|(_, Reverse(points), ..)| surest < SURE || *points >= SURE);
     let best = sorted(ranked).into_iter().filter_map(|(.., path, best)| Some((path, best?.1)));
-    let mut list: Vec<(&str, Why)> = best.collect();
-    if known.tests {
-        add_tests(&mut list, &files, known);
-    }
-    list
+    let list: Vec<(&str, Why)> = best.collect();
+    with_tests(list, &files, known)
+}
+
+/// Adds the tests of found files.
+pub fn add_tests_of<'a>(list: Vec<(&'a str, Why)>, paths: &'a [String], known: &Known<'_>) -> Vec<(&'a str, Why)> {
+    let files = paths.iter().filter(|path| is_candidate(path));
+    let files: Vec<File<'_>> =
+        files.map(|path| File { path, key: key(stem(path).0), defines: Defines::default() }).collect();
+    with_tests(list, &files, known)
 }
 
 /// A file as the ranking sees it.
@@ -340,7 +348,10 @@ fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, usize, Option<(u32, Why)>
     (points, first, best)
 }
 
-fn add_tests<'a>(list: &mut Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) {
+fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) -> Vec<(&'a str, Why)> {
+    if !known.tests {
+        return list;
+    }
     let tests: Vec<(&str, String)> =
         files.iter().filter_map(|file| tested(file.path).map(|key| (file.path, key))).collect();
     let found: Vec<&str> = list.iter().map(|(path, _)| *path).collect();
@@ -359,6 +370,7 @@ fn add_tests<'a>(list: &mut Vec<(&'a str, Why)>, files: &[File<'a>], known: &Kno
             }
         }
     }
+    list
 }
 
 fn directory(path: &str) -> &str {

@@ -27,6 +27,8 @@ pub struct Intent {
     pub absolute: Vec<String>,
     /// Relative files and directories as written, in order, without places such as `:12`. Existing or not.
     pub files: Vec<String>,
+    /// The verb makes something new.
+    pub creates: bool,
     /// The relative directory that a task wants new files in ("create … in tools/report").
     pub prefix: Option<String>,
     /// The given risk words that occur, in the order they were given.
@@ -44,6 +46,7 @@ pub fn read(task: &str, risk_words: &[String]) -> Intent {
         ambiguous: matches!(wish, Wish::Unknown | Wish::Mixed),
         absolute: Vec::new(),
         files: Vec::new(),
+        creates,
         prefix: None,
         risk_words: found_risk_words(task, risk_words),
         ident: Vec::new(),

@@ -51,6 +51,7 @@ pub mod loops;
 pub mod manual;
 pub mod measure;
 pub mod members;
+pub mod mentions;
 pub mod message;
 pub mod metrics;
 pub mod named;

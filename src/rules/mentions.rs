@@ -1,0 +1,125 @@
+//! Which files a change is likely about when its task names none and nothing in it leads to one: those that say the same
+//! words. "Show the newest payment first" is about the file that speaks of payments. Pure.
+
+use crate::rules::context::{Why, is_candidate};
+use crate::rules::intent::Intent;
+use crate::rules::named;
+use crate::rules::sorted::sorted;
+use crate::rules::weaken::is_test_file;
+use std::cmp::Reverse;
+
+/// Words that are looked for. No more than the bits of [`Held`].
+const MOST_WORDS: usize = 10;
+/// Words that a file has to say, where there are more than [`FEW`] files.
+const LEAST_SAID: usize = 2;
+/// So few sources that one word is enough.
+const FEW: usize = 6;
+/// A word that more files say than this, and more than a tenth of them, tells nothing.
+const COMMON: usize = 3;
+/// Files that are shown: a small model finds less in more.
+const MOST_FILES: usize = 3;
+/// Verbs that add to what is there, among those that make something new.
+const ADDS: &str = "add adds adding make let implement ajoute ajouter añade aggiungi ergänze ergänzen";
+
+/// Words of any task, which any comment says too. Without a plural.
+const PROSE: &str = "\
+    about above after again allow alway another because before being below between both could empty every everything \
+    false first given instead large least might never newest nothing number oldest other place please problem really \
+    return right second should simple small something start still stop string support there these thing think third \
+    those three through until using value wants where which while whole without work would wrong";
+
+/// Which of the words a file says: a bit for each, the first word's the lowest.
+pub type Held = u16;
+
+/// Returns the words to look for, lower case and without a plural: none where the task makes something new beside what is
+/// there ("Write a script that …").
+pub fn words(task: &str, sought: &[String], intent: &Intent) -> Vec<String> {
+    let adds = || {
+        let mut words = named::lines(task).flat_map(|(line, _)| line.split_whitespace());
+        words.any(|word| ADDS.split_whitespace().any(|verb| word.eq_ignore_ascii_case(verb)))
+    };
+    if intent.creates && !adds() {
+        return Vec::new();
+    }
+    let singular = |word: &String| word.strip_suffix('s').unwrap_or(word).to_string();
+    let tells = |word: &String| !PROSE.split_whitespace().any(|prose| prose == word);
+    sought.iter().map(singular).filter(tells).take(MOST_WORDS).collect()
+}
+
+/// Returns which of the words a text says, also inside of longer ones.
+pub fn held(text: &str, words: &[String]) -> Held {
+    let text = text.to_ascii_lowercase();
+    words.iter().enumerate().fold(0, |held, (nth, word)| held | Held::from(text.contains(word.as_str())) << nth)
+}
+
+/// Ranks sources by the words that they say, the best first: a rare word counts for more. `held` goes with `paths`.
+pub fn rank<'a>(paths: &'a [String], held: &[Held], words: &[String]) -> Vec<(&'a str, Why)> {
+    let sources = paths.iter().zip(held).filter(|(path, _)| is_candidate(path) && !is_test_file(path));
+    let sources: Vec<(&str, Held)> = sources.map(|(path, held)| (path.as_str(), *held)).collect();
+    let says = |held: Held, nth: usize| held >> nth & 1 == 1;
+    let worth = |nth: usize| {
+        let said = sources.iter().filter(|(_, held)| says(*held, nth)).count();
+        let is_common = said > COMMON.max(sources.len() / 10);
+        if said == 0 || is_common { 0 } else { 1 + (sources.len() / said).ilog2() }
+    };
+    // The words that tell something, each with its place, its spelling and what it is worth.
+    let telling: Vec<(usize, &String, u32)> =
+        (0..).zip(words).map(|(nth, word)| (nth, word, worth(nth))).filter(|(.., worth)| *worth > 0).collect();
+    let mut ranked = Vec::new();
+    for (path, held) in &sources {
+        let said = telling.iter().filter(|(nth, ..)| says(*held, *nth));
+        let points: u32 = said.clone().map(|(.., worth)| worth).sum();
+        let said: Vec<String> = said.map(|(_, word, _)| format!("`{word}`")).collect();
+        if said.len() >= LEAST_SAID || !said.is_empty() && sources.len() <= FEW {
+            ranked.push((Reverse(points), path.matches('/').count(), *path, said.join(", ")));
+        }
+    }
+    let ranked = sorted(ranked);
+    let best = ranked.first().map_or(0, |(Reverse(points), ..)| *points);
+    let near = ranked.into_iter().filter(|(Reverse(points), ..)| points * 2 > best);
+    near.take(MOST_FILES).map(|(.., path, said)| (path, Why::Says(said))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::intent;
+    use crate::rules::parts::Sought;
+
+    const LEDGER: &str = "class Ledger:\n    def pay(self): ...\n    def statement(self):  # payments, oldest first\n";
+    const SERVER: &str = "def serve():\n    listen()\n    # one request after the other\n";
+
+    /// `path: why` of each file that a task leads to.
+    fn found(task: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let intent = intent::read(task, &[]);
+        let Sought { words: sought, .. } = crate::rules::context::sought(task, &intent);
+        let words = words(task, &sought, &intent);
+        let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
+        let held: Vec<Held> = files.iter().map(|(_, text)| held(text, &words)).collect();
+        rank(&paths, &held, &words).iter().map(|(path, why)| format!("{path}: {}", why.text())).collect()
+    }
+
+    #[test]
+    fn a_change_is_about_the_file_that_says_the_same() {
+        let files = [("ledger.py", LEDGER), ("server.py", SERVER), ("test_ledger.py", LEDGER), ("notes.md", LEDGER)];
+        let newest = "Show the newest payments first in each statement";
+        assert_eq!(found(newest, &files), ["ledger.py: says `payment`, `statement`"]);
+        assert_eq!(found("Add a limit on requests", &files), ["server.py: says `request`"]);
+        assert_eq!(found("Write a script that prints a statement", &files), Vec::<String>::new());
+        assert_eq!(found("Make everything faster", &files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn in_many_files_one_word_or_a_common_one_is_not_enough() {
+        let names: Vec<String> = (0..30).map(|n| format!("m{n}.py")).collect();
+        let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "# the request")).collect();
+        files.push(("ledger.py", LEDGER));
+        assert_eq!(found("Show the newest payments first", &files), Vec::<String>::new());
+        assert_eq!(found("Count each request and payment", &files), Vec::<String>::new());
+        assert_eq!(found("Sort payments in the statement", &files), ["ledger.py: says `payment`, `statement`"]);
+        files.push(("report.py", "payment, statement"));
+        files.push(("other.py", "payment"));
+        let both = ["ledger.py: says `payment`, `statement`", "report.py: says `payment`, `statement`"];
+        assert_eq!(found("Sort payments in the statement", &files), both);
+    }
+}
