@@ -29,8 +29,8 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Runs that the bars of the last days count: 1400 a day, and 50 MB of the ledger.
-const MOST_COUNTED: usize = 20_000;
+/// Runs that the bars of the last days count where the records are not numbered as mux does it.
+const MOST_COUNTED: usize = 1000;
 /// Columns of a bar, at most.
 const WIDEST: usize = 40;
 
@@ -172,17 +172,22 @@ pub fn read(ledger: &Ledger, window: usize, max_recent_failures: usize) -> (Summ
     (summary, counts.metrics(), LedgerState { path: ledger.path().to_path_buf(), size: ledger.size(), tally })
 }
 
-/// Counts the runs of the last days, [`MOST_COUNTED`] at the most. The ledger is read as far as it is young, and nothing
-/// but times in it; one that cannot be read has none.
+/// Counts the runs of the last days: by their numbers, however many there are, or line by line, [`MOST_COUNTED`] at the
+/// most. A ledger that cannot be read has none.
 fn days(ledger: &Ledger, now: Utc) -> Days {
-    let (mut days, mut left) = (Days::default(), MOST_COUNTED);
-    let _ = ledger.all(&mut |line| {
-        // A text in the record cannot hold this: its quotes are escaped.
-        let time = field(line, "\"timestamp\":\"")?.split('"').next()?;
-        left -= 1;
-        Some(Utc::parse(time).is_none_or(|time| days.add(now.0, time.0)) && left > 0)
-    });
-    days
+    ledger.days(now).unwrap_or_else(|| {
+        let (mut days, mut left) = (Days::default(), MOST_COUNTED);
+        let tally = ledger.all(&mut |line| {
+            // A text in the record cannot hold this: its quotes are escaped.
+            let time = field(line, "\"timestamp\":\"")?.split('"').next()?;
+            left -= 1;
+            let is_young = Utc::parse(time).is_none_or(|time| days.add(Days::place(now.0, time.0), 1));
+            days.is_cut = is_young && left == 0;
+            Some(is_young && left > 0)
+        });
+        days.is_cut |= tally.is_ok_and(|tally| tally.is_cut);
+        days
+    })
 }
 
 /// Writes one line: `UP` or `DOWN`, and where. Returns whether the server is up.
@@ -223,9 +228,10 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     if summary.runs > 0 {
         line(&mut page, "shares", &bar(&summary.routes, status.screen));
     }
-    let runs: u64 = status.days.0.iter().sum();
+    let runs: u64 = status.days.runs.iter().sum();
     if runs > 0 {
-        line(&mut page, &format!("last {DAYS} days"), &format!("{} {runs} runs", status.days.spark()));
+        let cut = if status.days.is_cut { ", older ones not counted" } else { "" };
+        line(&mut page, &format!("last {DAYS} days"), &format!("{} {runs} runs{cut}", status.days.spark()));
     }
     line(&mut page, "failures", &counts(&summary.failures));
     if !summary.refused.is_empty() {
@@ -459,7 +465,7 @@ mod tests {
         }
     }
 
-    static DAYS_SEEN: Days = Days([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    static DAYS_SEEN: Days = Days { runs: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2], is_cut: false };
 
     /// One CLI that is there, in a state that `doctor` has seen.
     fn cloud() -> &'static Cloud {
@@ -639,7 +645,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\
             \"ledger\":{\"path\":\"/s/mux/run_ledger.jsonl\",\"bytes\":1900000,\"rotated_files\":2,\"torn_bytes\":0,\
             \"bad_lines\":1,\"is_cut\":false,\"error\":null},\"unfinished\":0,\
-            \"runs_by_day\":[0,0,0,0,0,0,0,0,0,0,0,0,1,2]}\n";
+            \"runs_by_day\":[0,0,0,0,0,0,0,0,0,0,0,0,1,2],\"runs_by_day_is_cut\":false}\n";
         assert_eq!(shown(|out| document::json(out, &status(UP, &summary, &state))), expected);
         let health = Health { base_url: "u", seen: Seen::Down { why: "x\u{9b}\x7f", found_elsewhere: &[] } };
         let text = shown(|out| document::json(out, &status(health.clone(), &summary, &state)));
@@ -656,6 +662,20 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             read(&Ledger::open(path.clone(), Limits { max_bytes: 1, max_rotated_files: 1, sync: false }), 200, 5);
         assert_eq!((summary.share, summary.runs), (Share::default(), 0));
         assert_eq!((state.tally, state.size, path.exists()), (Ok(Tally::default()), Size::default(), false));
+    }
+
+    #[test]
+    fn runs_without_numbers_are_counted_up_to_a_bound_and_that_is_said() {
+        let path = std::env::temp_dir().join(format!("mux-status-{}", std::process::id()));
+        let line = "{\"seq\":1,\"timestamp\":\"2026-11-23T02:54:01.000Z\"}\n";
+        fs_err::write(&path, line.repeat(MOST_COUNTED + 1)).unwrap();
+        let ledger = Ledger::open(path.clone(), Limits { max_bytes: 0, max_rotated_files: 1, sync: false });
+        let days = days(&ledger, Utc::parse("2026-11-23T12:00:00Z").unwrap());
+        fs_err::remove_file(path).unwrap();
+        let (summary, state) = (some(), state());
+        let page = shown(|out| text(out, &Status { days: &days, ..status(UP, &summary, &state) }));
+        let bars = "last 14 days: ·············█ 1000 runs, older ones not counted\n";
+        assert!(days.is_cut && page.contains(bars), "{page}");
     }
 
     #[test]

@@ -7,29 +7,33 @@ use std::collections::BTreeMap;
 pub const DAYS: usize = 14;
 const DAY_MS: u64 = 86_400_000;
 
-/// Runs on each of the last [`DAYS`] days, the oldest first.
+/// Runs on each of the last [`DAYS`] days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Days(pub [u64; DAYS]);
+pub struct Days {
+    /// The oldest day first.
+    pub runs: [u64; DAYS],
+    /// Whether older runs of these days were left uncounted.
+    pub is_cut: bool,
+}
 
 impl Days {
-    /// Counts a run. Returns whether it is young enough to be counted; both moments in milliseconds since 1970, days in
-    /// UTC. What a wrong clock has put into the future counts today.
-    pub fn add(&mut self, today_ms: u64, time_ms: u64) -> bool {
+    /// Returns the place of a moment among these days, `None` for one before them; both moments in milliseconds since 1970,
+    /// days in UTC. What a wrong clock has put into the future counts today.
+    pub fn place(today_ms: u64, time_ms: u64) -> Option<usize> {
         let ago = (today_ms / DAY_MS).saturating_sub(time_ms / DAY_MS);
-        let at = usize::try_from(ago).ok().and_then(|ago| (DAYS - 1).checked_sub(ago));
-        match at.and_then(|at| self.0.get_mut(at)) {
-            Some(count) => {
-                *count += 1;
-                true
-            }
-            None => false,
-        }
+        usize::try_from(ago).ok().and_then(|ago| (DAYS - 1).checked_sub(ago))
+    }
+
+    /// Counts so many runs of a day. Returns whether it is one of these days.
+    pub fn add(&mut self, place: Option<usize>, n: u64) -> bool {
+        let count = place.and_then(|place| self.runs.get_mut(place));
+        count.map(|count| *count += n).is_some()
     }
 
     /// Returns a character for each day: its height is the share of the busiest day, a dot is a day without a run.
     pub fn spark(&self) -> String {
-        let most = self.0.iter().copied().max().unwrap_or(0).max(1);
-        self.0.iter().map(|count| bar_of(*count, most)).collect()
+        let most = self.runs.iter().copied().max().unwrap_or(0).max(1);
+        self.runs.iter().map(|count| bar_of(*count, most)).collect()
     }
 }
 
@@ -69,14 +73,12 @@ mod tests {
         let mut days = Days::default();
         assert_eq!(days.spark(), "··············");
         for (ago, runs) in [(0, 8), (1, 4), (2, 1), (12, 3), (13, 7)] {
-            for _ in 0..runs {
-                assert!(days.add(today, (20_000 - ago) * DAY_MS));
-            }
+            assert!(days.add(Days::place(today, (20_000 - ago) * DAY_MS), runs));
         }
-        assert!(!days.add(today, (20_000 - 14) * DAY_MS));
+        assert!(!days.add(Days::place(today, (20_000 - 14) * DAY_MS), 1));
         assert_eq!(days.spark(), "▇▃·········▁▄█");
-        assert!(days.add(today, today + 9 * DAY_MS), "a clock that was wrong");
-        assert_eq!(days.0[DAYS - 1], 9);
+        assert!(days.add(Days::place(today, today + 9 * DAY_MS), 1), "a clock that was wrong");
+        assert_eq!(days.runs[DAYS - 1], 9);
     }
 
     #[test]

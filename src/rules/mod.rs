@@ -57,6 +57,7 @@ pub mod metrics;
 pub mod named;
 pub mod names;
 pub mod nearest;
+pub mod numbered;
 pub mod numbers;
 pub mod pace;
 pub mod parts;

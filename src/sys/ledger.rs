@@ -13,17 +13,19 @@ pub mod egress;
 mod file;
 
 use crate::rules::backwards::{self, End};
+use crate::rules::glance::Days;
 use crate::rules::ledger_line::{field, is_hook, line_of};
+use crate::rules::numbered::Numbered;
 use crate::rules::stats::{Row, Share};
 use crate::sys::ledger::file::{APPEND, LOCK, is_at, private, read_at};
 use crate::words::error::{Error, Kind};
 use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
 use crate::words::task::Kind as TaskKind;
-use rustix::fs::OFlags;
+use crate::words::time::Utc;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -174,6 +176,18 @@ impl Ledger {
             true
         });
         end.map(drop).map_err(|source| self.unreadable(source))
+    }
+
+    /// Counts the records of the last days by their numbers, in the same time however large the files are; `None` where
+    /// the numbers tell nothing, or a file cannot be read.
+    pub fn days(&self, now: Utc) -> Option<Days> {
+        let (mut numbered, mut is_told) = (Numbered::until(now), true);
+        let files = file::each(&|number| self.numbered(number), &mut |file, len| {
+            let goes_on = numbered.add_file(len, &mut |block, at| read_at(file, block, at));
+            is_told = goes_on.is_ok();
+            Ok(goes_on == Ok(true))
+        });
+        (files.is_ok() && is_told).then_some(numbered.days)
     }
 
     /// Looks for the run whose id begins with `id` (in any case), through all files.
@@ -377,35 +391,12 @@ impl Ledger {
     /// Calls `each` with every line, newest first, through the rotated files: the text, or `None` for a line that is
     /// too long or not UTF-8.
     fn walk(&self, mut budget: u64, each: &mut dyn FnMut(Option<&str>) -> bool) -> io::Result<End> {
-        let mut seen = Vec::new();
-        let mut missing = 0;
-        for number in 0.. {
-            match private(&self.numbered(number), OFlags::RDONLY) {
-                Ok(file) => {
-                    missing = 0;
-                    let meta = file.metadata()?;
-                    if !seen.contains(&(meta.dev(), meta.ino())) {
-                        seen.push((meta.dev(), meta.ino()));
-                        let end = backwards::lines(
-                            meta.len(),
-                            &mut budget,
-                            &mut |block, at| read_at(&file, block, at),
-                            each,
-                        )?;
-                        if end != End::Reached {
-                            return Ok(end);
-                        }
-                    }
-                }
-                // One may be missing: during a rotation, and after one that was killed.
-                Err(error) if error.kind() == ErrorKind::NotFound => missing += u32::from(number > 0),
-                Err(error) => return Err(error),
-            }
-            if missing > 1 {
-                break;
-            }
-        }
-        Ok(End::Reached)
+        let mut end = End::Reached;
+        file::each(&|number| self.numbered(number), &mut |file, len| {
+            end = backwards::lines(len, &mut budget, &mut |block, at| read_at(file, block, at), each)?;
+            Ok(end == End::Reached)
+        })?;
+        Ok(end)
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
@@ -443,12 +434,11 @@ mod tests {
     use crate::rules::{recorded, run_id};
     use crate::words::record::{CloudUse, RuntimeStatus, SCHEMA};
     use crate::words::task::{Reason, Route, Source};
-    use crate::words::time::Utc;
     use rustix::fs::Mode;
     use std::collections::BTreeSet;
     use std::fs::Permissions;
     use std::io::Read;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -639,6 +629,22 @@ mod tests {
         let ledger = temp.ledger(1, 0);
         assert_eq!(append(&ledger, "11").unwrap().seq, 11);
         check(&ledger, &["11"], 0);
+    }
+
+    #[test]
+    fn days_are_counted_through_rotated_files() {
+        const DAY_MS: u64 = 86_400_000;
+        let (temp, now) = (Temp::new(), Utc(1_795_402_440_123));
+        let ledger = temp.ledger(1600, 9);
+        assert_eq!(ledger.days(now), Some(Days::default()));
+        for ago in [20, 15, 14, 13, 13, 5, 5, 5, 5, 2, 0, 0] {
+            let (timestamp, ts) = RunRecord::stamps(Utc(now.0 - ago * DAY_MS));
+            let mut record = RunRecord { timestamp, ts, ..record("A") };
+            ledger.append(&mut record, 200, &[], &soon(), &mut |_| {}).unwrap();
+        }
+        assert!(ledger.size().rotated_files > 2, "{:?}", temp.names());
+        let runs = [2, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 1, 0, 2];
+        assert_eq!(ledger.days(now), Some(Days { runs, is_cut: false }));
     }
 
     #[test]

@@ -40,6 +40,8 @@ struct Document<'a> {
     unfinished: usize,
     /// The oldest day first, today last; days in UTC.
     runs_by_day: [u64; DAYS],
+    /// Whether only the newest runs are counted there.
+    runs_by_day_is_cut: bool,
 }
 
 #[derive(Serialize)]
@@ -113,7 +115,8 @@ pub fn json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             error: tally.err().map(String::as_str),
         },
         unfinished: status.unfinished,
-        runs_by_day: status.days.0,
+        runs_by_day: status.days.runs,
+        runs_by_day_is_cut: status.days.is_cut,
     };
     let text = serde_json::to_string(&document)?;
     emit(out, &format!("{}\n", in_json(&text)))

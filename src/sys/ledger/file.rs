@@ -4,7 +4,7 @@ use rustix::fs::{Mode, OFlags};
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// To append to a file that may not be there yet.
 pub const APPEND: OFlags = OFlags::RDWR.union(OFlags::APPEND).union(OFlags::CREATE);
@@ -50,4 +50,31 @@ pub fn read_at(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
         }
     }
     Ok(n)
+}
+
+/// Opens the files of a ledger, the newest first and each once, until `each` says no; it gets the length of each, too.
+pub fn each(numbered: &dyn Fn(u32) -> PathBuf, each: &mut dyn FnMut(&File, u64) -> io::Result<bool>) -> io::Result<()> {
+    let mut seen = Vec::new();
+    let mut missing = 0;
+    for number in 0.. {
+        match private(&numbered(number), OFlags::RDONLY) {
+            Ok(file) => {
+                missing = 0;
+                let meta = file.metadata()?;
+                if !seen.contains(&(meta.dev(), meta.ino())) {
+                    seen.push((meta.dev(), meta.ino()));
+                    if !each(&file, meta.len())? {
+                        return Ok(());
+                    }
+                }
+            }
+            // One may be missing: during a rotation, and after one that was killed.
+            Err(error) if error.kind() == ErrorKind::NotFound => missing += u32::from(number > 0),
+            Err(error) => return Err(error),
+        }
+        if missing > 1 {
+            break;
+        }
+    }
+    Ok(())
 }
