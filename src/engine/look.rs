@@ -64,11 +64,16 @@ pub fn find(ledger: &Ledger, id: &str) -> Result<String, Error> {
 }
 
 /// Goes through all runs since a moment, newest first, as far as a replay needs them: `None` is one that this version cannot
-/// read. With each comes whether an undo that stands took it back; undos themselves are no runs.
+/// read. With each comes whether an undo that stands took it back; undos themselves are no runs. Returns whether older ones
+/// were left unread.
 ///
 /// # Errors
 /// As [`Ledger::lines`].
-pub fn runs(ledger: &Ledger, since: Option<Utc>, each: &mut dyn FnMut(Option<&RunRecord>, bool)) -> Result<(), Error> {
+pub fn runs(
+    ledger: &Ledger,
+    since: Option<Utc>,
+    each: &mut dyn FnMut(Option<&RunRecord>, bool),
+) -> Result<bool, Error> {
     let (mut reader, mut undone) = (Reader::default(), BTreeSet::new());
     ledger.lines(&mut |line| match reader.read(line) {
         // Git hooks are no runs.

@@ -40,8 +40,8 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &ReplayArgs, out: &m
         }
     };
     let mut counts = Counts::over(&thresholds);
-    look::runs(&ledger, since, &mut |record, is_undone| counts.add(record, is_undone, &change))?;
-    let report = counts.report();
+    let is_cut = look::runs(&ledger, since, &mut |record, is_undone| counts.add(record, is_undone, &change))?;
+    let report = Report { is_cut, ..counts.report() };
     let page = match args.form {
         Form::Json { .. } => {
             let text = serde_json::to_string(&report).context(Kind::Io, || "cannot write JSON".to_string())?;
@@ -77,6 +77,9 @@ fn page(report: &Report) -> String {
     );
     if report.unreadable > 0 {
         let _ = writeln!(page, "passed over           {} records that do not hold what is needed", report.unreadable);
+    }
+    if report.is_cut {
+        let _ = writeln!(page, "older records         not read: a replay goes through 256 MiB");
     }
     if !report.curve.is_empty() {
         page.push('\n');

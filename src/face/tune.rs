@@ -39,6 +39,9 @@ struct Document<'a> {
     origin: String,
     /// Runs of which it is known whether another threshold would have sent them away.
     runs: usize,
+    /// Whether older ones were left unread.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
     /// Local results of which somebody knows whether they were right: tests, reviews, an undo.
     labelled: usize,
     labelled_by_tests: usize,
@@ -76,7 +79,7 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &TuneArgs, out: &mut
     }
     let since = args.since_ms.map(|span| Utc(house.env.now.0.saturating_sub(span)));
     let mut known = Known::default();
-    look::runs(&ledger, since, &mut |record, is_undone| {
+    let is_cut = look::runs(&ledger, since, &mut |record, is_undone| {
         if let Some(record) = record {
             known.add(record, is_undone);
         }
@@ -95,6 +98,7 @@ pub fn run(house: &House<'_>, project: Option<&Path>, args: &TuneArgs, out: &mut
         threshold,
         origin: settings.origin(PATH),
         runs: known.leaves.len(),
+        is_cut,
         labelled: known.labelled.len(),
         labelled_by_tests: known.by_tests,
         cloud_share: known.cloud_share(threshold),
@@ -184,7 +188,8 @@ fn page(document: &Document<'_>, settings: &Effective) -> String {
     let mut page = String::new();
     let Document { threshold, origin, runs, labelled, labelled_by_tests: by_tests, .. } = document;
     let _ = writeln!(page, "threshold           {threshold} ({})", one_line(origin));
-    let _ = writeln!(page, "runs                {runs}");
+    let older = if document.is_cut { ", those in the newest 256 MiB of the ledger" } else { "" };
+    let _ = writeln!(page, "runs                {runs}{older}");
     let _ = writeln!(page, "judged results      {labelled}, {by_tests} of them by tests");
     let at = |rate: Option<Rate>| {
         rate.map_or("nothing to tell from".to_string(), |rate| format!("{} of {}", interval(&rate), rate.of))

@@ -28,6 +28,9 @@ pub struct Report {
     pub unknown: u64,
     /// Records that this version cannot read, or that do not hold what their run was decided by.
     pub unreadable: u64,
+    /// Whether older records were left unread.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
     pub cloud_share: Option<f64>,
     /// Locally verified ÷ all changes.
     pub verified_local_share: Option<f64>,
@@ -172,6 +175,7 @@ impl Counts {
             changed,
             unknown,
             unreadable: self.unreadable,
+            is_cut: false,
             cloud_share,
             verified_local_share,
             false_accepts: self.sums.false_accepts,

@@ -38,7 +38,7 @@ const LOCK_WAIT_STOPPED: Duration = Duration::from_secs(2);
 const QUIET_WAIT: Duration = Duration::from_millis(500);
 /// How many bytes a listing or a summary goes through, over all files; by default all of them together have 12 MB.
 const BUDGET: u64 = 64 << 20;
-/// The same for a report, whose reader knows that it is about everything: some 100 000 runs, read in about a second.
+/// The same for a report or a replay, whose reader knows that it is about everything: some 100 000 runs, in about a second.
 const WHOLE_BUDGET: u64 = 256 << 20;
 /// How many lines that are no records a listing passes over, at least and for each record that is asked for: a large
 /// file of another program is not gone through (64 MiB of it took 45 ms, to find nothing).
@@ -166,16 +166,17 @@ impl Ledger {
         Ok(tally)
     }
 
-    /// Goes through all lines, newest first, as they are; a line that is no text is passed over.
+    /// Goes through all lines, newest first, as they are; a line that is no text is passed over. Returns whether older ones
+    /// were left unread because there were too many bytes.
     ///
     /// # Errors
     /// As [`Ledger::recent`].
-    pub fn lines(&self, each: &mut dyn FnMut(&str)) -> Result<(), Error> {
-        let end = self.walk(BUDGET, &mut |line| {
+    pub fn lines(&self, each: &mut dyn FnMut(&str)) -> Result<bool, Error> {
+        let end = self.walk(WHOLE_BUDGET, &mut |line| {
             line.into_iter().for_each(&mut *each);
             true
         });
-        end.map(drop).map_err(|source| self.unreadable(source))
+        end.map(|end| end == End::Budget).map_err(|source| self.unreadable(source))
     }
 
     /// Counts the records of the last days by their numbers, in the same time however large the files are; `None` where

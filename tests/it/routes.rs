@@ -118,3 +118,26 @@ fn json(world: &World, args: &[&str], exit: i32) -> Value {
     assert_eq!(ran.exit, exit, "{}", ran.report());
     serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{}", ran.report()))
 }
+
+#[test]
+fn what_a_replay_leaves_unread_is_said() {
+    let world = World::new("unread");
+    let dir = world.root.join("state/mux");
+    fs::create_dir_all(&dir).unwrap();
+    let said = |name: &str| {
+        let page = |command: &str| {
+            let mut mux = world.mux();
+            mux.arg(command);
+            String::from_utf8(run(mux, b"").stdout).unwrap()
+        };
+        let told = json(&world, &[name, "--json"], 0);
+        (page(name), told["is_cut"].as_bool())
+    };
+    assert_eq!((said("replay").1, said("tune").1), (None, None));
+    // A hole in the file costs no room, and nothing in it is a record.
+    fs::File::create(dir.join("run_ledger.jsonl")).unwrap().set_len(300 << 20).unwrap();
+    let ((replay, replay_is_cut), (tune, tune_is_cut)) = (said("replay"), said("tune"));
+    assert!(replay.contains("older records         not read: a replay goes through 256 MiB\n"), "{replay}");
+    assert!(tune.contains("runs                0, those in the newest 256 MiB of the ledger\n"), "{tune}");
+    assert_eq!((replay_is_cut, tune_is_cut), (Some(true), Some(true)));
+}
