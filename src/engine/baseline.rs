@@ -13,9 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many tests a sentence names.
 const NAMED: usize = 5;
 
-/// For each command that was red after a change: what it said before it. `None`: that cannot be compared.
+/// For each command that was red after a change: what it said before it.
 #[derive(Default)]
-pub struct Baseline(BTreeMap<Vec<String>, Option<Failures>>);
+pub struct Baseline(BTreeMap<Vec<String>, Before>);
+
+/// What a command said on the tree as it was.
+struct Before {
+    /// `None` where it did not exit by itself.
+    exit: Option<i32>,
+    /// `None`: that cannot be compared.
+    failures: Option<Failures>,
+}
 
 /// A red proof against the tree as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,16 +53,25 @@ impl Baseline {
                 continue;
             }
             watcher.event(&Event::Note("the same check on the files as they were: was it red before?"));
-            let before = verify::run_again(&red.argv, origin, ground, stop, watcher, &mut proof.commands);
-            self.0.insert(red.argv.clone(), before);
+            let failures = verify::run_again(&red.argv, origin, ground, stop, watcher, &mut proof.commands);
+            let exit = proof.commands.last().and_then(|run| run.exit);
+            self.0.insert(red.argv.clone(), Before { exit, failures });
         }
     }
 
     /// Takes what verification said of the untouched tree.
     pub fn begin(&mut self, before: &Proof) {
-        let green = || Some(Failures { exit: 0, names: BTreeSet::new(), n_passed: 0 });
-        self.0.extend(before.commands.iter().filter(|run| run.exit == Some(0)).map(|run| (run.argv.clone(), green())));
-        self.0.extend(before.red.iter().map(|red| (red.argv.clone(), red.failures.clone())));
+        for run in &before.commands {
+            let red = before.red.iter().find(|red| red.argv == run.argv);
+            let green = || Failures { exit: 0, names: BTreeSet::new(), n_passed: 0 };
+            let failures = red.map_or_else(|| (run.exit == Some(0)).then(green), |red| red.failures.clone());
+            self.0.insert(run.argv.clone(), Before { exit: run.exit, failures });
+        }
+    }
+
+    /// Returns whether a command that has been learned said before the run that something is wrong.
+    pub fn was_red(&self, argv: &[String]) -> bool {
+        self.0.get(argv).is_some_and(|before| before.exit.is_some_and(|exit| exit != 0))
     }
 
     /// Compares red commands, all of which have been learned.
@@ -62,7 +79,8 @@ impl Baseline {
         let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
         let mut is_no_worse_all = true;
         for red in red {
-            let (Some(Some(old)), Some(new)) = (self.0.get(&red.argv), &red.failures) else {
+            let old = self.0.get(&red.argv).and_then(|before| before.failures.as_ref());
+            let (Some(old), Some(new)) = (old, &red.failures) else {
                 return Compared::Unknown;
             };
             is_no_worse_all &= is_no_worse(old, new);

@@ -47,6 +47,7 @@ pub mod intent;
 pub mod json;
 pub mod leaks;
 pub mod ledger_line;
+pub mod lesser;
 pub mod loops;
 pub mod manual;
 pub mod measure;

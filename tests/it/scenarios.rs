@@ -116,4 +116,6 @@ scenarios! {
     _135_a_model_that_is_silent_too_long_may_have_more_time,
     _136_advice_in_words_is_done_by_the_local_model,
     _137_where_nobody_advises_the_kept_try_is_one_like_the_others,
+    _138_a_part_of_a_red_change_is_kept_when_it_is_green,
+    _139_a_part_that_leaves_green_tests_green_is_no_proof,
 }

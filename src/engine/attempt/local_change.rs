@@ -2,6 +2,7 @@
 //! it was; what it taught goes into the [`Effort`] of the next one.
 
 use crate::engine::attempt::ask::{LocalModel, ask};
+use crate::engine::attempt::lesser::prove_less;
 use crate::engine::baseline::Baseline;
 use crate::engine::experience::Experience;
 use crate::engine::gathered::Gathered;
@@ -123,6 +124,7 @@ pub fn attempt(
         let score = judge_reply(model, site, (&reply, usual), form, &mut attempt);
         let read = read(site, &reply.text, form);
         let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
+        let changed = changed.map(|changed| prove_less(site, changed, watcher, stop));
         if let Err(failure) = &changed {
             if let Failure::Stale { path } = failure {
                 site.context.show_again(site.dir, path);
@@ -357,7 +359,8 @@ fn seen_before(site: &mut Site<'_>, planned: &[names::Planned<'_>]) -> Result<()
     Err(Failure::Unseen { paths: unseen.join(", ") })
 }
 
-fn before(dir: &WorkDir, path: &str) -> Option<String> {
+/// Returns the text of a file as it is, `None` where there is none.
+pub fn before(dir: &WorkDir, path: &str) -> Option<String> {
     let path = names::readable(path).ok()?;
     let file = dir.read(&path, names::MAX_FILE_BYTES as u64).ok()??;
     let text = stray::to_text(&file.bytes).map(|(text, _)| text);

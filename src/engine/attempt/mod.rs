@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod cloud_change;
 pub mod leaving;
+pub mod lesser;
 pub mod local_answer;
 pub mod local_change;
 pub mod pacing;
