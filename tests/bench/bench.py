@@ -106,6 +106,10 @@ class World:
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.root), "TMPDIR": str(self.root / "tmp"), "LC_ALL": "C"}
         for name in ("CONFIG", "STATE", "CACHE", "DATA"):
             self.env[f"XDG_{name}_HOME"] = str(self.root / name.lower())
+        # Other programs find the same server: some by these variables, aichat by a file.
+        (self.root / "config/aichat").mkdir()
+        client = {"type": "openai-compatible", "name": "stub", "api_base": self.base, "models": [{"name": "stub"}]}
+        (self.root / "config/aichat/config.yaml").write_text(json.dumps({"model": "stub:stub", "clients": [client]}))
         self.env |= {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": self.base, "OPENAI_BASE_URL": self.base}
 
     def __enter__(self):
@@ -278,20 +282,36 @@ def growth(world, only=""):
     table("ledger, `mux log -n 20`", sizes, ledger_end, lambda size: f"{size / 1e6:.0f} MB")
     world.ledger.unlink(missing_ok=True)
 
-    def repository(n_files):
-        place = world.work / f"repository-{n_files}"
-        for number in range(n_files):
-            file = place / f"d{number // 100}" / f"m{number}.py"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"class Service{number}:\n    def run(self):\n        return {number}\n" + "# filler\n" * 40)
-        for args in (["init", "-q"], ["add", "-A"]):
-            subprocess.run(["git", "-C", place, *args], check=True, env=world.env)
-        command = [world.mux, "run", "--dry-run", "-C", str(place), f"Fix the bug in `Service{n_files // 2}`"]
-        _, cpu, size = world.cost(command, rounds=3)
-        shutil.rmtree(place)
-        return cpu, size
+    trees = {}
 
-    table("repository, search for a name (git's share included)", [100, 1000, 10_000, 100_000], repository, lambda n: f"{n} files")
+    def tree(n_files):
+        """A repository with that many files and one commit. Git reads them as one stream, which takes seconds: `git add` of
+        100 000 files writes as many objects."""
+        if n_files not in trees:
+            place = trees[n_files] = world.root / f"repository-{n_files}"
+            call = lambda *args, **given: subprocess.run(["git", "-C", place, *args], check=True, env=world.env, **given)
+            place.mkdir()
+            call("init", "-q", "-b", "main")
+            stream = [b"commit refs/heads/main\ncommitter T <t@e> 0 +0000\ndata 0\n"]
+            for number in range(n_files):
+                text = f"class Service{number}:\n    def run(self):\n        return {number}\n" + "# filler\n" * 40
+                stream.append(f"M 100644 inline d{number // 100}/m{number}.py\ndata {len(text)}\n{text}\n".encode())
+            call("fast-import", "--quiet", input=b"".join(stream))
+            call("reset", "-q", "--hard")
+        return trees[n_files]
+
+    def search(task):
+        def measure(n_files):
+            command = [world.mux, "run", "--dry-run", "-C", str(tree(n_files)), task.format(n_files // 2)]
+            _, cpu, size = world.cost(command, rounds=3)
+            return cpu, size
+
+        return measure
+
+    sizes, show = [100, 1000, 10_000, 100_000], lambda n: f"{n} files"
+    table("repository, a name that is defined (git's share included)", sizes, search("Fix the bug in `Service{}`"), show)
+    nothing = search("Fix the checkout of `PaymentDesk`: payments below zero are taken at night")
+    table("repository, a name and words that are nowhere (git's share included)", sizes, nothing, show)
 
     def reply(n_bytes):
         # A file of a reply has at most 2 MiB.
