@@ -6,9 +6,9 @@
 use crate::engine::gathered::{Gathered, read, read_within};
 use crate::engine::listing;
 use crate::engine::place::Place;
-use crate::rules::context::{self, Known, Name, Why};
+use crate::rules::context::{self, Defines, Known, Name, Source, Why};
 use crate::rules::intent::Intent;
-use crate::rules::mentions;
+use crate::rules::mentions::{self, Held};
 use crate::rules::names::{self, RelPath};
 use crate::sys::disk::WorkDir;
 use crate::words::env::Env;
@@ -96,32 +96,42 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     if names.is_empty() && words.is_empty() && said.is_empty() && !creates {
         return;
     }
-    let paths = match listing::list(search.env, search.dir, search.may_walk, search.marker, stop) {
-        Ok(paths) => paths,
+    let sources = match listing::list(search.env, search.dir, search.may_walk, search.marker, stop) {
+        Ok(paths) => context::sources(paths),
         // Plain words may mean no file at all: nothing is missed for sure.
         Err(_) if names.is_empty() => return,
         Err(why) => return gathered.notes.push(format!("only files named in the task are shown to the model: {why}")),
     };
     let shown: Vec<String> = gathered.files.iter().map(|file| file.path.clone()).collect();
     let known = Known { shown: &shown, to_create: &gathered.to_create, tests: search.kind == Kind::Change };
-    let define = |names: &[Name]| scan(search.dir, &paths, names, |text| context::defined(text, names));
-    let (defines, mut note) = if names.is_empty() { Default::default() } else { define(&names) };
-    let mut ranked = context::rank(&paths, &defines, &names, &known);
+    let rank = |defines: &[Defines], names: &[Name]| context::rank(&sources, defines, names, &known);
     // A word that a file is called by says more than one that a file defines, and that more than one that it says.
-    if ranked.is_empty() && !words.is_empty() {
-        ranked = context::rank(&paths, &[], &words, &known);
+    let mut ranked = if names.is_empty() { rank(&[], &[]) } else { Vec::new() };
+    if ranked.is_empty() && names.is_empty() && !words.is_empty() {
+        ranked = rank(&[], &words);
     }
-    if ranked.is_empty() && !words.is_empty() {
-        let defines;
-        (defines, note) = define(&words);
-        ranked = context::rank(&paths, &defines, &words, &known);
+    if ranked.is_empty() && !(names.is_empty() && words.is_empty() && said.is_empty()) {
+        // All that may count is looked for at once: opening a file costs more than looking for a few words more in it.
+        let see = |text: &str| Seen {
+            names: context::defined(text, &names),
+            words: context::defined(text, &words),
+            said: mentions::held(text, &said),
+        };
+        let (seen, note) = scan(search.dir, &sources, &[names.as_slice(), &words].concat(), see);
+        gathered.notes.extend(note);
+        let defines = |which: fn(&Seen) -> Defines| seen.iter().map(which).collect::<Vec<Defines>>();
+        ranked = rank(&defines(|seen| seen.names), &names);
+        if ranked.is_empty() && !words.is_empty() {
+            ranked = rank(&[], &words);
+        }
+        if ranked.is_empty() && !words.is_empty() {
+            ranked = rank(&defines(|seen| seen.words), &words);
+        }
+        if ranked.is_empty() && !said.is_empty() {
+            let held: Vec<Held> = seen.iter().map(|seen| seen.said).collect();
+            ranked = context::with_tests(mentions::rank(&sources, &held, &said), &sources, &known);
+        }
     }
-    if ranked.is_empty() && !said.is_empty() {
-        let held;
-        (held, note) = scan(search.dir, &paths, &words, |text| mentions::held(text, &said));
-        ranked = context::add_tests_of(mentions::rank(&paths, &held, &said), &paths, &known);
-    }
-    gathered.notes.extend(note);
     let mut left = MOST_FOUND;
     for (path, why) in ranked {
         // What cannot be read was not asked for either: no note.
@@ -136,22 +146,25 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
     }
 }
 
-/// Looks into files, those first that the names speak for, as far as the bounds allow. Returns for each path what was
+/// What a scan has seen in a file.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    names: Defines,
+    words: Defines,
+    said: Held,
+}
+
+/// Looks into files, those first that the names speak for, as far as the bounds allow. Returns for each what was
 /// seen in it, and a note where a bound was reached.
-fn scan<T: Copy + Default>(
-    dir: &WorkDir,
-    paths: &[String],
-    names: &[Name],
-    see: impl Fn(&str) -> T,
-) -> (Vec<T>, Option<String>) {
-    let mut seen = vec![T::default(); paths.len()];
-    let order = context::scan_order(paths, names);
+fn scan(dir: &WorkDir, sources: &[Source], names: &[Name], see: impl Fn(&str) -> Seen) -> (Vec<Seen>, Option<String>) {
+    let mut seen = vec![Seen::default(); sources.len()];
+    let order = context::scan_order(sources, names);
     let (mut skim, mut bytes) = (dir.skim(), 0);
     for (n, index) in order.iter().enumerate() {
         if n == MOST_SCANNED || bytes > MOST_SCANNED_BYTES {
             return (seen, Some(format!("the {n} likeliest of {} files were looked into", order.len())));
         }
-        let path = paths.get(*index).and_then(|path| names::readable(path).ok());
+        let path = sources.get(*index).and_then(|source| names::readable(&source.path).ok());
         let (Some(path), Some(found)) = (path, seen.get_mut(*index)) else { continue };
         if let Some(text) = skim.text(&path, LARGEST_SCANNED) {
             bytes += text.len();

@@ -208,11 +208,24 @@ pub fn is_candidate(path: &str) -> bool {
     !hidden && is_in(CODE, ending) && !path.ends_with(".min.js")
 }
 
+/// A file that mux may choose by itself.
+pub struct Source {
+    pub path: String,
+    /// Of its name, as [`Name::key`].
+    key: String,
+}
+
+/// Returns those of a list of files that mux may choose, in its order. Made once: it takes as long as a ranking.
+pub fn sources(paths: Vec<String>) -> Vec<Source> {
+    let may = paths.into_iter().filter(|path| is_candidate(path));
+    may.map(|path| Source { key: key(stem(&path).0), path }).collect()
+}
+
 /// Returns the indices of the files to look into, in the order of a scan that is bounded: those first whose path has a
 /// part of a name in it, then the shallow ones. Files of one directory stay together.
-pub fn scan_order(paths: &[String], names: &[Name]) -> Vec<usize> {
+pub fn scan_order(sources: &[Source], names: &[Name]) -> Vec<usize> {
     let parts: Vec<String> = names.iter().flat_map(|name| parts(&name.text)).collect();
-    let keys = paths.iter().enumerate().filter(|(_, path)| is_candidate(path)).map(|(index, path)| {
+    let keys = sources.iter().enumerate().map(|(index, Source { path, .. })| {
         let lower = path.to_lowercase();
         let is_unlikely = !parts.iter().any(|part| lower.contains(part.as_str()));
         (is_unlikely, path.matches('/').count(), path.as_str(), index)
@@ -263,18 +276,14 @@ impl Known<'_> {
     }
 }
 
-/// Ranks files by what the task says; `defines` goes with `paths`, and what it lacks defines nothing. The best first:
+/// Ranks files by what the task says; `defines` goes with `sources`, and what it lacks defines nothing. The best first:
 /// sources before tests, by points, beside a shown file, by what the task says first, by depth, by path; then the
 /// tests of what is shown, to be
 /// created or found. Files that nothing speaks for, and those that are shown already, are not in the list.
-pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
+pub fn rank<'a>(sources: &'a [Source], defines: &[Defines], names: &[Name], known: &Known<'_>) -> Vec<(&'a str, Why)> {
     let all_defines = defines.iter().copied().chain(std::iter::repeat(Defines::default()));
-    let files: Vec<File<'_>> = paths
-        .iter()
-        .zip(all_defines)
-        .filter(|(path, _)| is_candidate(path))
-        .map(|(path, defines)| File { path, key: key(stem(path).0), defines })
-        .collect();
+    let files: Vec<File<'_>> =
+        sources.iter().zip(all_defines).map(|(source, defines)| File { source, defines }).collect();
     // What too many files define, or are called, is passed over.
     let count = |speaks: &dyn Fn(&File<'_>) -> bool| files.iter().filter(|file| speaks(file)).count();
     let signs: Vec<Sign<'_>> = (0..)
@@ -283,16 +292,17 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
             name,
             index,
             by_definition: count(&|file| file.defines.has(index)) <= name.common,
-            by_name: count(&|file| file.key == name.key) <= name.common,
+            by_name: count(&|file| file.source.key == name.key) <= name.common,
         })
         .collect();
     let mut ranked = Vec::new();
-    for file in files.iter().filter(|file| !known.shows(file.path)) {
+    for file in files.iter().filter(|file| !known.shows(&file.source.path)) {
+        let path = file.source.path.as_str();
         let (points, first, best) = speak(file, &signs);
         if points > 0 {
-            let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(file.path));
-            let depth = file.path.matches('/').count();
-            ranked.push((tested(file.path).is_some(), Reverse(points), is_far, first, depth, file.path, best));
+            let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(path));
+            let depth = path.matches('/').count();
+            ranked.push((tested(path).is_some(), Reverse(points), is_far, first, depth, path, best));
         }
     }
     // Where one file is surely meant, those that merely have a `parse` too are not.
@@ -300,21 +310,12 @@ pub fn rank<'a>(paths: &'a [String], defines: &[Defines], names: &[Name], known:
     ranked.retain(|(_, Reverse(points), ..)| surest < SURE || *points >= SURE);
     let best = sorted(ranked).into_iter().filter_map(|(.., path, best)| Some((path, best?.1)));
     let list: Vec<(&str, Why)> = best.collect();
-    with_tests(list, &files, known)
-}
-
-/// Adds the tests of found files.
-pub fn add_tests_of<'a>(list: Vec<(&'a str, Why)>, paths: &'a [String], known: &Known<'_>) -> Vec<(&'a str, Why)> {
-    let files = paths.iter().filter(|path| is_candidate(path));
-    let files: Vec<File<'_>> =
-        files.map(|path| File { path, key: key(stem(path).0), defines: Defines::default() }).collect();
-    with_tests(list, &files, known)
+    with_tests(list, sources, known)
 }
 
 /// A file as the ranking sees it.
 struct File<'a> {
-    path: &'a str,
-    key: String,
+    source: &'a Source,
     defines: Defines,
 }
 
@@ -335,7 +336,7 @@ fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, usize, Option<(u32, Why)>
         let (defining, called) = if name.is_telling { (60, 50) } else { (30, 20) };
         let reasons = [
             (*by_definition && file.defines.has(*index), defining, Why::Defines as fn(String) -> Why),
-            (*by_name && file.key == name.key, called, Why::Called),
+            (*by_name && file.source.key == name.key, called, Why::Called),
         ];
         for (_, worth, why) in reasons.into_iter().filter(|(holds, ..)| *holds) {
             points += worth;
@@ -348,12 +349,13 @@ fn speak(file: &File<'_>, signs: &[Sign<'_>]) -> (u32, usize, Option<(u32, Why)>
     (points, first, best)
 }
 
-fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, files: &[File<'a>], known: &Known<'_>) -> Vec<(&'a str, Why)> {
+/// Adds the tests of what is found, shown or to be created, where tests help.
+pub fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, sources: &'a [Source], known: &Known<'_>) -> Vec<(&'a str, Why)> {
     if !known.tests {
         return list;
     }
     let tests: Vec<(&str, String)> =
-        files.iter().filter_map(|file| tested(file.path).map(|key| (file.path, key))).collect();
+        sources.iter().filter_map(|file| tested(&file.path).map(|key| (file.path.as_str(), key))).collect();
     let found: Vec<&str> = list.iter().map(|(path, _)| *path).collect();
     let named = known.shown.iter().chain(known.to_create).map(String::as_str);
     for source in named.chain(found).filter(|source| tested(source).is_none()) {
@@ -445,16 +447,19 @@ mod tests {
     fn check_rank(task: &str, files: &[(&str, &str)], shown: &[&str], tests: bool, want: &[(&str, &str)]) {
         let intent = intent::read(task, &[]);
         let names = identifiers(task, &intent);
+        let files: Vec<_> = files.iter().filter(|(path, _)| is_candidate(path)).collect();
         let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
         let text_of = |defined: &str| defined.split(' ').flat_map(|name| ["class ", name, "\n"]).collect::<String>();
         let defines: Vec<_> = files.iter().map(|(_, names_of)| defined(&text_of(names_of), &names)).collect();
         let shown: Vec<String> = shown.iter().map(ToString::to_string).collect();
         let known = Known { shown: &shown, to_create: &intent.files, tests };
+        let list = sources(paths.clone());
         let ranked: Vec<_> =
-            rank(&paths, &defines, &names, &known).into_iter().map(|(p, why)| (p, why.text())).collect();
+            rank(&list, &defines, &names, &known).into_iter().map(|(p, why)| (p, why.text())).collect();
         let ranked: Vec<_> = ranked.iter().map(|(path, why)| (*path, why.as_str())).collect();
         assert_eq!(ranked, want, "{task}");
         let backwards: (Vec<String>, Vec<Defines>) = paths.iter().cloned().zip(defines.iter().copied()).rev().unzip();
+        let backwards = (sources(backwards.0), backwards.1);
         let again = rank(&backwards.0, &backwards.1, &names, &known);
         assert!(
             again.iter().map(|(path, _)| *path).eq(want.iter().map(|(path, _)| *path)),
@@ -541,7 +546,7 @@ mod tests {
     #[test]
     fn files_of_likely_directories_are_scanned_first() {
         let paths = ["a.py", "z/c.py", "z/service/b.py", "service.md"].map(String::from);
-        assert_eq!(scan_order(&paths, &distinct(["UserService"].into_iter(), COMMON)), [2, 0, 1]);
+        assert_eq!(scan_order(&sources(paths.into()), &distinct(["UserService"].into_iter(), COMMON)), [2, 0, 1]);
     }
 
     #[test]

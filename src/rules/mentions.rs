@@ -1,7 +1,7 @@
 //! Which files a change is likely about when its task names none and nothing in it leads to one: those that say the same
 //! words. "Show the newest payment first" is about the file that speaks of payments. Pure.
 
-use crate::rules::context::{Why, is_candidate};
+use crate::rules::context::{Source, Why};
 use crate::rules::intent::Intent;
 use crate::rules::named;
 use crate::rules::sorted::sorted;
@@ -48,14 +48,38 @@ pub fn words(task: &str, sought: &[String], intent: &Intent) -> Vec<String> {
 
 /// Returns which of the words a text says, also inside of longer ones.
 pub fn held(text: &str, words: &[String]) -> Held {
-    let text = text.to_ascii_lowercase();
+    if words.is_empty() {
+        return 0;
+    }
+    let text = lower(text);
     words.iter().enumerate().fold(0, |held, (nth, word)| held | Held::from(text.contains(word.as_str())) << nth)
 }
 
-/// Ranks sources by the words that they say, the best first: a rare word counts for more. `held` goes with `paths`.
-pub fn rank<'a>(paths: &'a [String], held: &[Held], words: &[String]) -> Vec<(&'a str, Why)> {
-    let sources = paths.iter().zip(held).filter(|(path, _)| is_candidate(path) && !is_test_file(path));
-    let sources: Vec<(&str, Held)> = sources.map(|(path, held)| (path.as_str(), *held)).collect();
+/// Returns a text with the capitals of ASCII in lower case, eight bytes at a time: the standard library's way, compiled for
+/// size, takes as long as all that is looked for in it.
+fn lower(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    let (eights, rest) = bytes.as_chunks_mut();
+    for eight in eights {
+        *eight = lower_eight(u64::from_le_bytes(*eight)).to_le_bytes();
+    }
+    rest.make_ascii_lowercase();
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The same of eight bytes: the highest bit of each tells what is at least `A`, and no more than `Z`.
+fn lower_eight(eight: u64) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = LOW << 7;
+    let ascii = eight & !HIGH;
+    let capitals = (ascii + LOW * (0x80 - 0x41)) & !(ascii + LOW * (0x80 - 0x5B)) & !eight & HIGH;
+    eight | capitals >> 2
+}
+
+/// Ranks sources by the words that they say, the best first: a rare word counts for more. `held` goes with `sources`.
+pub fn rank<'a>(sources: &'a [Source], held: &[Held], words: &[String]) -> Vec<(&'a str, Why)> {
+    let sources = sources.iter().zip(held).filter(|(source, _)| !is_test_file(&source.path));
+    let sources: Vec<(&str, Held)> = sources.map(|(source, held)| (source.path.as_str(), *held)).collect();
     let says = |held: Held, nth: usize| held >> nth & 1 == 1;
     let worth = |nth: usize| {
         let said = sources.iter().filter(|(_, held)| says(*held, nth)).count();
@@ -83,8 +107,8 @@ pub fn rank<'a>(paths: &'a [String], held: &[Held], words: &[String]) -> Vec<(&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::intent;
     use crate::rules::parts::Sought;
+    use crate::rules::{context, intent};
 
     const LEDGER: &str = "class Ledger:\n    def pay(self): ...\n    def statement(self):  # payments, oldest first\n";
     const SERVER: &str = "def serve():\n    listen()\n    # one request after the other\n";
@@ -92,11 +116,12 @@ mod tests {
     /// `path: why` of each file that a task leads to.
     fn found(task: &str, files: &[(&str, &str)]) -> Vec<String> {
         let intent = intent::read(task, &[]);
-        let Sought { words: sought, .. } = crate::rules::context::sought(task, &intent);
+        let Sought { words: sought, .. } = context::sought(task, &intent);
         let words = words(task, &sought, &intent);
-        let paths: Vec<String> = files.iter().map(|(path, _)| path.to_string()).collect();
-        let held: Vec<Held> = files.iter().map(|(_, text)| held(text, &words)).collect();
-        rank(&paths, &held, &words).iter().map(|(path, why)| format!("{path}: {}", why.text())).collect()
+        let sources = context::sources(files.iter().map(|(path, _)| path.to_string()).collect());
+        let text = |source: &Source| files.iter().find(|(path, _)| *path == source.path).unwrap().1;
+        let held: Vec<Held> = sources.iter().map(|source| held(text(source), &words)).collect();
+        rank(&sources, &held, &words).iter().map(|(path, why)| format!("{path}: {}", why.text())).collect()
     }
 
     #[test]
@@ -107,6 +132,14 @@ mod tests {
         assert_eq!(found("Add a limit on requests", &files), ["server.py: says `request`"]);
         assert_eq!(found("Write a script that prints a statement", &files), Vec::<String>::new());
         assert_eq!(found("Make everything faster", &files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_byte_is_compared_in_lower_case() {
+        let all: String = (0..0x250_u32).filter_map(char::from_u32).collect();
+        for start in all.char_indices().map(|(at, _)| at).take(9) {
+            assert_eq!(lower(&all[start..]), all[start..].to_ascii_lowercase());
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::rules::names::RelPath;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl WorkDir {
         let base_path = loop {
             match fs_err::canonicalize(above) {
                 Ok(path) => break path,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(_) => {
                     let errno = rustix::fs::stat(above).err().unwrap_or(Errno::IO);
                     return Err(Cause::os("open directory", &shown)(errno));
@@ -144,11 +144,22 @@ impl Skim<'_> {
             return None;
         }
         let (file, stat) = tree::look(self.walk.fd(), name, path.as_str()).ok()??;
-        self.bytes.clear();
-        // A larger one is not begun; one that grows meanwhile is cut and thrown away.
-        let is_small = u64::try_from(stat.st_size).is_ok_and(|size| size <= limit);
-        let read = if is_small { (&file).take(limit + 1).read_to_end(&mut self.bytes).ok()? } else { return None };
-        std::str::from_utf8(&self.bytes).ok().filter(|_| read as u64 <= limit)
+        // A larger one is not begun; one that grows meanwhile is thrown away.
+        let size = usize::try_from(stat.st_size).ok().filter(|size| *size as u64 <= limit)?;
+        if self.bytes.len() <= size {
+            self.bytes.resize(size + 1, 0);
+        }
+        let (room, mut n) = (self.bytes.get_mut(..=size)?, 0);
+        // One call for most: what has the length that it said has ended.
+        while n < size.max(1) {
+            match (&file).read(room.get_mut(n..)?) {
+                Ok(0) => break,
+                Ok(more) => n += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        std::str::from_utf8(room.get(..n)?).ok().filter(|_| n <= size)
     }
 }
 
