@@ -9,7 +9,8 @@ const MOST_BEFORE: usize = 5;
 
 /// Returns whether a list of words, with one blank between two, holds a word.
 pub fn is_in(list: &str, word: &str) -> bool {
-    list.split(' ').any(|entry| entry == word)
+    // `contains` is several times as fast as a split, and nearly always says no.
+    list.contains(word) && list.split(' ').any(|entry| entry == word)
 }
 
 /// Returns whether identifiers may hold a character.

@@ -19,6 +19,9 @@ const TAKES_OUT: &str = "clean combine consolidate convert deduplicate delete dr
 /// the task does not name ``. What stands in another file of the change has moved; what tests lose is told by
 /// [`crate::rules::weaken`].
 pub fn dropped(task: &str, files: &[Edited<'_>]) -> Vec<String> {
+    if files.iter().all(|file| file.before.is_none()) {
+        return Vec::new();
+    }
     let task = task.to_lowercase();
     let words: BTreeSet<&str> = task.split(|char: char| !(char.is_alphanumeric() || char == '_')).collect();
     if TAKES_OUT.split_whitespace().any(|verb| words.contains(verb)) {

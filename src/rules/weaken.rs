@@ -345,10 +345,12 @@ fn is_skip(start: &str, language: Language) -> bool {
 /// Whether `mark` stands in a line, not as the end of a longer name (`exit(` has no `xit(`).
 fn is_word_in(line: &str, mark: &str) -> bool {
     let is_name = |char: char| char.is_alphanumeric() || char == '_';
-    line.match_indices(mark).any(|(at, _)| {
+    let is_whole = |(at, _): (usize, &str)| {
         let before = line.get(..at).and_then(|head| head.chars().next_back());
         !mark.starts_with(is_name) || !before.is_some_and(is_name)
-    })
+    };
+    // `contains` is several times as fast as `match_indices`, and nearly always says no.
+    line.contains(mark) && line.match_indices(mark).any(is_whole)
 }
 
 fn is_assertion(start: &str, language: Language) -> bool {
