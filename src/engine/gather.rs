@@ -3,10 +3,11 @@
 //!
 //! **Invariant:** a file that cannot be shown is a note, or an error when the user demanded it.
 
-use crate::engine::gathered::{Gathered, read, read_within};
+use crate::engine::gathered::{ContextFile, Gathered, read, read_within};
 use crate::engine::listing;
 use crate::engine::place::Place;
 use crate::rules::context::{self, Defines, Known, Name, Source, Why};
+use crate::rules::document;
 use crate::rules::intent::Intent;
 use crate::rules::mentions::{self, Held};
 use crate::rules::names::{self, RelPath};
@@ -56,7 +57,12 @@ pub fn gather(
             Some(Ok(file)) if gathered.shows(&file.path) => {}
             Some(Ok(file)) => gathered.files.push(file),
             Some(Err(why)) => gathered.notes.push(format!("`{name}` is not shown to the model: {why}")),
+            None if let Some(file) = document(dir, name) => {
+                gathered.files.extend(Some(file).filter(|file| !gathered.shows(&file.path)));
+            }
             None if kind == Kind::Change => {
+                let name = document::new_name(name).unwrap_or(name);
+                let candidates = self::candidates(place, name, intent.prefix.as_deref());
                 gathered.to_create.extend(candidates.first().map(|path| path.as_str().to_string()));
             }
             // An answer makes no files: the name is a word of the question.
@@ -184,6 +190,12 @@ fn candidates(place: &Place, name: &str, prefix: Option<&str>) -> Vec<RelPath> {
     names.filter_map(|name| names::readable(&name).ok()).collect()
 }
 
+/// The document that a task names by its kind: `README` is also `README.md`, and a `CHANGELOG` is mostly `CHANGES.rst`.
+fn document(dir: &WorkDir, name: &str) -> Option<ContextFile> {
+    let paths = document::spellings(name).into_iter().filter_map(|name| names::readable(&name).ok());
+    paths.into_iter().find_map(|path| read(dir, &path, Why::Named).ok().flatten())
+}
+
 fn demanded_path(env: &Env, place: &Place, name: &str) -> Result<RelPath, Error> {
     let path = Path::new(name);
     let base = env.cwd.as_deref().filter(|cwd| cwd.starts_with(&place.dir)).unwrap_or(&place.dir);
@@ -273,6 +285,21 @@ mod tests {
             let found = gathered(&tree, "What is wrong in src/gone.py next to a.py?", kind, PATH, false);
             assert_eq!((found.to_create, found.files.len()), (to_create.iter().map(ToString::to_string).collect(), 1));
         }
+    }
+
+    #[test]
+    fn a_document_is_named_by_its_kind() {
+        let tree = tree("kinds", &[("README.rst", "# Tool\n"), ("CHANGES.md", "## 1.0\n")]);
+        for (task, want) in [("Update the readme", "README.rst"), ("Add an entry to the CHANGELOG", "CHANGES.md")] {
+            let found = gathered(&tree, task, Kind::Change, "", true);
+            assert_eq!(
+                (list(&found), found.to_create.len()),
+                (vec![format!("{want}: named in the task")], 0),
+                "{task}"
+            );
+        }
+        let created = gathered(&tree, "Write CONTRIBUTING and LICENSE", Kind::Change, "", true).to_create;
+        assert_eq!(created, ["CONTRIBUTING.md", "LICENSE"]);
     }
 
     /// `path: why` of each file, in order.

@@ -5,6 +5,7 @@
 //! left out to make room; what was found is, the least useful first.
 
 use crate::rules::context::{self, Why};
+use crate::rules::document::{self, Kind};
 use crate::rules::names::{self, RelPath};
 use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
@@ -118,7 +119,15 @@ impl ContextFile {
     /// Shows only the parts that the task is about. Returns whether there are some that fit.
     fn show_parts(&mut self, sought: &Sought, budget: u64) -> bool {
         let around = estimate_tokens(&self.path) + AROUND_FILE;
-        let found = parts::parts(&self.content, sought, budget.saturating_sub(around));
+        let budget = budget.saturating_sub(around);
+        let top = || parts::top(&self.content, budget).into_iter().collect();
+        let found = match document::kind(&self.path) {
+            Some(Kind::Log) => top(),
+            Some(Kind::Other) => {
+                Some(parts::parts(&self.content, sought, budget)).filter(|parts| !parts.is_empty()).unwrap_or_else(top)
+            }
+            None => parts::parts(&self.content, sought, budget),
+        };
         let is_some = !found.is_empty();
         if is_some {
             self.parts = found;

@@ -12,6 +12,7 @@ use crate::rules::intent::Intent;
 use crate::rules::named;
 use crate::rules::parts::Sought;
 use crate::rules::sorted::sorted;
+use crate::rules::vocabulary;
 use std::cmp::Reverse;
 
 /// Why a file is in the context.
@@ -81,8 +82,10 @@ impl Defines {
     }
 }
 
-/// More identifiers than this are no task but a listing. No more than [`Defines`] has bits.
+/// More identifiers than this are no task but a listing.
 const MOST_NAMES: usize = 8;
+/// The same of plain words, with what two of them make. No more than [`Defines`] has bits.
+const MOST_WORDS: usize = 16;
 /// Points from which on a file is surely meant: a telling name speaks for it.
 const SURE: u32 = 50;
 /// [`Name::common`] of identifiers.
@@ -109,28 +112,47 @@ pub fn identifiers(task: &str, intent: &Intent) -> Vec<Name> {
         let words = line.split_whitespace().filter(|word| !names_a_file(word, intent));
         found.extend(words.flat_map(|word| word.split(|char| !is_word(char))).filter(|word| is_telling(word)));
     }
-    distinct(found.into_iter().filter(|name| name.len() > 2 && !is_in(EVERYWHERE, name)), COMMON)
+    distinct(found.into_iter().filter(|name| name.len() > 2 && !is_in(EVERYWHERE, name)), MOST_NAMES, COMMON)
 }
 
-/// Returns the plain words of a task that a file or a definition may be called by: those behind "the" and its like, what
-/// has a capital inside a sentence, and what the first verb is about ("Fix wrap: …"). To be asked where there is no better
-/// sign.
+/// Returns the plain words of a task that a file or a definition may be called by: those behind "the", "in" and their like,
+/// what has a capital inside a sentence, what the first verb is about ("Fix wrap: …"), and what a task without one begins
+/// with; each also with the word behind it, as code would join them. To be asked where there is no better sign.
 pub fn words(task: &str, intent: &Intent) -> Vec<Name> {
-    let mut found = Vec::new();
+    let mut found: Vec<String> = Vec::new();
     for (line, _) in named::lines(task).filter(|(_, fenced)| !fenced) {
+        let words: Vec<&str> = line.split_whitespace().collect();
         let mut before = "";
-        for (nth, word) in line.split_whitespace().enumerate() {
+        for (nth, word) in words.iter().enumerate() {
             let plain = word.trim_matches(|char| !is_word(char));
             let is_inside = !before.is_empty() && !before.ends_with(['.', '!', '?', ':']);
-            let is_pointed_at = is_in("the The this our", before) || is_inside && is_type(plain) || nth == 1;
+            let begins = nth == 1 || nth == 0 && !vocabulary::is_verb(plain);
+            let is_pointed_at = is_in("the The this our in", before) || is_inside && is_type(plain) || begins;
             if is_pointed_at && !names_a_file(word, intent) {
-                found.push(plain);
+                let next = words.get(nth + 1).filter(|_| word.ends_with(is_word));
+                found.extend(next.into_iter().flat_map(|next| joined(plain, next.trim_matches(|char| !is_word(char)))));
+                let may_be_any = before == "in" || !is_in(EVERYWHERE, &plain.to_lowercase());
+                found.extend((plain.len() >= SHORTEST_WORD && may_be_any).then(|| plain.to_string()));
             }
             before = word;
         }
     }
-    let is_one = |word: &&str| word.len() >= SHORTEST_WORD && !is_in(EVERYWHERE, &word.to_lowercase());
-    distinct(found.into_iter().filter(is_one), COMMON_WORD)
+    distinct(found.iter().map(String::as_str), MOST_WORDS, COMMON_WORD)
+}
+
+/// Two words as code joins them: `ProgressBar`, `progressBar`, `progress_bar`. Their like name files too.
+fn joined(one: &str, two: &str) -> Vec<String> {
+    let is_plain =
+        |word: &str| word.len() > 2 && word.chars().all(char::is_alphabetic) && !is_in(SMALL, &word.to_lowercase());
+    if !is_plain(one) || !is_plain(two) {
+        return Vec::new();
+    }
+    let (one, two) = (one.to_lowercase(), two.to_lowercase());
+    let capital = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
+    };
+    vec![capital(&one) + &capital(&two), one.clone() + &capital(&two), format!("{one}_{two}")]
 }
 
 /// Returns what to look for in a file of which only parts fit: the identifiers, and the words that any text may hold.
@@ -152,10 +174,10 @@ fn names_a_file(word: &str, intent: &Intent) -> bool {
     word.contains('/') || intent.files.iter().any(|file| word.contains(file.as_str()))
 }
 
-fn distinct<'a>(texts: impl Iterator<Item = &'a str>, common: usize) -> Vec<Name> {
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>, most: usize, common: usize) -> Vec<Name> {
     let mut names: Vec<Name> = Vec::new();
     for text in texts {
-        if names.len() < MOST_NAMES && !names.iter().any(|name| name.text == text) {
+        if names.len() < most && !names.iter().any(|name| name.text == text) {
             names.push(Name {
                 text: text.to_string(),
                 key: key(text),
@@ -192,6 +214,8 @@ const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
     that this with from into when then what does have make must should keep passing please tool tools change update \
     create print write read return function class module name names value values error errors self result import";
+/// Words that are no part of a name.
+const SMALL: &str = "the this that our your and for with from into when then not all every some any its are has should";
 /// Files that stand for their directory: a test of that name is not theirs.
 const STANDS_FOR_DIRECTORY: &str = "mod lib main index __init__ conftest";
 
@@ -435,11 +459,12 @@ mod tests {
             assert_eq!(texts(&words(task, &intent::read(task, &[]))), want, "{task}");
         };
         check("Fix the bug in the pager so that tests of the pager.py pass", &["pager"]);
-        check("In two sentences: what is a race condition?", &[]);
-        check(
-            "Fix wrap: the last line is lost. Then check Pager and Python too.",
-            &["wrap", "last", "Pager", "Python"],
-        );
+        check("Add docstrings in utils", &["docstrings", "utils"]);
+        check("echo: accepts 8 bytes", &["echo", "accepts"]);
+        check("In 2 sentences: what is a race condition?", &[]);
+        let bar = ["ProgressBar", "progressBar", "progress_bar", "progress"];
+        let want = [&["wrap"], &bar[..], &["Pager", "Python"]].concat();
+        check("Fix wrap: the progress bar is off. Then check Pager, Python.", &want);
     }
 
     /// Paths with the identifiers that each defines, separated by blanks.
@@ -546,7 +571,8 @@ mod tests {
     #[test]
     fn files_of_likely_directories_are_scanned_first() {
         let paths = ["a.py", "z/c.py", "z/service/b.py", "service.md"].map(String::from);
-        assert_eq!(scan_order(&sources(paths.into()), &distinct(["UserService"].into_iter(), COMMON)), [2, 0, 1]);
+        let names = distinct(["UserService"].into_iter(), MOST_NAMES, COMMON);
+        assert_eq!(scan_order(&sources(paths.into()), &names), [2, 0, 1]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod config_values;
 pub mod context;
 pub mod definition;
 pub mod diff;
+pub mod document;
 pub mod drafts;
 pub mod dropped;
 pub mod echo;

@@ -342,7 +342,8 @@ fn is_file(path: &str) -> bool {
         let is_dot_name = ending.len() > 2 && ending.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         return is_dot_name && (!is_in(ENDINGS, ending) || ending == "env");
     }
-    let is_named = is_in(NAMES, name) && name.starts_with(|char: char| char.is_ascii_uppercase() || char == 'g');
+    let starts = |char: char| char.is_ascii_uppercase() || char == 'g';
+    let is_named = is_in(NAMES, name) && name.starts_with(starts) || name == "readme";
     if directory.is_empty() {
         let is_dot_env = name.starts_with(".env.");
         return is_named
@@ -485,6 +486,7 @@ mod tests {
             "Makefile, Dockerfile, .gitignore, .env, LICENSE",
             &["F:Makefile", "F:Dockerfile", "F:.gitignore", "F:.env", "F:LICENSE"],
         );
+        check("Update the readme, not the license", &["F:readme"]);
         check(".github/workflows/ci.yml", &["F:.github/workflows/ci.yml"]);
         check("@src/app.ts what is this", &["F:src/app.ts"]);
         check("**notes.md** and (a.c)", &["F:notes.md", "F:a.c"]);

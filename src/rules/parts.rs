@@ -26,6 +26,9 @@ const COMMON: usize = 3;
 /// What stands around a part, in tokens.
 const AROUND_PART: u64 = 16;
 
+/// Lines of a document's top.
+const TOP: usize = 60;
+
 /// What the task says that may stand in a file.
 #[derive(Clone, Debug, Default)]
 pub struct Sought {
@@ -69,6 +72,12 @@ pub fn parts(text: &str, sought: &Sought, budget: u64) -> Vec<Range<usize>> {
         }
     }
     shown
+}
+
+/// Returns the top of a text, as far as it fits: what a document begins with, and where a log of changes grows.
+pub fn top(text: &str, budget: u64) -> Option<Range<usize>> {
+    let lines: Vec<&str> = text.lines().take(TOP).collect();
+    (1..=lines.len()).rev().map(|n| 0..n).find(|top| cost(&lines, std::slice::from_ref(top)) <= budget)
 }
 
 /// How well a line matches.

@@ -9,6 +9,12 @@ pub fn listed(list: &str, word: &str) -> bool {
     !word.is_empty() && list.as_bytes().split(|byte| *byte == b' ').any(|entry| entry == word.as_bytes())
 }
 
+/// Returns whether a word is one of the verbs here, or one of those that may stand before them.
+pub fn is_verb(word: &str) -> bool {
+    let word = word.to_lowercase();
+    [CHANGE, CREATE, LOOK, TELL, FILLER].iter().any(|list| listed(list, &word))
+}
+
 /// Returns what follows the longest of the phrases (separated by `|`) that the words begin with.
 pub fn led_by<'a, 'b>(phrases: &str, words: &'a [&'b str]) -> Option<&'a [&'b str]> {
     let first = *words.first()?;
