@@ -346,6 +346,8 @@ fn attempt(attempt: &Attempt) -> String {
         (None, Some(verdict)) => format!("verification {}", verdict.name()),
         (None, None) => "a usable reply".to_string(),
     };
+    let left_out = attempt.left_out.as_ref().map(|part| format!(" without {part}"));
+    let end = end + &left_out.unwrap_or_default();
     let score = attempt.confidence.map(|score| format!(", score {score:.3}")).unwrap_or_default();
     let (end, took) = (end.trim_end_matches('.'), seconds(attempt.duration_ms));
     format!("{}, {}: {end}{score}, {took} s", attempt.route.name(), attempt.model)

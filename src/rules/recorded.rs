@@ -95,7 +95,8 @@ structs! {
     }
     Attempt {
         route, model, argv, duration_ms, ttft_ms, prompt_tokens, completion_tokens, tokens_per_sec, predicted_ms, failure,
-        verdict, confidence, weights, signals, form, edits, cost_usd
+        verdict, confidence, weights, signals, form, edits,
+        left_out, cost_usd
     }
     Shadow { provider, ok }
     Score { value, weak }

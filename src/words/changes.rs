@@ -29,6 +29,8 @@ pub struct ChangeSet {
     pub notes: Vec<String>,
     /// How many edits were applied in which way; empty when only whole files came.
     pub edits: BTreeMap<String, u64>,
+    /// What of the reply is not in it, because the checks were red with it: `line 3 of a.py`.
+    pub left_out: Option<String>,
     /// Commands that the model proposed: shown, never run.
     pub commands: Vec<String>,
     /// What the model said around the files; shown to people after escaping.

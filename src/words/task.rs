@@ -175,6 +175,10 @@ pub struct Attempt {
     /// How many edits of the reply were applied in which way: `exact`, `blanks`, `shifted`, `alike`, `again`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub edits: BTreeMap<String, u64>,
+    /// What of a change was left out, because the checks were red with it: then `verdict` speaks of the rest, and the reply
+    /// as a whole was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
     pub cost_usd: Option<f64>,
 }
 
@@ -333,6 +337,7 @@ impl Attempt {
             signals: BTreeMap::new(),
             form: None,
             edits: BTreeMap::new(),
+            left_out: None,
             cost_usd: None,
         }
     }

@@ -56,6 +56,7 @@ pub fn prove_less(site: &mut Site<'_>, mut changed: Changed, watcher: &mut dyn W
         }
         let mut set = ChangeSet { changes: less.changes, ..changed.changes.clone() };
         set.notes.push(format!("left out of the change, since the checks are red with it: {}", less.left_out));
+        set.left_out = Some(less.left_out);
         // What cannot be applied is no part to be had.
         let Ok(mut part) = materialise(site, set, changed.score, watcher, stop) else { continue };
         if part.proof.verdict == Verdict::Passed {

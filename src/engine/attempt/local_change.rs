@@ -147,6 +147,7 @@ pub fn attempt(
                 attempt.signals.insert("examples".to_string(), changed.proof.examples as f64);
             }
             attempt.edits.clone_from(&changed.changes.edits);
+            attempt.left_out.clone_from(&changed.changes.left_out);
             if changed.proof.verdict == Verdict::Failed {
                 effort.evidence.clone_from(&changed.proof.evidence);
                 effort.previous = Some(changed.diff.clone());

@@ -24,7 +24,8 @@ pub fn first<S: Default + for<'t> Take<'t>>(line: &str) -> Option<Proven<S>> {
     let Run { workdir, tries } = run;
     tries.0.into_iter().find_map(|of: Try<S>| {
         let is_right = match of.verdict.as_str() {
-            "passed" => true,
+            // Only a part of the reply was right.
+            "passed" => of.left_out.is_empty(),
             "failed" => false,
             _ => return None,
         };
@@ -48,6 +49,7 @@ struct Try<S> {
     model: String,
     form: String,
     verdict: String,
+    left_out: String,
     confidence: Option<f64>,
     signals: S,
 }
@@ -71,6 +73,7 @@ impl<'t, S: Take<'t>> Take<'t> for Try<S> {
             "model" => &mut self.model,
             "form" => &mut self.form,
             "verdict" => &mut self.verdict,
+            "left_out" => &mut self.left_out,
             "confidence" => &mut self.confidence,
             "signals" => &mut self.signals,
             _ => return None,
@@ -108,6 +111,8 @@ mod tests {
             assert_eq!(found.as_ref().map(|of| of.is_right), expected, "{line}");
             assert!(told.is_none_or(|told| told == ("/w", "m", "whole")), "{line}");
         }
+        let part = line(&[("local", passed, "0.5")]).replace("\"form\"", "\"left_out\":\"line 3 of a.py\",\"form\"");
+        assert!(first::<()>(&part).is_some_and(|of| !of.is_right), "{part}");
         assert!(first::<()>("torn \"verdict\":\"passed\"").is_none());
     }
 }
