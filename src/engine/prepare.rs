@@ -57,7 +57,11 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     let own = settings(house, job, None)?;
     known(job.asked, &own.config)?;
     declared(&own, job)?;
-    let intent = intent::read(job.task, &own.config.router.complexity_keywords);
+    let mut intent = intent::read(job.task, &own.config.router.complexity_keywords);
+    // Who names a check wants something changed that it can check.
+    if intent.ambiguous && !job.verify.is_empty() {
+        (intent.kind, intent.ambiguous) = (Kind::Change, false);
+    }
     let kind = job.kind.unwrap_or(intent.kind);
     let configured = Some(own.config.work_dir.as_path()).filter(|dir| !dir.as_os_str().is_empty());
     // A root that the client names is the project that is open: it counts more than a setting.

@@ -59,11 +59,11 @@ pub const CHANGE: &str = "\
     adapt adjust align allow annotate append apply bump bundle cache change clean cleanup code comment complete \
     configure connect convert correct cut decouple dedupe deduplicate delete deprecate disable document drop \
     duplicate edit eliminate embed enable encapsulate enforce ensure enhance erase exclude expand expose extend \
-    extract finish fix format group handle harden hook ignore improve include increase inline insert integrate \
+    extract finish fix forbid format group handle harden hook ignore improve include increase inline insert integrate \
     introduce invert isolate limit lint localize log lower mark merge migrate minify mock modernise modernize \
     modify modularise modularize move mute nest normalise normalize optimise optimize order organise organize \
     overwrite paginate parallelise parallelize parameterise parameterize patch pin polish port prefix prepend \
-    prevent provide put raise redesign reduce refactor reformat relocate remove rename reorder reorganise \
+    prevent provide put raise redesign reduce refactor reformat refuse reject relocate remove rename reorder reorganise \
     reorganize repair replace resolve restore restrict restructure reuse revert rewrite rework sanitise sanitize \
     save secure separate set shorten shrink silence simplify solve sort speed split squash standardise \
     standardize store strip style support suppress swap switch tidy tighten trim truncate turn undo unify update \

@@ -313,6 +313,23 @@ fn a_task_may_be_large_but_not_without_end() {
 }
 
 #[test]
+fn a_check_makes_a_change_of_a_task_that_leaves_its_kind_open() {
+    let world = World::new("open-kind");
+    for (args, kind) in [
+        (&["Payments of zero, never again"][..], "kind: answer (the task leaves it open"),
+        (&["--verify", "true", "Payments of zero, never again"], "kind: change\n"),
+        (&["--verify", "true", "--answer", "Payments of zero, never again"], "kind: answer\n"),
+        (&["--verify", "true", "Why are payments of zero refused?"], "kind: answer\n"),
+        (&["Refuse payments of zero"], "kind: change\n"),
+    ] {
+        let mut command = world.mux();
+        command.args(["run", "--dry-run"]).args(args);
+        let ran = run(command, b"");
+        assert!(ran.stdout.starts_with(kind.as_bytes()), "{args:?}\n{}", ran.report());
+    }
+}
+
+#[test]
 fn an_argument_that_is_no_text_is_refused() {
     let world = World::new("bytes");
     for args in [&[&b"run"[..], b"\xff\xfe"][..], &[b"\xff"], &[b"run", b"--verify", b"\xff"], &[b"log", b"--\xff"]] {
