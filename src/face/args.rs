@@ -186,7 +186,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         Arg::Short('h') | Arg::Long("help") => Ok(Command::Help),
         Arg::Short('V') | Arg::Long("version") => Ok(Command::Version),
         Arg::Value(name) => command(&name.string().map_err(usage)?, parser),
-        Arg::Short(_) | Arg::Long(_) => Err(unexpected(&first, &["--help", "--version"])),
+        Arg::Short(_) | Arg::Long(_) => Err(out_of_place(&first)),
     }
 }
 
@@ -281,6 +281,21 @@ fn options_of(name: &str) -> Vec<&'static str> {
     let lines: Vec<&str> = text.split("\n  ").filter(&mut is_of).collect();
     let words = lines.into_iter().flat_map(|line| line.split([' ', ',', ';', '\n', '[', ']']));
     words.filter(|word| word.starts_with("--")).collect()
+}
+
+/// The error for an option before the command. One that a command has stands behind it.
+fn out_of_place(arg: &Arg<'_>) -> Error {
+    let error = unexpected(arg, &["--help", "--version"]);
+    let Arg::Long(name) = arg else { return error };
+    let page = page::read(HELP);
+    let mut having = page.commands.iter();
+    let of = having.find(|command| {
+        command.flags.iter().any(|flag| flag.long.is_some_and(|long| long.trim_start_matches('-') == *name))
+    });
+    match of {
+        Some(command) => error.hint(format!("an option stands behind its command: `mux {} --{name} …`", command.name)),
+        None => error,
+    }
 }
 
 fn unexpected(arg: &Arg<'_>, known: &[&str]) -> Error {
@@ -500,6 +515,10 @@ mod tests {
     fn mistakes_name_the_nearest_word() {
         check_error(&["runn"], "unknown command `runn`\n  hint: did you mean `run`? `mux --help` lists all");
         check_error(&["fix a.py"], "unknown command `fix a.py`\n  hint: a task is for `run`: `mux run 'fix a.py'`");
+        check_error(
+            &["--config", "x", "run"],
+            "unexpected argument `--config`\n  hint: an option stands behind its command: `mux run --config …`",
+        );
         check_error(&["zzzzzz"], "unknown command `zzzzzz`\n  hint: `mux --help` lists what there is");
         check_error(
             &["run", "--verfy", "x"],
