@@ -4,6 +4,7 @@
 
 use crate::rules::definition::header;
 use crate::rules::diff::{Side, compare};
+use crate::rules::weaken::is_test_file;
 use crate::words::changes::Change;
 
 /// A change of more parts than this is another text, not a slip in one.
@@ -74,6 +75,11 @@ pub fn lesser(changes: &[Change], before: &dyn Fn(&str) -> Option<String>, names
         Lesser { changes: built.collect(), left_out: out.collect::<Vec<_>>().join(", ") }
     };
     versions.iter().map(build).filter(|lesser| !lesser.changes.is_empty()).collect()
+}
+
+/// Returns whether a file says what is right: a test, or one that a command which was red names.
+pub fn judges<'a>(path: &str, mut red: impl Iterator<Item = &'a Vec<String>>) -> bool {
+    is_test_file(path) || red.any(|argv| argv.iter().any(|arg| arg.contains(path)))
 }
 
 /// Returns which parts each version keeps.
@@ -230,6 +236,13 @@ mod tests {
         let versions = lesser(&changes, &before, &["largest"]);
         assert_eq!(versions[0], Lesser { changes: vec![mended], left_out: "`new.py`, `b.py`".to_string() });
         assert_eq!(versions.len(), 4);
+    }
+
+    #[test]
+    fn what_says_what_is_right_is_known() {
+        let red = [vec!["sh".to_string(), "-c".to_string(), "cd x && python3 check.py".to_string()]];
+        let found = ["tests/test_a.py", "check.py", "a.py"].map(|path| judges(path, red.iter()));
+        assert_eq!(found, [true, true, false]);
     }
 
     #[test]

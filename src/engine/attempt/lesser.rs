@@ -7,7 +7,7 @@ use crate::engine::attempt::local_change::{Changed, Site, before, materialise};
 use crate::engine::judge::take_back;
 use crate::engine::verify::Ground;
 use crate::rules::examples;
-use crate::rules::lesser::lesser;
+use crate::rules::lesser::{judges, lesser};
 use crate::rules::weaken::Edited;
 use crate::words::changes::{Change, ChangeSet};
 use crate::words::event::Watcher;
@@ -20,7 +20,7 @@ const LONGEST_CHECK_MS: u64 = 5000;
 /// When no further part is tried.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// Returns the largest part that turns red tests green, applied; else the red change as it came. The tree is untouched
+/// Returns the likeliest part that turns red tests green, applied; else the red change as it came. The tree is untouched
 /// when this is called.
 pub fn prove_less(site: &mut Site<'_>, mut changed: Changed, watcher: &mut dyn Watcher, stop: &Stop) -> Changed {
     let took: u64 = changed.proof.commands.iter().map(|run| run.duration_ms).sum();
@@ -33,7 +33,10 @@ pub fn prove_less(site: &mut Site<'_>, mut changed: Changed, watcher: &mut dyn W
     let names: Vec<String> = site.context.sought.names.iter().map(|name| name.text.clone()).collect();
     let names: Vec<&str> = names.iter().chain(&site.context.sought.words).map(String::as_str).collect();
     let whole = &changed.changes.changes;
-    let versions = lesser(whole, &before, &names);
+    let mut versions = lesser(whole, &before, &names);
+    // A part must not turn the tests green by changing them.
+    let is_judge = |path: &str| before(path).is_some() && judges(path, changed.proof.red.iter().map(|red| &red.argv));
+    versions.retain(|less| !less.changes.iter().any(|change| is_judge(change.path())));
     let old: Vec<Option<String>> = whole.iter().map(|change| before(change.path())).collect();
     let edited = whole.iter().zip(&old).map(|(change, old)| match change {
         Change::Write { path, content } => Edited { path, before: old.as_deref(), after: Some(content) },
