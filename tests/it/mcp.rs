@@ -110,9 +110,13 @@ fn a_handshake_of_every_revision_is_answered_and_starting_writes_nothing() {
     assert!(tree(&world.root.join("state")).keys().eq([".empty"].iter().filter(|_| false)), "nothing is made");
 }
 
+/// A server that is down, also where a developer has one running.
+const NOBODY: &str = "providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n";
+
 #[test]
 fn both_eras_are_spoken_on_one_wire_at_any_time() {
     let world = World::new("eras");
+    world.configure(NOBODY);
     let mut client = Client::start(&world, &[]);
     let early = client.ask(1, "tools/list", json!({}));
     assert_eq!(early["error"]["code"], -32600, "{early}");
@@ -428,7 +432,7 @@ fn claude_code_says_where_its_project_is() {
 #[test]
 fn the_provider_that_asks_is_never_asked_back() {
     let world = World::new("caller");
-    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n");
+    world.configure(NOBODY);
     let recorded = manifest().join("fixtures/run/102_a_provider_out_of_quota_hands_over_and_is_left_alone/cli");
     for cli in ["claude", "codex"] {
         world.install_cli(cli, &recorded.join(cli));

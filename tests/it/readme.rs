@@ -261,7 +261,7 @@ fn stage(stage: Stage, line: &str) -> (World, Option<Server>, String) {
     }
     let url = server.as_ref().map_or("http://127.0.0.1:1".to_string(), Server::url);
     if stage != Fresh {
-        let local = format!("providers:\n  local:\n    base_url: \"{url}/v1\"\n    model: m\n");
+        let local = format!("providers:\n  local:\n    base_url: \"{url}/v1\"\n    model: m\n    auto_detect: false\n");
         world.configure(&format!("{local}local_runtime:\n  health_retries: 0\n"));
     }
     if server.is_some() {
