@@ -269,6 +269,7 @@ fn outlook(failure: &Failure) -> Outlook {
         | Failure::ReasoningOnly
         | Failure::Cut
         | Failure::Looped { .. }
+        | Failure::Hopeless { .. }
         | Failure::ContentFilter
         | Failure::ToolCalls
         | Failure::Declined { .. }

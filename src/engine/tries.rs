@@ -7,6 +7,8 @@ use crate::engine::attempt::{local_answer, local_change};
 use crate::engine::prepare;
 use crate::engine::run::Course;
 use crate::engine::verify;
+use crate::rules::blocks::language;
+use crate::rules::confidence::shape;
 use crate::rules::policy::own_tries;
 use crate::words::chat::Ask;
 use crate::words::event::{Event, Watcher};
@@ -15,6 +17,8 @@ use crate::words::task::{Attempt, Cloud, Failure, Kind, Last, Route, Verdict};
 /// How much warmer each further try is sampled, and the warmest.
 const WARMER: f64 = 0.25;
 const WARMEST: f64 = 0.7;
+/// Up to here a reply is about as likely as a greedy one.
+const COOL: f64 = 0.3;
 
 impl Course<'_> {
     /// One local try; says how it ended, in the policy's words.
@@ -141,7 +145,22 @@ impl Course<'_> {
         // Thoughts are where models go round in circles most of all.
         let has_looped = self.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
         let thinking = !self.grown && !has_looped;
-        Ask { max_tokens, temperature, thinking }
+        let floor = self.has_floor(number, temperature).then_some(self.experience.weights.floor);
+        Ask { max_tokens, temperature, thinking, floor }
+    }
+
+    /// Whether a try is one that the floor was fitted on: the first of a change of code that the model was shown, almost
+    /// greedy. New text, and a warmer model, are less likely without being worse.
+    fn has_floor(&self, number: u32, temperature: f64) -> bool {
+        let context = &self.prepared.context;
+        let mut named = context.named().peekable();
+        self.prepared.settings.config.local_executor.stop_hopeless
+            && self.prepared.kind == Kind::Change
+            && number == 1
+            && temperature <= COOL
+            && context.to_create.is_empty()
+            && named.peek().is_some()
+            && named.all(|file| language(&file.path).is_some_and(shape::is_known))
     }
 
     /// Sorts a failure into the policy's words. A reply that was cut gets one more try with the largest budget; one
@@ -166,7 +185,10 @@ impl Course<'_> {
         let spent =
             if matches!(failure, Failure::Cut | Failure::ReasoningOnly) { &mut self.grown } else { &mut self.repaired };
         let again = failure.may_improve() && !std::mem::replace(spent, true);
-        let is_useless = matches!(failure, Failure::Unusable { .. } | Failure::Looped { .. } | Failure::Empty);
+        let is_useless = matches!(
+            failure,
+            Failure::Unusable { .. } | Failure::Looped { .. } | Failure::Hopeless { .. } | Failure::Empty
+        );
         self.anew = !again && is_useless && self.is_alone();
         Last::Failed { class: failure.class(), again: again || self.anew }
     }

@@ -5,10 +5,12 @@ use crate::engine::look::{self, Look};
 use crate::engine::run::House;
 use crate::face::args::FitArgs;
 use crate::face::status::emit;
+use crate::rules::confidence::hopeless::Stopped;
 use crate::rules::confidence::weights::Weights;
 use crate::rules::escape::in_json;
 use crate::rules::refit::{LEAST_OF_EACH, LEAST_RUNS, Labelled, Quality, Refit, TooFew};
 use crate::sys::state::weights::FittedWeights;
+use crate::words::chat::Floor;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
 use serde::Serialize;
@@ -27,6 +29,9 @@ struct Document<'a> {
     right: Option<usize>,
     before: Option<Quality>,
     after: Option<Quality>,
+    /// Of the labelled runs, those that the floors would have stopped.
+    stopped_before: Option<Stopped>,
+    stopped_after: Option<Stopped>,
     old: Shown<'a>,
     new: Option<Shown<'a>>,
     written: bool,
@@ -37,6 +42,9 @@ struct Shown<'a> {
     id: &'a str,
     base: f64,
     weights: BTreeMap<&'static str, f64>,
+    /// Below so many nats a reply of at most so many tokens is given up.
+    floor_nats: f64,
+    floor_tokens: f64,
 }
 
 /// Fits, shows and, where asked, writes. Returns the exit code: 1 where nothing was fitted, or nothing written that
@@ -92,6 +100,8 @@ fn document(old: &Weights, refit: &Result<Refit, TooFew>, written: bool) -> Resu
         right: new.map(|refit| refit.right),
         before: new.map(|refit| refit.before),
         after: new.map(|refit| refit.after),
+        stopped_before: new.map(|refit| refit.stopped_before),
+        stopped_after: new.map(|refit| refit.stopped_after),
         old: shown(old),
         new: new.map(|refit| shown(&refit.weights)),
         written,
@@ -103,7 +113,8 @@ fn document(old: &Weights, refit: &Result<Refit, TooFew>, written: bool) -> Resu
 fn shown(weights: &Weights) -> Shown<'_> {
     let mut named = BTreeMap::new();
     named.extend(weights.code.weights.iter().map(|(signal, weight)| (signal.name(), *weight)));
-    Shown { id: &weights.id, base: weights.code.base, weights: named }
+    let Floor { nats: floor_nats, tokens: floor_tokens } = weights.floor;
+    Shown { id: &weights.id, base: weights.code.base, weights: named, floor_nats, floor_tokens }
 }
 
 fn page(note: Option<String>, old: &Weights, refit: &Result<Refit, TooFew>, (fit, written): (FitArgs, bool)) -> String {
@@ -125,6 +136,14 @@ fn page(note: Option<String>, old: &Weights, refit: &Result<Refit, TooFew>, (fit
     for ((signal, was), (_, is)) in old.code.weights.iter().zip(&refit.weights.code.weights) {
         row(signal.name(), *was, *is);
     }
+    row("floor, nats", old.floor.nats, refit.weights.floor.nats);
+    row("floor, tokens", old.floor.tokens, refit.weights.floor.tokens);
+    let stopped = |Stopped { wrong, right }: Stopped| {
+        format!("{wrong} of {}, {right} of {}", refit.runs - refit.right, refit.right)
+    };
+    let (before, after) = (stopped(refit.stopped_before), stopped(refit.stopped_after));
+    let _ = writeln!(page, "stopped            {before:>24}{after:>24}");
+    page.push_str("Stopped are wrong runs and right ones whose first reply ends below the floor.\n");
     page.push_str("The right column is measured on runs that its weights were not fitted on (5 parts).\n");
     page.push_str(match (written, fit) {
         (true, _) => "Written. `mux tune --fit --reset` goes back.\n",

@@ -297,6 +297,11 @@ fn measured(page: &mut String, metrics: &Metrics, known: &Pace) {
             format!("{:.1} s of local tries in {} runs that then left", metrics.wasted_seconds, metrics.wasted_runs);
         line(page, "wasted", &text);
     }
+    if metrics.stopped_tries > 0 {
+        let (tries, saved) = (metrics.stopped_tries, metrics.saved_seconds);
+        let tries = if tries == 1 { "1 hopeless reply".to_string() } else { format!("{tries} hopeless replies") };
+        line(page, "stopped", &format!("{tries}, {saved:.1} s of the predicted times saved"));
+    }
     if let Some(rate) = known.tokens_per_sec() {
         line(page, "pace", &format!("{rate:.1} tokens/s, of {} calls", known.n_calls()));
     }
@@ -515,6 +520,8 @@ mod tests {
             tries_until_green: Some(metrics::Tries { runs: 10, mean: 1.75, median: 1.5 }),
             wasted_seconds: 312.25,
             wasted_runs: 6,
+            stopped_tries: 3,
+            saved_seconds: 41.25,
             prediction_error: Some(metrics::Errors { tries: 34, median: 0.125 }),
         };
         let call = Call { prompt: 10, first_ms: 9, reply: 214, rest_ms: 10_000 };
@@ -526,6 +533,7 @@ cloud share: 12.5 % of 24 runs
 false accepts: 2 known; 7.5 % (95 %: 2.6 to 19.9 %) of 40 reviewed were wrong
 tries until green: 1.8 on average, median 1.5 (10 changes)
 wasted: 312.2 s of local tries in 6 runs that then left
+stopped: 3 hopeless replies, 41.2 s of the predicted times saved
 pace: 21.4 tokens/s, of 1 calls
 predicted times: off by 12.5 % (median of 34 tries)
 ";
@@ -639,6 +647,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off)
             \"verified_local_changes\":2,\
             \"metrics\":{\"cloud_share\":null,\"verified_local_share\":null,\"known_false_accepts\":0,\
             \"false_accepts\":null,\"tries_until_green\":null,\"wasted_seconds\":0.0,\"wasted_runs\":0,\
+            \"stopped_tries\":0,\"saved_seconds\":0.0,\
             \"prediction_error\":null},\"tokens_per_sec\":null,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
             \"hooks\":{},\"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
             \"login\":\"logged_in\",\"cooldown\":null}],\

@@ -350,7 +350,8 @@ fn attempt(attempt: &Attempt) -> String {
     let end = end + &left_out.unwrap_or_default();
     let score = attempt.confidence.map(|score| format!(", score {score:.3}")).unwrap_or_default();
     let (end, took) = (end.trim_end_matches('.'), seconds(attempt.duration_ms));
-    format!("{}, {}: {end}{score}, {took} s", attempt.route.name(), attempt.model)
+    let saved = attempt.saved_ms().map(|saved| format!(", about {} s saved", seconds(saved))).unwrap_or_default();
+    format!("{}, {}: {end}{score}, {took} s{saved}", attempt.route.name(), attempt.model)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

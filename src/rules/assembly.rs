@@ -4,8 +4,9 @@
 //! the text, or there are no tokens (a few bytes of slack: some servers swallow the blank before the first word).
 
 use crate::rules::chunk::{Choice, Chunk, Tokens};
+use crate::rules::confidence::hopeless::{self, Watch};
 use crate::rules::loops::{Loop, Tail};
-use crate::words::chat::{Finish, Token};
+use crate::words::chat::{Finish, Floor, Token};
 use crate::words::task::Failure;
 
 /// How models mark their thoughts in the text itself, where the server does not split them off.
@@ -31,6 +32,8 @@ pub struct Assembly {
     tools: bool,
     /// Whatever was said, thoughts included: models go round in circles in both.
     tail: Tail,
+    /// How likely the content is.
+    watch: Watch,
     finish: Option<String>,
     model: String,
     prompt_tokens: Option<u64>,
@@ -84,9 +87,19 @@ impl Assembly {
         self.content + self.reasoning
     }
 
-    /// Returns the failure of a reply that repeats itself and will not end by itself.
-    pub fn looped(&mut self) -> Option<Failure> {
-        self.tail.look().map(failure)
+    /// Gives the reply up once its code is below a floor.
+    pub fn watch(&mut self, floor: Option<Floor>) {
+        self.watch.floor = floor;
+    }
+
+    /// Returns the failure of a reply that is not worth its end: it repeats itself and will not come to one, or its code
+    /// is below the floor.
+    pub fn lost(&mut self) -> Option<Failure> {
+        if let Some(found) = self.tail.look() {
+            return Some(failure(found));
+        }
+        let floor = self.watch.is_due()?;
+        hopeless::given_up(floor, &self.text, &aligned(self.tokens.clone(), self.cut, self.content))
     }
 
     /// Returns the part of the answer that is new since the last call.
@@ -160,6 +173,7 @@ impl Assembly {
             drop_front_to(&mut tokens, content.len());
         }
         self.content += content.len();
+        self.watch.push(&tokens.list);
         self.cover(tokens);
         self.text.push_str(&content);
         self.strip_front();

@@ -9,6 +9,7 @@
 
 pub mod blocks;
 pub mod certainty;
+pub mod hopeless;
 pub mod prior;
 pub mod proven;
 #[cfg(test)]
@@ -170,7 +171,7 @@ pub mod tests {
     /// Weights that are easy to compute with.
     fn weights() -> Weights {
         let code = Model { base: 2.0, weights: vec![(Signal::SeqLp, 0.23)] };
-        Weights { id: "test".to_string(), pass_rate: 0.6, code }
+        Weights { id: "test".to_string(), pass_rate: 0.6, code, floor: Weights::default().floor }
     }
 
     /// Scores with nothing known but the task.

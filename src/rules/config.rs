@@ -147,6 +147,7 @@ pub struct LocalExecutor {
     pub max_attempts: u32,
     pub max_tokens: u32,
     pub edit_format: EditFormat,
+    pub stop_hopeless: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -328,7 +329,12 @@ impl Default for Config {
                 allow_sota_write_fallback: false,
                 target_local_implementation_ratio: 0.95,
             },
-            local_executor: LocalExecutor { max_attempts: 4, max_tokens: 6000, edit_format: EditFormat::Auto },
+            local_executor: LocalExecutor {
+                max_attempts: 4,
+                max_tokens: 6000,
+                edit_format: EditFormat::Auto,
+                stop_hopeless: true,
+            },
             ledger: Ledger {
                 file_path: PathBuf::new(),
                 max_bytes: 2_000_000,

@@ -100,6 +100,7 @@ pub static KEYS: &[Key<Config>] = keys! { Config:
     local_executor.max_attempts: Count, Limit::Range(1.0, 20.0), Lower;
     local_executor.max_tokens: Count, TOKENS, Lower;
     local_executor.edit_format: Choice, Limit::Any, Never;
+    local_executor.stop_hopeless: Switch, Limit::Any, Never;
     ledger.file_path: Path, Limit::Any, Never;
     ledger.max_bytes: Bytes, Limit::Range(1000.0, 1e12), Never;
     ledger.max_rotated_files: Count, Limit::Range(0.0, 1000.0), Never;

@@ -34,6 +34,9 @@ pub struct Metrics {
     /// Local tries of runs that then went to the cloud.
     pub wasted_seconds: f64,
     pub wasted_runs: u64,
+    /// Local tries that were given up half-way as hopeless, and what they were predicted to take beyond that.
+    pub stopped_tries: u64,
+    pub saved_seconds: f64,
     /// |predicted − actual| ÷ actual of local tries.
     pub prediction_error: Option<Errors>,
 }
@@ -64,6 +67,8 @@ pub struct Counts {
     green: Vec<u64>,
     wasted_ms: u64,
     wasted_runs: u64,
+    stopped_tries: u64,
+    saved_ms: u64,
     /// In thousandths.
     errors: Vec<u64>,
     undone: BTreeSet<String>,
@@ -88,16 +93,24 @@ struct Line<'t> {
 #[derive(Default)]
 struct Verdict(Option<bool>);
 
-/// Whatever it is, it is there.
+/// Why a try brought nothing.
 #[derive(Default)]
-struct Something;
+struct Failed {
+    kind: String,
+}
 
 #[derive(Default)]
 struct Try {
     route: String,
     duration_ms: u64,
     predicted_ms: Option<u64>,
-    failure: Option<Something>,
+    failure: Option<Failed>,
+}
+
+impl Try {
+    fn is_hopeless(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failed| failed.kind == "hopeless")
+    }
 }
 
 /// Returns a share and its interval after Wilson, which holds for few cases and for shares at the ends; `None` of nothing.
@@ -153,6 +166,10 @@ impl Counts {
             self.wasted_runs += 1;
             self.wasted_ms += line.attempts.0.iter().take(n_local).map(|attempt| attempt.duration_ms).sum::<u64>();
         }
+        for attempt in line.attempts.0.iter().filter(|attempt| attempt.is_hopeless()) {
+            self.stopped_tries += 1;
+            self.saved_ms += attempt.predicted_ms.unwrap_or(0).saturating_sub(attempt.duration_ms);
+        }
         // A try that failed was cut short; it says nothing of how long it would have taken.
         let whole = line.attempts.0.iter().filter(|attempt| attempt.failure.is_none() && attempt.duration_ms > 0);
         self.errors.extend(whole.filter_map(|attempt| {
@@ -174,6 +191,8 @@ impl Counts {
             tries_until_green: tries.map(|median| Tries { runs: green, mean, median }),
             wasted_seconds: self.wasted_ms as f64 / 1000.0,
             wasted_runs: self.wasted_runs,
+            stopped_tries: self.stopped_tries,
+            saved_seconds: self.saved_ms as f64 / 1000.0,
             prediction_error: median(self.errors).map(|off| Errors { tries: errors, median: off / 1000.0 }),
         }
     }
@@ -205,7 +224,11 @@ impl<'t> Take<'t> for Line<'t> {
     }
 }
 
-impl Take<'_> for Something {}
+impl<'t> Take<'t> for Failed {
+    fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
+        if key == "kind" { Some(&mut self.kind) } else { None }
+    }
+}
 
 impl<'t> Take<'t> for Verdict {
     fn key(&mut self, key: &str) -> Option<&mut dyn Take<'t>> {
@@ -242,6 +265,7 @@ mod tests {
     #[test]
     fn a_window_is_measured() {
         let failed = ",\"predicted_ms\":9,\"failure\":{\"kind\":\"empty\"}";
+        let hopeless = ",\"failure\":{\"kind\":\"hopeless\",\"nats\":30,\"tokens\":200}";
         let lines = [
             line("U", "undo", "none", "\"undoes\":\"A\""),
             line("A", "change", "local", &format!("\"verify_ok\":true,{}", tries(&[("local", 100, "")]))),
@@ -273,6 +297,12 @@ mod tests {
                     tries(&[("local", 1000, ",\"predicted_ms\":900")])
                 ),
             ),
+            line(
+                "J",
+                "change",
+                "none",
+                &tries(&[("local", 1500, &format!(",\"predicted_ms\":7000{hopeless}")), ("local", 100, hopeless)]),
+            ),
             line("I", "answer", "none", "\"source\":\"hook\",\"hook\":\"pre-commit\""),
             "torn".to_string(),
         ];
@@ -281,13 +311,15 @@ mod tests {
             counts.add_line(line);
         }
         let expected = Metrics {
-            cloud_share: rate(2, 8),
-            verified_local_share: rate(2, 4),
+            cloud_share: rate(2, 9),
+            verified_local_share: rate(2, 5),
             known_false_accepts: 2,
             false_accepts: rate(1, 2),
             tries_until_green: Some(Tries { runs: 2, mean: 2.5, median: 2.5 }),
             wasted_seconds: 2.5,
             wasted_runs: 1,
+            stopped_tries: 2,
+            saved_seconds: 5.5,
             prediction_error: Some(Errors { tries: 2, median: 0.3 }),
         };
         assert_eq!(counts.metrics(), expected);
@@ -303,6 +335,8 @@ mod tests {
             tries_until_green: None,
             wasted_seconds: 0.0,
             wasted_runs: 0,
+            stopped_tries: 0,
+            saved_seconds: 0.0,
             prediction_error: None,
         };
         assert_eq!(Counts::default().metrics(), nothing);

@@ -1,6 +1,7 @@
 //! Weights from a user's own ledger: which runs are labelled, what a fit on them gives, and whether it is any better than
 //! what holds. Pure. **It does not flatter:** the new weights are measured on runs that they were not fitted on.
 
+use crate::rules::confidence::hopeless::{self, Stopped};
 use crate::rules::confidence::proven;
 use crate::rules::confidence::signals::{Measured, Signal};
 use crate::rules::confidence::weights::{Model, Weights};
@@ -43,6 +44,9 @@ pub struct Refit {
     pub before: Quality,
     /// By cross-validation.
     pub after: Quality,
+    /// What the floors make of the labelled runs.
+    pub stopped_before: Stopped,
+    pub stopped_after: Stopped,
     pub weights: Weights,
 }
 
@@ -97,8 +101,20 @@ impl Labelled {
             return Err(TooFew::Wrong(wrong));
         };
         let pass_rate = rounded(count(right) / count(rows.len()));
-        let weights = Weights { id: id.to_string(), pass_rate, code: model(&signals, &rows) };
-        Ok(Refit { runs: rows.len(), right, before, after, weights })
+        let sums = self.sums();
+        let floor = hopeless::floor(&sums).unwrap_or(old.floor);
+        let weights = Weights { id: id.to_string(), pass_rate, code: model(&signals, &rows), floor };
+        let (stopped_before, stopped_after) = (Stopped::by(old.floor, &sums), Stopped::by(floor, &sums));
+        Ok(Refit { runs: rows.len(), right, before, after, stopped_before, stopped_after, weights })
+    }
+
+    /// The sums of the labelled runs, as far as they have one.
+    fn sums(&self) -> Vec<hopeless::Proven> {
+        let sum = |(measured, is_right): &(Measured, bool)| {
+            let (nats, tokens) = (measured.of(Signal::SeqLp)?, measured.of(Signal::Tokens)?);
+            Some(hopeless::Proven { nats, tokens, is_right: *is_right })
+        };
+        self.runs.iter().filter_map(sum).collect()
     }
 }
 
@@ -137,6 +153,7 @@ impl<'t> Take<'t> for Named {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::chat::Floor;
 
     fn line(verdict: &str, seq_lp: f64) -> String {
         format!(
@@ -149,7 +166,7 @@ mod tests {
 
     fn old(base: f64, weight: f64) -> Weights {
         let code = Model { base, weights: vec![(Signal::SeqLp, weight)] };
-        Weights { id: "old".to_string(), pass_rate: 0.5, code }
+        Weights { id: "old".to_string(), pass_rate: 0.5, code, floor: Floor { nats: -30.0, tokens: 100.0 } }
     }
 
     /// Runs of which those with a higher sum are right more often.
@@ -195,6 +212,24 @@ mod tests {
         assert_eq!((refit.runs, refit.weights.id.as_str()), (200, "new"));
         let again = labelled(200).refit(&refit.weights, "newer").unwrap();
         assert_eq!(again.weights.code, refit.weights.code, "the same runs give the same weights");
+        assert_eq!(refit.weights.floor, old(0.0, 0.0).floor, "runs without a length show no floor");
         assert!(!again.is_better(), "held out, they are no better than those that have seen the runs: {again:?}");
+    }
+
+    #[test]
+    fn a_fit_brings_a_floor_where_enough_were_right() {
+        let with = |right: u32| {
+            let mut labelled = Labelled::default();
+            let line = |verdict: &str, seq_lp: f64, tokens: u32| {
+                line(verdict, seq_lp).replace("\"tokens\":null", &format!("\"tokens\":{tokens}"))
+            };
+            (1..=right).for_each(|n| labelled.add_line(&line("passed", -f64::from(n % 9), 100 + n % 10)));
+            (1..=10).for_each(|n| labelled.add_line(&line("failed", -f64::from(n), 50)));
+            labelled.refit(&old(2.0, 0.2), "new").unwrap()
+        };
+        let refit = with(50);
+        assert_eq!(refit.weights.floor, Floor { nats: -10.0, tokens: 109.0 });
+        assert_eq!((refit.stopped_before, refit.stopped_after), (Stopped::default(), Stopped::default()));
+        assert_eq!(with(49).weights.floor, old(0.0, 0.0).floor);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::rules::assembly::{Assembled, Assembly};
 use crate::rules::chunk::Chunk;
+use crate::words::chat::Floor;
 use crate::words::task::Failure;
 
 /// Longest line of an event stream.
@@ -64,10 +65,17 @@ impl Stream {
         }
     }
 
+    /// Has a reply given up once its code is below a floor.
+    #[must_use]
+    pub fn with_floor(mut self, floor: Option<Floor>) -> Stream {
+        self.assembly.watch(floor);
+        self
+    }
+
     /// Takes the next bytes, cut anywhere.
     ///
     /// # Errors
-    /// What the server said in an error event, `Protocol` for bytes that are no stream or over a limit, or `Looped`.
+    /// What the server said in an error event, `Protocol` for bytes that are no stream or over a limit, `Looped` or `Hopeless`.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.is_done {
             return Ok(());
@@ -210,7 +218,7 @@ impl Stream {
         if self.assembly.count() > self.most_tokens {
             return broken("it does not end: far more tokens than were asked for");
         }
-        self.assembly.looped().map_or(Ok(()), |failure| Err(Fault::Failed(failure)))
+        self.assembly.lost().map_or(Ok(()), |failure| Err(Fault::Failed(failure)))
     }
 
     fn too_long(&self) -> Result<(), Fault> {
@@ -413,5 +421,28 @@ mod tests {
         assert_eq!(text(ended(90, "length").as_bytes()), Ok(BLOCK.repeat(90)));
         let looped = Failure::Looped { block: 39, times: 110, after: 4290 };
         assert_eq!(text(ended(110, "length").as_bytes()), Err(Fault::Failed(looped)));
+    }
+
+    #[test]
+    fn what_is_hopeless_is_not_waited_for() {
+        let event = |text: &str, logprob: f64| {
+            let bytes = text.as_bytes();
+            let token = serde_json::json!({ "token": text, "bytes": bytes, "logprob": logprob });
+            let choice = serde_json::json!({ "delta": { "content": text }, "logprobs": { "content": [token] } });
+            format!("data: {}\n\n", serde_json::json!({ "choices": [choice] }))
+        };
+        let floor = Some(Floor { nats: -20.0, tokens: 400.0 });
+        let lost = |floor: Option<Floor>, opening: &str| {
+            let mut stream = Stream::new(1000, 8 << 20).with_floor(floor);
+            stream.feed(event(opening, 0.0).as_bytes()).unwrap();
+            (1..400_u64).find_map(|n| Some((n, stream.feed(event("x = 1\n", -0.5).as_bytes()).err()?)))
+        };
+        // Forty lines are at the floor; the reply is looked at whenever 64 tokens more have come.
+        let hopeless = Fault::Failed(Failure::Hopeless { nats: 31, tokens: 64 });
+        assert_eq!(lost(floor, "```python\n"), Some((63, hopeless)));
+        assert_eq!(lost(floor, "I would write:\n"), None, "words are not judged");
+        assert_eq!(lost(floor, "```markdown\n"), None);
+        assert_eq!(lost(None, "```python\n"), None);
+        assert_eq!(lost(Some(Floor { nats: -200.0, tokens: 400.0 }), "```python\n"), None);
     }
 }

@@ -56,7 +56,7 @@ pub enum Progress<'a> {
 ///
 /// # Errors
 /// Every [`Failure`] of a model server: `Down`, `Timeout` (each clock under its name), `Http`, `Protocol`, `Server`,
-/// `NoModel`, `Empty`, `ReasoningOnly`, `Looped`, `ContentFilter`, `ToolCalls`, `ContextOverflow`, and `Stopped`.
+/// `NoModel`, `Empty`, `ReasoningOnly`, `Looped`, `Hopeless`, `ContentFilter`, `ToolCalls`, `ContextOverflow`, and `Stopped`.
 pub fn chat(
     http: &Http,
     server: &Server,
@@ -157,7 +157,7 @@ impl Call<'_> {
 
     /// Reads the body of a 200 to its end.
     fn follow(&mut self, running: &mut Running<'_>, clocks: &mut Clocks) -> Result<Reply, Miss> {
-        let mut stream = Stream::new(self.ask.max_tokens, self.bounds.reply);
+        let mut stream = Stream::new(self.ask.max_tokens, self.bounds.reply).with_floor(self.ask.floor);
         let mut seen = 0;
         while !stream.is_done() {
             match running.next(self.stop.tick()) {
@@ -352,7 +352,7 @@ mod tests {
             window: None,
         };
         let messages = [Message { role: Role::User, content: "Write a function that adds two numbers.".into() }];
-        let ask = Ask { max_tokens: 100, temperature: 0.5, thinking: false };
+        let ask = Ask { max_tokens: 100, temperature: 0.5, thinking: false, floor: None };
         let mut told = Vec::new();
         let result = chat(&http, &server, &messages, &ask, &bounds, stop, &mut |progress| {
             told.push(match progress {
@@ -541,7 +541,7 @@ mod tests {
         let stop = soon();
         let http = Http::new(LOCAL, Duration::from_secs(5));
         let server = Server { base_url: loopback.url.clone(), model: "m".into(), key: None, window: None };
-        let ask = Ask { max_tokens: 9, temperature: 0.0, thinking: true };
+        let ask = Ask { max_tokens: 9, temperature: 0.0, thinking: true, floor: None };
         let result = chat(&http, &server, &[], &ask, &PATIENT, &stop, &mut |_| stop.cancel());
         assert_eq!(result, Err(Failure::Stopped { why: Refusal::Canceled }));
         is_closed.recv_timeout(MINUTE).expect("the server sees the end");

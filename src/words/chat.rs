@@ -27,6 +27,24 @@ pub struct Ask {
     pub temperature: f64,
     /// Whether a thinking model may think; `false` asks the server to switch it off.
     pub thinking: bool,
+    /// Below this the reply is not waited for.
+    pub floor: Option<Floor>,
+}
+
+/// How unlikely code may become, token by token, before its reply is given up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Floor {
+    /// The sum of the log-probabilities over the worst block of code, in nats, < 0.
+    pub nats: f64,
+    /// Tokens up to which that holds; a longer reply may fall in proportion.
+    pub tokens: f64,
+}
+
+impl Floor {
+    /// Returns the lowest sum of a reply of so many tokens that is still waited for, in nats.
+    pub fn of(&self, tokens: f64) -> f64 {
+        self.nats * (tokens / self.tokens).max(1.0)
+    }
 }
 
 /// Why the model stopped.

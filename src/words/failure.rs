@@ -74,6 +74,12 @@ pub enum Failure {
         times: u64,
         after: u64,
     },
+    /// The reply became too unlikely to be right, and was not waited for: nats below certainty over its worst block of
+    /// code, and the tokens by then.
+    Hopeless {
+        nats: u64,
+        tokens: u64,
+    },
     ContentFilter,
     ToolCalls,
     /// The model declined; its first words.
@@ -154,7 +160,7 @@ impl Failure {
     pub fn class(&self) -> FailureClass {
         match self {
             Failure::Empty | Failure::ReasoningOnly | Failure::Declined { .. } => FailureClass::Empty,
-            Failure::Cut | Failure::Looped { .. } => FailureClass::Truncated,
+            Failure::Cut | Failure::Looped { .. } | Failure::Hopeless { .. } => FailureClass::Truncated,
             Failure::Unusable { .. }
             | Failure::Syntax { .. }
             | Failure::Unchanged
@@ -197,6 +203,7 @@ impl Failure {
             | Failure::Declined { .. }
             | Failure::Cut
             | Failure::Looped { .. }
+            | Failure::Hopeless { .. }
             | Failure::ToolCalls
             | Failure::Unusable { .. }
             | Failure::Syntax { .. }
@@ -249,6 +256,11 @@ impl fmt::Display for Failure {
                     "the reply repeated a block of {block} {unit} {times} times and was stopped after {after} characters"
                 )
             }
+            Failure::Hopeless { nats, tokens } => write!(
+                f,
+                "the reply was given up after {tokens} tokens: the model was so unsure of its code ({nats} nats below \
+                 certainty) that none such was ever right"
+            ),
             Failure::ContentFilter => f.write_str("the server's content filter held the reply back"),
             Failure::ToolCalls => f.write_str("the model asked for tools instead of answering"),
             Failure::Declined { quote } => write!(f, "the model declined: {quote}"),

@@ -318,6 +318,12 @@ pub enum Decision {
 }
 
 impl Attempt {
+    /// Returns the part of the predicted time that was not waited for, in milliseconds, where the reply was given up.
+    pub fn saved_ms(&self) -> Option<u64> {
+        let is_hopeless = matches!(self.failure, Some(Failure::Hopeless { .. }));
+        self.predicted_ms.filter(|_| is_hopeless)?.checked_sub(self.duration_ms)
+    }
+
     /// A try of which no more is known yet than who is asked.
     pub fn on(route: Route, model: String) -> Attempt {
         Attempt {

@@ -117,8 +117,11 @@ pub fn attempt(
     let before = std::mem::take(effort);
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
-    if let Err(failure @ Failure::Looped { .. }) = &reply {
+    if let Err(failure @ (Failure::Looped { .. } | Failure::Hopeless { .. })) = &reply {
         *effort = Effort { fault: quoted(failure), previous: None, ..before.clone() };
+    }
+    if let Some(saved) = attempt.saved_ms() {
+        watcher.event(&Event::Note(&format!("about {:.1} s of the predicted time are saved", saved as f64 / 1000.0)));
     }
     let end = reply.and_then(|reply| {
         let score = judge_reply(model, site, (&reply, usual), form, &mut attempt);

@@ -149,7 +149,7 @@ impl Call<'_> {
         usable: Usable<'_>,
     ) -> (Attempt, Result<String, Failure>) {
         let temperature = self.settings.config.providers.local.temperature;
-        let how = Ask { max_tokens, temperature, thinking: false };
+        let how = Ask { max_tokens, temperature, thinking: false, floor: None };
         // Not as the first try: which model answers is no news with every commit.
         let (mut attempt, reply, _) = ask::ask(model, messages, how, 2, &mut Quiet::default(), &self.until_finish());
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();

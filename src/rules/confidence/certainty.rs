@@ -4,7 +4,7 @@
 use crate::rules::confidence::blocks::Block;
 use crate::rules::numbers::{count, mean};
 use crate::rules::sorted::sorted;
-use crate::words::chat::{Reply, Token};
+use crate::words::chat::Token;
 
 /// The tokens at the start that show whether the model knows where it goes.
 const START: usize = 20;
@@ -68,17 +68,21 @@ pub struct InCode {
 }
 
 /// Adds up the tokens inside code. `shown` tells of a line, without the blanks around it, whether the model had seen it.
-pub fn in_code(reply: &Reply, code: &[Block<'_>], is_shown: &dyn Fn(&str) -> bool) -> Option<InCode> {
-    let n_bytes: usize = reply.tokens.iter().map(|token| token.bytes as usize).sum();
+pub fn in_code(
+    (text, tokens): (&str, &[Token]),
+    code: &[Block<'_>],
+    is_shown: &dyn Fn(&str) -> bool,
+) -> Option<InCode> {
+    let n_bytes: usize = tokens.iter().map(|token| token.bytes as usize).sum();
     let whole = [Block { inside: 0..usize::MAX, info: "", closed: true }];
     // Tokens that do not add up to the text (the server trimmed more than white space) cannot be laid over its blocks.
-    let fits = n_bytes.abs_diff(reply.text.len()) <= 8;
+    let fits = n_bytes.abs_diff(text.len()) <= 8;
     let code = if fits { code } else { &whole };
-    let mut seen = if fits { Lines::of(&reply.text, is_shown) } else { Lines::default() };
+    let mut seen = if fits { Lines::of(text, is_shown) } else { Lines::default() };
     let mut all = InCode { seq_lp: 0.0, new_lp: 0.0, new_mean: 0.0, doubts: 0.0 };
     let (mut seq_lp, mut new_lp, mut n_usable, mut new) = (0.0, 0.0, 0_usize, Vec::new());
     let (mut at, mut current) = (0, 0);
-    for token in &reply.tokens {
+    for token in tokens {
         // Both go forward only: blocks are in order.
         while code.get(current).is_some_and(|block| block.inside.end <= at) {
             current += 1;
@@ -138,6 +142,7 @@ mod tests {
     use super::*;
     use crate::rules::confidence::blocks::{blocks, code};
     use crate::rules::confidence::tests::spoken;
+    use crate::words::chat::Reply;
 
     #[track_caller]
     fn near(value: Option<f64>, expected: f64) {
@@ -178,7 +183,7 @@ mod tests {
         let reply = spoken(&pieces);
         let of = |reply: &Reply, shown: &str| {
             let blocks = code(&reply.text, &blocks(&reply.text));
-            in_code(reply, &blocks, &|line| !shown.is_empty() && line == shown)
+            in_code((&reply.text, &reply.tokens), &blocks, &|line| !shown.is_empty() && line == shown)
         };
         assert_eq!(of(&reply, ""), Some(InCode { seq_lp: -3.25, new_lp: -3.25, new_mean: -5.75 / 3.0, doubts: 3.0 }));
         assert_eq!(of(&reply, "def f():"), Some(InCode { seq_lp: -3.25, new_lp: -3.0, new_mean: -2.75, doubts: 3.0 }));

@@ -6,6 +6,7 @@
 //! `cargo test the_tables_are_printed -- --ignored --nocapture` prints the tables.
 
 use crate::rules::confidence::blocks::blocks;
+use crate::rules::confidence::hopeless::{self, Stopped};
 use crate::rules::confidence::prior::Prior;
 use crate::rules::confidence::signals::{Measured, Signal, measure, parts};
 use crate::rules::confidence::weights::{Model, Weights, text_only};
@@ -13,10 +14,10 @@ use crate::rules::confidence::{Question, Signals, Usual};
 use crate::rules::examples;
 use crate::rules::fit::{self, RIDGE, Row};
 use crate::rules::measure::{self, Estimate, Judged};
-use crate::rules::numbers::{count, sigmoid};
+use crate::rules::numbers::{count, rounded, sigmoid};
 use crate::rules::refit;
 use crate::rules::stream::Stream;
-use crate::words::chat::Reply;
+use crate::words::chat::{Floor, Reply};
 use crate::words::task::Kind;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -81,6 +82,25 @@ fn the_shipped_weights_are_those_of_the_recordings() {
     let text = text_only();
     let signals: Vec<Signal> = text.weights.iter().map(|(signal, _)| *signal).collect();
     assert_eq!(refit::model(&signals, &rows(&all, &signals)), text);
+}
+
+/// Sums of a recording, for the floor.
+fn sums(recorded: &[Recorded]) -> Vec<hopeless::Proven> {
+    let sum = |one: &Recorded| hopeless::Proven {
+        nats: one.measured.of(Signal::SeqLp).unwrap(),
+        tokens: one.measured.of(Signal::Tokens).unwrap(),
+        is_right: one.is_right,
+    };
+    recorded.iter().map(sum).collect()
+}
+
+#[test]
+fn the_shipped_floor_is_that_of_the_recordings() {
+    let all: Vec<hopeless::Proven> = CODE.iter().flat_map(|name| sums(&recorded(name))).collect();
+    let Floor { nats, tokens } = hopeless::floor(&all).unwrap();
+    let shipped = Weights::default().floor;
+    assert_eq!((rounded(nats), tokens), (shipped.nats, shipped.tokens));
+    assert_eq!(Stopped::by(shipped, &all), Stopped { wrong: 1, right: 0 });
 }
 
 /// The logit that examples which hold are worth: with it, as many of those replies are right as the scores say.

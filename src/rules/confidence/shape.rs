@@ -47,6 +47,11 @@ fn family(language: &str) -> Family {
     }
 }
 
+/// Whether a language is known as one of programs.
+pub fn is_known(language: &str) -> bool {
+    matches!(family(language), Family::Python | Family::Braces { .. })
+}
+
 const BRANCHES: &[&str] = &[
     "if", "elif", "elsif", "for", "while", "until", "case", "match", "switch", "except", "catch", "and", "or", "when",
     "unless", "loop",

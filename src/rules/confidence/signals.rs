@@ -170,7 +170,7 @@ pub fn measure(reply: &Reply, parts: &Parts<'_>, asked: &Question<'_>) -> Measur
         shown.dedup();
         let is_shown = |line: &str| shown.binary_search(&line).is_ok();
         let code = code(&reply.text, &parts.blocks);
-        let sums = certainty::in_code(reply, &code, &is_shown);
+        let sums = certainty::in_code((&reply.text, &reply.tokens), &code, &is_shown);
         all.set(Signal::SeqLp, sums.map(|sums| sums.seq_lp));
         all.set(Signal::NewLp, sums.map(|sums| sums.new_lp));
         all.set(Signal::NewMean, sums.map(|sums| sums.new_mean));

@@ -4,6 +4,7 @@
 //! holds the tables.
 
 use crate::rules::confidence::signals::{Measured, Signal};
+use crate::words::chat::Floor;
 
 /// The logit of a score: a base, and for each signal its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Weights {
     /// The share of right replies among those that they were fitted on, 0 to 1: what a prior is held against.
     pub pass_rate: f64,
     pub code: Model,
+    /// Below it a reply is not waited for.
+    pub floor: Floor,
 }
 
 /// The id of the shipped weights: the day of their fit.
@@ -34,6 +37,7 @@ impl Default for Weights {
                 base: 1.2309,
                 weights: vec![(Signal::NewLp, 0.077), (Signal::NewMean, 6.2906), (Signal::Same, -4.3132)],
             },
+            floor: Floor { nats: -24.6279, tokens: 470.0 },
         }
     }
 }

@@ -7,6 +7,7 @@ use super::document::Document;
 use crate::rules::confidence::signals::Signal;
 use crate::rules::confidence::weights::{Model, Weights};
 use crate::rules::from_json::structs;
+use crate::words::chat::Floor;
 use crate::words::error::{Error, Kind};
 use crate::words::stop::Stop;
 use serde::Serialize;
@@ -36,11 +37,20 @@ struct Stored {
     pass_rate: f64,
     base: f64,
     weights: BTreeMap<String, f64>,
+    /// Absent where an earlier mux has written it.
+    floor: Option<StoredFloor>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct StoredFloor {
+    nats: f64,
+    tokens: f64,
 }
 
 structs! {
     Both { now, before }
-    Stored { id, pass_rate, base, weights }
+    Stored { id, pass_rate, base, weights, floor }
+    StoredFloor { nats, tokens }
 }
 
 impl FittedWeights {
@@ -110,7 +120,14 @@ impl Stored {
     fn of(weights: &Weights) -> Stored {
         let mut named = BTreeMap::new();
         named.extend(weights.code.weights.iter().map(|(signal, weight)| (signal.name().to_string(), *weight)));
-        Stored { id: weights.id.clone(), pass_rate: weights.pass_rate, base: weights.code.base, weights: named }
+        let Floor { nats, tokens } = weights.floor;
+        Stored {
+            id: weights.id.clone(),
+            pass_rate: weights.pass_rate,
+            base: weights.code.base,
+            weights: named,
+            floor: Some(StoredFloor { nats, tokens }),
+        }
     }
 
     fn weights(self) -> io::Result<Weights> {
@@ -127,7 +144,14 @@ impl Stored {
             }
             weights.push((signal, *weight));
         }
-        Ok(Weights { id: self.id, pass_rate: self.pass_rate, code: Model { base: self.base, weights } })
+        let floor = match self.floor {
+            Some(StoredFloor { nats, tokens }) if nats < 0.0 && nats.is_finite() && tokens >= 1.0 => {
+                Floor { nats, tokens }
+            }
+            Some(_) => return Err(bad("its floor is none that a fit gives".to_string())),
+            None => Weights::default().floor,
+        };
+        Ok(Weights { id: self.id, pass_rate: self.pass_rate, code: Model { base: self.base, weights }, floor })
     }
 }
 
@@ -138,7 +162,7 @@ mod tests {
 
     fn weights(id: &str, base: f64) -> Weights {
         let code = Model { base, weights: vec![(Signal::Branches, -0.1), (Signal::SeqLp, 0.3)] };
-        Weights { id: id.to_string(), pass_rate: 0.7, code }
+        Weights { id: id.to_string(), pass_rate: 0.7, code, floor: Floor { nats: base * -9.0, tokens: 300.0 } }
     }
 
     /// What holds, without the order of its weights.
@@ -176,6 +200,10 @@ mod tests {
             (now("x", "\"pass_rate\":0.5,\"base\":1,\"weights\":{\"mood\":1}"), "the unknown signal `mood`"),
             (now("x", "\"pass_rate\":0.5,\"base\":1,\"weights\":{\"seq_lp\":1e9}"), "the weight of `seq_lp`"),
             (now("x", "\"pass_rate\":5,\"base\":1,\"weights\":{\"seq_lp\":1}"), "its numbers are none"),
+            (
+                now("x", "\"pass_rate\":0.5,\"base\":1,\"weights\":{\"seq_lp\":1},\"floor\":{\"nats\":2,\"tokens\":9}"),
+                "its floor is none",
+            ),
         ] {
             fs_err::write(fitted.path(), &text).unwrap();
             let (weights, note) = fitted.current();
