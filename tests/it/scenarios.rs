@@ -118,4 +118,6 @@ scenarios! {
     _137_where_nobody_advises_the_kept_try_is_one_like_the_others,
     _138_a_part_of_a_red_change_is_kept_when_it_is_green,
     _139_a_part_that_leaves_green_tests_green_is_no_proof,
+    _140_a_part_is_not_proved_by_a_test_that_it_changes,
+    _141_a_check_that_a_part_changes_proves_nothing,
 }
