@@ -120,4 +120,5 @@ scenarios! {
     _139_a_part_that_leaves_green_tests_green_is_no_proof,
     _140_a_part_is_not_proved_by_a_test_that_it_changes,
     _141_a_check_that_a_part_changes_proves_nothing,
+    _142_a_cut_reply_takes_no_evidence_away,
 }

@@ -56,6 +56,21 @@ impl Effort {
         self.previous = None;
         self.fault = None;
     }
+
+    /// After a reply that brought nothing: what was known before it still stands. One that was given up is told why, without
+    /// the text that may have led it there.
+    fn keep(&mut self, before: &Effort, failure: &Failure) {
+        if let Failure::Looped { .. } | Failure::Hopeless { .. } = failure {
+            *self = Effort { fault: quoted(failure), previous: None, ..before.clone() };
+        } else if let Failure::Cut
+        | Failure::Empty
+        | Failure::ReasoningOnly
+        | Failure::ToolCalls
+        | Failure::Declined { .. } = failure
+        {
+            self.clone_from(before);
+        }
+    }
 }
 
 /// Everything of a run that a try needs.
@@ -117,8 +132,8 @@ pub fn attempt(
     let before = std::mem::take(effort);
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
-    if let Err(failure @ (Failure::Looped { .. } | Failure::Hopeless { .. })) = &reply {
-        *effort = Effort { fault: quoted(failure), previous: None, ..before.clone() };
+    if let Err(failure) = &reply {
+        effort.keep(&before, failure);
     }
     if let Some(saved) = attempt.saved_ms() {
         watcher.event(&Event::Note(&format!("about {:.1} s of the predicted time are saved", saved as f64 / 1000.0)));
@@ -134,6 +149,7 @@ pub fn attempt(
             }
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
+            effort.keep(&before, failure);
         }
         // A model that sees no mistake is shown what the checks say of the files as they are.
         if matches!(changed, Err(Failure::Unchanged)) && !site.preview {
@@ -398,5 +414,26 @@ mod tests {
         let mut unusable = Effort { evidence: None, previous: text("reply"), fault: text("no files"), advice: None };
         unusable.start_over();
         assert_eq!((unusable.evidence, unusable.previous, unusable.fault), (None, text("reply"), text("no files")));
+    }
+
+    #[test]
+    fn a_reply_that_brought_nothing_takes_nothing_away() {
+        let text = |text: &str| Some(text.to_string());
+        let before =
+            Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN), advice: text("do") };
+        let after = |failure: &Failure| {
+            let mut effort = Effort { fault: text("no files"), ..Effort::default() };
+            effort.keep(&before, failure);
+            (effort.evidence, effort.previous, effort.fault, effort.advice)
+        };
+        let all = (text("red"), text("diff"), text(SAME_AGAIN), text("do"));
+        let declined = Failure::Declined { quote: "I cannot".to_string() };
+        for failure in [Failure::Cut, Failure::Empty, Failure::ReasoningOnly, Failure::ToolCalls, declined] {
+            assert_eq!(after(&failure), all, "{failure}");
+        }
+        let looped = Failure::Looped { block: 9, times: 99, after: 9999 };
+        assert_eq!(after(&looped), (text("red"), None, quoted(&looped), text("do")));
+        let unusable = Failure::Unusable { fault: "no files".to_string() };
+        assert_eq!(after(&unusable), (None, None, text("no files"), None), "it is told what is wrong with this one");
     }
 }
