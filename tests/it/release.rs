@@ -35,11 +35,15 @@ fn release(world: &World, mux: &str) {
 }
 
 fn install(world: &World) -> Ran {
+    installer(world, "")
+}
+
+fn installer(world: &World, args: &str) -> Ran {
     let dist = world.work.join("dist");
     sh(
         world,
         &format!(
-            "MUX_RELEASE_URL=file://{0} MUX_BIN={1}/own/bin sh {0}/install.sh",
+            "MUX_RELEASE_URL=file://{0} MUX_BIN={1}/own/bin sh {0}/install.sh {args}",
             dist.display(),
             world.root.display()
         ),
@@ -77,6 +81,56 @@ fn the_installer_takes_what_was_released_and_nothing_else() {
     fs::remove_dir_all(world.work.join("dist")).unwrap();
     let ran = install(&world);
     assert!(ran.exit != 0 && installed.exists(), "what was installed stays\n{}", ran.report());
+}
+
+#[test]
+fn the_installer_brings_what_shells_and_man_read_and_takes_all_of_it_out() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("not tested: there is no curl");
+        return;
+    }
+    let world = World::new("pages");
+    release(&world, env!("CARGO_BIN_EXE_mux"));
+    let root = |path: &str| world.root.join(path);
+    let pages = [
+        ("data/bash-completion/completions/mux", &["completions", "bash"][..]),
+        ("data/zsh/site-functions/_mux", &["completions", "zsh"]),
+        ("own/share/man/man1/mux.1", &["man"]),
+    ];
+    // An older mux is there with a page of its own, and a page that somebody else has written.
+    let older = "#!/bin/sh\n[ \"$1\" = setup ] || echo \"older: $*\"\n";
+    let yours = "data/fish/vendor_completions.d/mux.fish";
+    for (path, text) in [("own/bin/mux", older), (pages[2].0, "older: man\n"), (yours, "# mine\n")] {
+        fs::create_dir_all(root(path).parent().unwrap()).unwrap();
+        fs::write(root(path), text).unwrap();
+    }
+    assert_eq!(sh(&world, &format!("chmod 755 {}", root("own/bin/mux").display())).exit, 0);
+    for _ in 0..2 {
+        let ran = install(&world);
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.exit == 0 && said.contains("mux.fish is not of this installer and stays"), "{}", ran.report());
+        for (path, args) in pages {
+            let mut mux = world.mux();
+            mux.args(args);
+            assert_eq!(fs::read(root(path)).unwrap_or_default(), run(mux, b"").stdout, "{path}\n{}", ran.report());
+        }
+    }
+    let help = installer(&world, "--help");
+    let said = String::from_utf8_lossy(&help.stdout);
+    for (path, _) in pages {
+        assert!(help.exit == 0 && said.contains(&*root(path).to_string_lossy()), "{path}\n{}", help.report());
+    }
+    assert_eq!(installer(&world, "--remove").exit, 2, "no option of it");
+
+    fs::write(root(pages[0].0), "# changed\n").unwrap();
+    let ran = installer(&world, "--uninstall");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.exit == 0 && said.contains("completions/mux: it is not what mux prints"), "{}", ran.report());
+    let left = ["own/bin/mux", pages[0].0, pages[1].0, pages[2].0, yours].map(|path| root(path).exists());
+    assert_eq!(left, [false, true, false, false, true], "{}", ran.report());
+    assert_eq!(fs::read(root(yours)).unwrap(), b"# mine\n");
+    let again = installer(&world, "--uninstall");
+    assert!(again.exit == 1 && String::from_utf8_lossy(&again.stderr).contains("there is no"), "{}", again.report());
 }
 
 #[test]
