@@ -81,6 +81,7 @@ pub mod run_id;
 pub mod scorecard;
 pub mod secrets;
 pub mod sorted;
+pub mod sought;
 pub mod staged;
 pub mod stats;
 pub mod stray;

@@ -155,7 +155,7 @@ impl Numbered {
 
 /// Reads the number and the time at the beginning of a line. A text in the record cannot hold what is looked for: its quotes
 /// are escaped.
-fn head(line: &[u8]) -> Option<(u64, Utc)> {
+pub fn head(line: &[u8]) -> Option<(u64, Utc)> {
     let head = line.get(..HEAD).unwrap_or(line).utf8_chunks().next()?.valid();
     let head = head.split('\n').next()?;
     let number = field(head, "\"seq\":")?.split([',', '}']).next()?.parse().ok()?;

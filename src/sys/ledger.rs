@@ -11,6 +11,7 @@
 
 pub mod egress;
 mod file;
+mod near;
 
 use crate::rules::backwards::{self, End};
 use crate::rules::glance::Days;
@@ -18,6 +19,7 @@ use crate::rules::ledger_line::{field, is_hook, line_of};
 use crate::rules::numbered::Numbered;
 use crate::rules::stats::{Row, Share};
 use crate::sys::ledger::file::{APPEND, LOCK, is_at, private, read_at};
+use crate::sys::ledger::near::named;
 use crate::words::error::{Error, Kind};
 use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
@@ -197,13 +199,12 @@ impl Ledger {
     /// As [`Ledger::recent`].
     pub fn find(&self, id: &str) -> Result<Found, Error> {
         let id = id.to_ascii_uppercase();
+        if let Some(line) = near::find(&id, &|number| self.numbered(number)) {
+            return Ok(Found::One(line));
+        }
         let (mut ids, mut found) = (Vec::new(), String::new());
         let end = self.walk(u64::MAX, &mut |line| {
-            let Some(line) = line.filter(|line| field(line, "\"run_id\":\"").is_some_and(|rest| rest.starts_with(&id)))
-            else {
-                return true;
-            };
-            let Some(row) = Row::parse(line) else { return true };
+            let Some((line, row)) = line.and_then(|line| named(line, &id)) else { return true };
             if ids.is_empty() {
                 found = line.to_string();
             }
@@ -783,6 +784,36 @@ mod tests {
         assert!(one("01KAP5") && one("01kap7") && one("01KB"));
         assert_eq!(ledger.find("01KAP").unwrap(), Found::Several(strings(&["01KAP7", "01KAP5"])));
         assert_eq!(ledger.find("KAP").unwrap(), Found::Nothing);
+    }
+
+    #[test]
+    fn a_whole_id_is_found_where_its_time_is_and_elsewhere_too() {
+        let temp = Temp::new();
+        let ledger = temp.ledger(0, 5);
+        append(&ledger, "A").unwrap();
+        let line = temp.text();
+        let id = |at: u64| run_id::encode(Utc(1_795_000_000_000 + at * 1000), u128::from(at));
+        let record = |at: u64| {
+            let (_, rest) = line.split_once("\"timestamp\":\"").unwrap();
+            let (_, rest) = rest.split_once('"').unwrap();
+            let time = Utc(1_795_000_000_000 + at * 1000);
+            format!("{{\"schema\":{SCHEMA},\"run_id\":\"{}\",\"seq\":{at},\"timestamp\":\"{time}\"{rest}", id(at))
+        };
+        // Number 7 took so long that it stands last.
+        let text: String = (1..6000).filter(|at| *at != 7).chain([7]).map(record).collect();
+        assert!(text.len() > 2 << 20, "{}", text.len());
+        let (older, newer) = text.split_at(record(1).len() * 3);
+        temp.write(newer.as_bytes());
+        fs_err::write(temp.0.join("run_ledger.jsonl.1"), older).unwrap();
+        let files = |number| ledger.numbered(number);
+        for at in [1, 2, 100, 3000, 5998, 5999] {
+            let found = near::find(&id(at), &files).unwrap();
+            assert_eq!(found, record(at).trim_end(), "{at}");
+            assert_eq!(ledger.find(&id(at).to_ascii_lowercase()).unwrap(), Found::One(found), "{at}");
+        }
+        assert_eq!(near::find(&id(7), &files), None, "not where its time is");
+        assert_eq!(ledger.find(&id(7)).unwrap(), Found::One(record(7).trim_end().to_string()));
+        assert_eq!(ledger.find(&id(6001)).unwrap(), Found::Nothing);
     }
 
     #[test]
