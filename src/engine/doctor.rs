@@ -8,6 +8,7 @@ use crate::rules::config::CommandSpec;
 use crate::sys::proc;
 use crate::sys::state::tools::Login;
 use crate::words::cloud::CloudClass;
+use crate::words::count::Count;
 use rustix::fs::Access;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -102,11 +103,14 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         checks.push(fine("journal", "no run was left unfinished"));
     }
     checks.extend(patient.unfinished.first().map(|first| {
-        let text = format!("{} unfinished: the next run rolls back what a kill left", runs(patient.unfinished.len()));
+        let text = format!(
+            "{} unfinished: the next run rolls back what a kill left",
+            Count::of(patient.unfinished.len(), "run")
+        );
         warn("journal", text, format!("mux diff {}", argv::quote(first)))
     }));
     if !patient.later.is_empty() {
-        let n = runs(patient.later.len());
+        let n = Count::of(patient.later.len(), "run");
         checks.push(fine("journal", format!("{n} unfinished, of a later mux: this one leaves them alone")));
     }
     checks.extend(patient.config_notes.iter().map(|note| warn("config", note.clone(), "mux config check".into())));
@@ -283,7 +287,7 @@ fn ledger(file: &Path) -> Check {
         Ok(_) if !may(file, Access::WRITE_OK | Access::READ_OK) => {
             fail("ledger", format!("{shown} cannot be written"), format!("chmod u+rw {quoted}"))
         }
-        Ok(meta) => fine("ledger", format!("{shown}, {} bytes", meta.len())),
+        Ok(meta) => fine("ledger", format!("{shown}, {}", Count::of(meta.len(), "byte"))),
         Err(_) if is_creatable(file) => fine("ledger", format!("{shown} will be made by the first run")),
         Err(_) => {
             let folder = file.parent().unwrap_or(file).to_string_lossy().into_owned();
@@ -300,10 +304,6 @@ fn may(path: &Path, access: Access) -> bool {
 fn is_creatable(path: &Path) -> bool {
     let above = path.ancestors().skip(1).find_map(|above| Some((above, fs_err::metadata(above).ok()?)));
     above.is_some_and(|(above, meta)| meta.is_dir() && may(above, Access::WRITE_OK | Access::EXEC_OK))
-}
-
-fn runs(n: usize) -> String {
-    if n == 1 { "1 run".into() } else { format!("{n} runs") }
 }
 
 fn edit(file: &Path) -> String {
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn places_that_cannot_be_used_are_found() {
-        check("ledger", |_| {}, State::Ok, "~/state/ledger, 1 bytes", None);
+        check("ledger", |_| {}, State::Ok, "~/state/ledger, 1 byte", None);
         check("state", |_| {}, State::Ok, "~/state", None);
         let file = Path::new("/etc/passwd/x");
         check(

@@ -15,6 +15,7 @@ use crate::sys::results::{Keep, Part, Results};
 use crate::sys::snapshot::{self, Limits};
 use crate::sys::state::State;
 use crate::words::changes::Op;
+use crate::words::count::Count;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::record::{Overruled, RunRecord, SCHEMA};
@@ -291,7 +292,8 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::ContextOverflow { .. })));
     if overflow {
         let named = course.prepared.context.named();
-        let named: Vec<String> = named.map(|file| format!("{} ({} bytes)", file.path, file.content.len())).collect();
+        let size = |content: &str| Count::of(content.len(), "byte");
+        let named: Vec<String> = named.map(|file| format!("{} ({})", file.path, size(&file.content))).collect();
         if !named.is_empty() {
             hints.push(format!("what did not fit: the task with {}", named.join(", ")));
         }

@@ -8,6 +8,7 @@ use crate::engine::around;
 use crate::sys::disk::{self, Leftover, Purpose, RollBack, Unfinished, WorkDir};
 use crate::sys::results::{Part, Results};
 use crate::sys::snapshot::{self, Beyond};
+use crate::words::count::Count;
 use crate::words::error::{Context as _, Error, Kind};
 use crate::words::stop::Stop;
 use std::fmt;
@@ -49,9 +50,11 @@ impl fmt::Display for Leavings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (run, dir) = (&self.run_id, self.work_dir.display());
         match &self.state {
-            State::Open => write!(f, "run {run} was killed while it wrote {} files in `{dir}`", self.files),
+            State::Open => {
+                write!(f, "run {run} was killed while it wrote {} in `{dir}`", Count::of(self.files, "file"))
+            }
             State::RolledBack(done) => {
-                write!(f, "run {run} was killed; {} files in `{dir}` were restored", done.restored)?;
+                write!(f, "run {run} was killed; restored {} in `{dir}`", Count::of(done.restored, "file"))?;
                 done.left.iter().try_for_each(|left| write!(f, "; {left}"))
             }
             State::OpenHands => write!(f, "run {run} was killed while a provider wrote in `{dir}`"),
@@ -59,9 +62,9 @@ impl fmt::Display for Leavings {
                 write!(f, "run {run} was killed while a provider worked in `{dir}`; no file had changed")
             }
             State::Kept { beyond } => {
-                let files = self.files;
-                write!(f, "run {run} was killed while a provider wrote in `{dir}`; {files} files have changed since ")?;
-                write!(f, "it began and stay as they are; `mux undo {run}` takes them back")?;
+                let files = Count::of(self.files, "file");
+                write!(f, "run {run} was killed while a provider wrote in `{dir}`; changed since it began, and left ")?;
+                write!(f, "as it is: {files}; `mux undo {run}` takes that back")?;
                 beyond.iter().try_for_each(|one| write!(f, "; {one}"))
             }
             State::Unreachable(cause) => write!(f, "run {run} was killed and waits to be rolled back: {cause}"),
@@ -266,7 +269,7 @@ mod tests {
         let dir = bench.work().display().to_string();
         let lines: Vec<_> = heal(&bench.runs()).unwrap().iter().map(Leavings::to_string).collect();
         let told = format!(
-            "run DEAD was killed; 1 files in `{dir}` were restored; `a` was changed by someone else since; left as it is"
+            "run DEAD was killed; restored 1 file in `{dir}`; `a` was changed by someone else since; left as it is"
         );
         assert_eq!(lines, ["journal `X.undo-1` cannot be read by this version of mux".to_string(), told]);
         let left = Left { path: "a".into(), why: Why::Lost };

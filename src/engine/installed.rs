@@ -8,6 +8,7 @@ use crate::sys::proc::{self, Exit, Spawn};
 use crate::sys::state::budget::{Budget, Left};
 use crate::sys::state::cooldown::{CoolDown, CoolDowns};
 use crate::sys::state::tools::{self, All, Known, Login, Tools};
+use crate::words::count::Count;
 use crate::words::env::Env;
 use crate::words::stop::Stop;
 use serde::Serialize;
@@ -86,7 +87,8 @@ impl Installed {
 /// Returns what is left of a budget, in words.
 pub fn left_words(left: &Left) -> String {
     let usd = left.usd.map_or_else(|| "no limit in dollars".to_string(), |usd| format!("{usd:.2} USD left"));
-    format!("{} of {} cloud calls left today, {:.2} USD spent, {usd}", left.calls, left.max_calls, left.spent_usd)
+    let all = Count::of(left.max_calls, "cloud call");
+    format!("{} of {all} left today, {:.2} USD spent, {usd}", left.calls, left.spent_usd)
 }
 
 /// Returns what is known without asking.

@@ -10,6 +10,7 @@ use crate::sys::results::Results;
 use crate::sys::state::new_run_id;
 use crate::sys::state::tools::Login;
 use crate::words::cloud::CloudClass;
+use crate::words::count::Count;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -87,11 +88,12 @@ pub fn probe(
 fn agreed(names: &[&str], config: &Config, cloud: &Cloud, watcher: &mut dyn Watcher, stop: &Stop) -> bool {
     let left = cloud.left.as_ref().map_or(0, |left| left.calls);
     let line = format!(
-        "--deep calls {} once, each with {} bytes and no tools: {} of the {left} cloud calls left today; a call whose \
+        "--deep calls {} once, each with {} bytes and no tools: {} of the {} left today; a call whose \
          price is unknown counts {:.2} USD",
         names.join(", "),
         QUESTION.len(),
         names.len(),
+        Count::of(left, "cloud call"),
         config.budget.unknown_call_usd
     );
     watcher.event(&Event::Note(&line));

@@ -11,6 +11,7 @@ use crate::rules::escape::{in_json, one_line};
 use crate::rules::measure::{self, Estimate};
 use crate::rules::scorecard::{self, Rate, Row};
 use crate::rules::suite::Shape;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::{Stop, StopReason};
@@ -109,8 +110,10 @@ fn agreed(
     let (name, n_calls, each) = (provider.name(), program.trials.len(), config.budget.unknown_call_usd);
     let left = installed::known(house, config).left.map_or(0, |left| left.calls);
     let what = format!(
-        "{n_calls} calls to {name}, of {left} cloud calls left today; one whose price is unknown counts {each:.2} USD, \
+        "{} to {name}, of {} left today; one whose price is unknown counts {each:.2} USD, \
          all together {:.2} USD",
+        Count::of(n_calls, "call"),
+        Count::of(left, "cloud call"),
         n_calls as f64 * each
     );
     if yes {
@@ -151,7 +154,7 @@ fn card(about: &About<'_>, bench: &Bench) -> String {
     let seconds = about.took.as_secs();
     line("time", &format!("{} min {} s", seconds / 60, seconds % 60));
     if bench.cloud.calls > 0 {
-        line("cloud", &format!("{} calls, {:.2} USD known", bench.cloud.calls, bench.cloud.usd));
+        line("cloud", &format!("{}, {:.2} USD known", Count::of(bench.cloud.calls, "call"), bench.cloud.usd));
     }
     let judged = scorecard::judged(rows);
     match measure::auroc(&judged) {
@@ -177,7 +180,7 @@ fn card(about: &About<'_>, bench: &Bench) -> String {
     for runner in ["python3", "sh", "node", "rustc"] {
         let n_skipped = about.program.skipped.iter().filter(|(_, missing)| *missing == runner).count();
         if n_skipped > 0 {
-            line("skipped", &format!("{n_skipped} tasks without `{runner}`"));
+            line("skipped", &format!("{} without `{runner}`", Count::of(n_skipped, "task")));
         }
     }
     let failed = rows.iter().filter(|row| !row.passed);

@@ -4,6 +4,7 @@ use crate::face::args::EgressArgs;
 use crate::face::status::{bytes, emit};
 use crate::rules::escape::{in_json, one_line};
 use crate::sys::ledger::egress::{Call, Egress};
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::time::Utc;
@@ -26,7 +27,7 @@ pub fn run(state_dir: &Path, now: Utc, args: &EgressArgs, out: &mut dyn Write, s
     let page = if let Some(span) = args.prune_ms {
         let before = ago(span);
         let gone = egress.prune(before, stop)?;
-        format!("forgotten: {} before {before}\n", calls(gone as u64))
+        format!("forgotten: {} before {before}\n", Count::of(gone, "call"))
     } else {
         let mut all = Vec::new();
         let bad = egress.calls(args.since_ms.map(ago), &mut |call| all.push(call))?;
@@ -115,25 +116,26 @@ fn text(all: &[Call], bad: usize) -> String {
     }
     let sum = sum(all);
     if bad > 0 {
-        let _ = writeln!(page, "{bad} lines of the file are no records");
+        let _ = writeln!(page, "{} of the file held no record", Count::of(bad, "line"));
     }
     if sum.calls == 0 {
         page.push_str("nothing was sent\n");
         return page;
     }
     let least = if sum.inexact > 0 { "≥ " } else { "" };
-    let _ = writeln!(page, "total: {}, {least}{} sent by mux", calls(sum.calls), bytes(sum.bytes));
+    let _ = writeln!(page, "total: {}, {least}{} sent by mux", Count::of(sum.calls, "call"), bytes(sum.bytes));
     for (provider, share) in &sum.providers {
-        let _ = writeln!(page, "  {}: {}, {}", one_line(provider), calls(share.calls), bytes(share.bytes));
+        let _ = writeln!(page, "  {}: {}, {}", one_line(provider), Count::of(share.calls, "call"), bytes(share.bytes));
     }
-    let _ =
-        writeln!(page, "cost: {:.4} USD for the {} of {} whose price is known", sum.usd, sum.priced, calls(sum.calls));
+    let _ = writeln!(
+        page,
+        "cost: {:.4} USD for the {} of {} whose price is known",
+        sum.usd,
+        sum.priced,
+        Count::of(sum.calls, "call")
+    );
     let _ = writeln!(page, "{UNKNOWN}");
     page
-}
-
-fn calls(n: u64) -> String {
-    if n == 1 { "1 call".to_string() } else { format!("{n} calls") }
 }
 
 #[cfg(test)]
@@ -181,7 +183,7 @@ mod tests {
 2026-11-23T02:54:00.000Z RUN0 codex hands verify_failed
   sent: ≥ 655 B, sha256 2cf24dba5fb0…, scope machine; cut off or under way: may have arrived
   may also have read: all
-1 lines of the file are no records
+1 line of the file held no record
 total: 2 calls, ≥ 13.0 kB sent by mux
   claude: 1 call, 12.3 kB
   codex: 1 call, 655 B

@@ -13,6 +13,7 @@ use crate::rules::stats::Row;
 use crate::rules::width::{cut, pad, width};
 use crate::sys::ledger::{Ledger, Tally};
 use crate::sys::tty;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::time::Utc;
@@ -155,7 +156,7 @@ pub fn text(out: &mut dyn Write, ledger: &Ledger, query: &Query, screen: Screen)
     let tally = select(ledger, query, &mut |row| lines.push(line(row)))?;
     let mut page = if lines.is_empty() { "no runs\n".to_string() } else { table(&lines, screen) };
     if tally.bad > 0 {
-        let _ = writeln!(page, "{} lines of the ledger are no records", tally.bad);
+        let _ = writeln!(page, "{} of the ledger held no record", Count::of(tally.bad, "line"));
     }
     if tally.is_cut {
         page.push_str("older records were not looked at: too many bytes or bad lines\n");
@@ -464,7 +465,7 @@ run_id  time (UTC)           kind    route  reason                       proof  
 01C     2026-11-23 02:54:00  change  local  verified                     passed      2     12.4  /home/u/é
 01B     2026-11-22 10:00:00  change  none   verify_failed (no_provider)  failed      0     65.4  /w\\x1b[2J\\n\\u{202e}
 01A     2026-11-20 02:54:00  answer  local  confident                    -           0      0.9  /home/u/a
-1 lines of the ledger are no records
+1 line of the ledger held no record
 ";
         check(&temp.1, ALL, expected);
     }

@@ -10,6 +10,7 @@ use crate::face::stream;
 use crate::rules::escape::{one_line, plain};
 use crate::rules::rpc::json;
 use crate::words::changes::{FileOp, Op};
+use crate::words::count::Count;
 use crate::words::record::CloudUse;
 use crate::words::task::{Attempt, CommandRun, Kind, Proof, Reason, Refusal, Route, Verdict};
 use serde::Serialize;
@@ -87,7 +88,7 @@ pub fn files(out: &mut dyn Write, files: &[FileOp]) -> io::Result<()> {
             Op::Change => "changed",
             Op::Delete => "deleted",
         };
-        writeln!(out, "{what} {} ({} bytes)", one_line(&file.path), file.bytes)?;
+        writeln!(out, "{what} {} ({})", one_line(&file.path), Count::of(file.bytes, "byte"))?;
     }
     Ok(())
 }
@@ -99,7 +100,7 @@ pub fn cloud_line(cloud: &CloudUse) -> String {
     match cloud.calls {
         0 => sent,
         calls => {
-            let calls = if calls == 1 { "1 call".to_string() } else { format!("{calls} calls") };
+            let calls = Count::of(calls, "call");
             let usd = if cloud.usd > 0.0 { format!(", {:.4} USD", cloud.usd) } else { String::new() };
             format!("{sent} ({calls}{usd})")
         }
@@ -203,10 +204,11 @@ pub fn plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     for command in &plan.verification {
         writeln!(out, "  {}", one_line(command))?;
     }
-    writeln!(out, "context: {} files, about {} tokens", plan.context.len(), plan.context_tokens)?;
+    writeln!(out, "context: {}, about {} tokens", Count::of(plan.context.len(), "file"), plan.context_tokens)?;
     for file in &plan.context {
         let lines = file.lines.as_ref().map_or(String::new(), |lines| format!(", {lines}"));
-        writeln!(out, "  {} ({} bytes, {}{lines})", one_line(&file.path), file.bytes, one_line(&file.why.text()))?;
+        let (path, bytes) = (one_line(&file.path), Count::of(file.bytes, "byte"));
+        writeln!(out, "  {path} ({bytes}, {}{lines})", one_line(&file.why.text()))?;
     }
     for path in &plan.to_create {
         writeln!(out, "  {} (to be created)", one_line(path))?;

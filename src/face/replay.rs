@@ -7,6 +7,7 @@ use crate::face::status::emit;
 use crate::rules::escape::{in_json, one_line};
 use crate::rules::replayed::{Counts, Point, Report};
 use crate::rules::what_if::Change;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::time::Utc;
 use std::fmt::Write as _;
@@ -76,7 +77,8 @@ fn page(report: &Report) -> String {
         time(was.seconds, 0)
     );
     if report.unreadable > 0 {
-        let _ = writeln!(page, "passed over           {} records that do not hold what is needed", report.unreadable);
+        let _ =
+            writeln!(page, "passed over           {} without what is needed", Count::of(report.unreadable, "record"));
     }
     if report.is_cut {
         let _ = writeln!(page, "older records         not read: a replay goes through 256 MiB");

@@ -10,6 +10,7 @@ use crate::rules::escape::plain;
 use crate::rules::prompt;
 use crate::sys::results::{Part, Results};
 use crate::sys::state::Patience;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind as ErrorKind};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -93,7 +94,7 @@ fn changes(out: &mut dyn Write, house: &House<'_>, outcome: &Outcome, screen: Sc
     write!(out, "{}", diff::coloured(&shown, screen))?;
     match diff.lines().count() - shown.len() {
         0 => Ok(()),
-        more => writeln!(out, "… {more} more lines: mux diff {run_id}"),
+        more => writeln!(out, "… {}: mux diff {run_id}", Count::of(more, "more line")),
     }
 }
 

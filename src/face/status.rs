@@ -19,6 +19,7 @@ use crate::rules::stats::{Failed, Summary, percentile};
 use crate::sys::ledger::{Ledger, Size, Tally};
 use crate::sys::state::cooldown::CoolDown;
 use crate::sys::state::paces::Paces;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
 use crate::words::time::Utc;
@@ -231,7 +232,11 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let runs: u64 = status.days.runs.iter().sum();
     if runs > 0 {
         let cut = if status.days.is_cut { ", older ones not counted" } else { "" };
-        line(&mut page, &format!("last {DAYS} days"), &format!("{} {runs} runs{cut}", status.days.spark()));
+        line(
+            &mut page,
+            &format!("last {DAYS} days"),
+            &format!("{} {}{cut}", status.days.spark(), Count::of(runs, "run")),
+        );
     }
     line(&mut page, "failures", &counts(&summary.failures));
     if !summary.refused.is_empty() {
@@ -241,18 +246,25 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let share = match summary.share.ratio() {
         Some(ratio) => {
             let share = summary.share;
-            format!("{} ({} of {} changes, target {target})", percent(ratio), share.verified, share.changes)
+            format!(
+                "{} ({} of {}, target {target})",
+                percent(ratio),
+                share.verified,
+                Count::of(share.changes, "change")
+            )
         }
         None => format!("no change yet (target {target})"),
     };
     line(&mut page, "verified locally", &share);
     measured(&mut page, status.metrics, status.pace);
     let cloud = summary.cloud;
-    line(&mut page, "cloud", &format!("{} calls, {}, {:.2} USD", cloud.calls, bytes(cloud.bytes), cloud.usd));
+    let calls = Count::of(cloud.calls, "call");
+    line(&mut page, "cloud", &format!("{calls}, {}, {:.2} USD", bytes(cloud.bytes), cloud.usd));
     for (hook, times) in &summary.hooks {
         let latency = Latency::of(times);
         let (p50, p95) = (seconds(latency.p50_ms), seconds(latency.p95_ms));
-        line(&mut page, "hook", &one_line(&format!("{hook} {} runs, p50 {p50} s, p95 {p95} s", latency.runs)));
+        let runs = Count::of(latency.runs, "run");
+        line(&mut page, "hook", &one_line(&format!("{hook} {runs}, p50 {p50} s, p95 {p95} s")));
     }
     for tool in &status.providers.tools {
         line(&mut page, "provider", &one_line(&tool.words()));
@@ -279,7 +291,7 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
 /// What is measured of the routing, as far as there is something to measure.
 fn measured(page: &mut String, metrics: &Metrics, known: &Pace) {
     if let Some(share) = metrics.cloud_share {
-        line(page, "cloud share", &format!("{} of {} runs", percent(share.share), share.of));
+        line(page, "cloud share", &format!("{} of {}", percent(share.share), Count::of(share.of, "run")));
     }
     let taken_back = metrics.known_false_accepts;
     if let Some(wrong) = metrics.false_accepts {
@@ -289,24 +301,24 @@ fn measured(page: &mut String, metrics: &Metrics, known: &Pace) {
         line(page, "false accepts", &format!("{taken_back} known"));
     }
     if let Some(tries) = &metrics.tries_until_green {
-        let text = format!("{:.1} on average, median {} ({} changes)", tries.mean, tries.median, tries.runs);
+        let text =
+            format!("{:.1} on average, median {} ({})", tries.mean, tries.median, Count::of(tries.runs, "change"));
         line(page, "tries until green", &text);
     }
     if metrics.wasted_runs > 0 {
-        let text =
-            format!("{:.1} s of local tries in {} runs that then left", metrics.wasted_seconds, metrics.wasted_runs);
+        let runs = Count::of(metrics.wasted_runs, "run");
+        let text = format!("{:.1} s of local tries in {runs} that then left", metrics.wasted_seconds);
         line(page, "wasted", &text);
     }
     if metrics.stopped_tries > 0 {
-        let (tries, saved) = (metrics.stopped_tries, metrics.saved_seconds);
-        let tries = if tries == 1 { "1 hopeless reply".to_string() } else { format!("{tries} hopeless replies") };
-        line(page, "stopped", &format!("{tries}, {saved:.1} s of the predicted times saved"));
+        let (replies, saved) = (Count::of(metrics.stopped_tries, "hopeless reply"), metrics.saved_seconds);
+        line(page, "stopped", &format!("{replies}, {saved:.1} s of the predicted times saved"));
     }
     if let Some(rate) = known.tokens_per_sec() {
-        line(page, "pace", &format!("{rate:.1} tokens/s, of {} calls", known.n_calls()));
+        line(page, "pace", &format!("{rate:.1} tokens/s, of {}", Count::of(known.n_calls(), "call")));
     }
     if let Some(error) = &metrics.prediction_error {
-        let text = format!("off by {} (median of {} tries)", percent(error.median), error.tries);
+        let text = format!("off by {} (median of {})", percent(error.median), Count::of(error.tries, "try"));
         line(page, "predicted times", &text);
     }
 }
@@ -364,7 +376,7 @@ fn ledger(state: &LedgerState) -> String {
     let mut text = format!("{} ({}, {} rotated", one_line(&path), bytes(state.size.bytes), state.size.rotated_files);
     match &state.tally {
         Ok(tally) => {
-            let _ = write!(text, ", {} bad lines", tally.bad);
+            let _ = write!(text, ", {}", Count::of(tally.bad, "bad line"));
             if state.size.torn_bytes > 0 {
                 let _ = write!(text, ", {} of torn ends moved aside", bytes(state.size.torn_bytes));
             }
@@ -534,7 +546,7 @@ false accepts: 2 known; 7.5 % (95 %: 2.6 to 19.9 %) of 40 reviewed were wrong
 tries until green: 1.8 on average, median 1.5 (10 changes)
 wasted: 312.2 s of local tries in 6 runs that then left
 stopped: 3 hopeless replies, 41.2 s of the predicted times saved
-pace: 21.4 tokens/s, of 1 calls
+pace: 21.4 tokens/s, of 1 call
 predicted times: off by 12.5 % (median of 34 tries)
 ";
         assert_eq!(page, expected);
@@ -562,11 +574,11 @@ last 14 days: ············▄█ 3 runs
 failures: complexity:migration 1, verify_failed 1
 refused: no_provider 1
 verified locally: 66.7 % (2 of 3 changes, target 95.0 %)
-cloud: 1 calls, 12.3 kB, 0.25 USD
+cloud: 1 call, 12.3 kB, 0.25 USD
 provider: claude /b/claude, version 2.1.330, logged in
 budget: 49 of 50 cloud calls left today, 0.25 USD spent, no limit in dollars
 failed: RUN1 2026-11-23T02:54:01.000Z verify_failed
-ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad lines)
+ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad line)
 ";
         assert_eq!(shown(|out| text(out, &status(UP, &summary, &state))), expected);
     }

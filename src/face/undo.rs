@@ -10,6 +10,7 @@ use crate::rules::escape::one_line;
 use crate::rules::rpc::json;
 use crate::sys::state::Patience;
 use crate::words::changes::FileOp;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
@@ -78,7 +79,7 @@ fn newest(house: &House<'_>, project: Option<&Path>) -> Result<String, Error> {
 
 /// The same form as the result of a run: one `name: value` a line, `output:` last.
 fn text(out: &mut dyn Write, undone: &Undone) -> io::Result<()> {
-    writeln!(out, "undone: {} files", undone.files.len())?;
+    writeln!(out, "undone: {}", Count::of(undone.files.len(), "file"))?;
     writeln!(out, "undoes: {}", undone.undoes)?;
     if let Some(run_id) = &undone.run_id {
         writeln!(out, "run_id: {run_id}")?;

@@ -7,6 +7,7 @@ use crate::face::screen::{Colour, Screen};
 use crate::face::stream::Streamed;
 use crate::rules::escape::one_line;
 use crate::sys::tty;
+use crate::words::count::Count;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::Provider;
@@ -122,7 +123,7 @@ impl<W: Write + Send + 'static> Watcher for Terminal<W> {
             Event::Finding => self.say("looking for the model server".into()),
             Event::Asking { model, attempt, expected, .. } => self.say(asking(model, *attempt, *expected)),
             Event::Generating { tokens, text, .. } => self.generating(*tokens, text),
-            Event::Writing { files } => self.say(format!("writing {files} files")),
+            Event::Writing { files } => self.say(format!("writing {}", Count::of(*files, "file"))),
             Event::Verifying { command } => self.say(format!("verifying: {}", one_line(command))),
             Event::Working { provider, what } => self.say(format!("{}: {}", provider.name(), one_line(what))),
             Event::Queued { ahead } => self.say(format!("waiting for the model server · {ahead} ahead")),

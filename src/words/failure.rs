@@ -1,6 +1,7 @@
 //! Why a try gave nothing usable: a variant, never a string that means something, with its line for people.
 
 use crate::words::cloud::CloudClass;
+use crate::words::count::Count;
 use crate::words::task::Refusal;
 use serde::Serialize;
 use std::fmt;
@@ -250,10 +251,10 @@ impl fmt::Display for Failure {
             Failure::ReasoningOnly => f.write_str("the reply is all reasoning, without an answer"),
             Failure::Cut => f.write_str("the reply was cut by the token limit"),
             Failure::Looped { block, times, after } => {
-                let unit = if *block == 1 { "byte" } else { "bytes" };
+                let block = Count::of(*block, "byte");
                 write!(
                     f,
-                    "the reply repeated a block of {block} {unit} {times} times and was stopped after {after} characters"
+                    "the reply repeated a block of {block} {times} times and was stopped after {after} characters"
                 )
             }
             Failure::Hopeless { nats, tokens } => write!(

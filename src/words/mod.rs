@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod chat;
 pub mod cloud;
+pub mod count;
 pub mod env;
 pub mod error;
 pub mod event;

@@ -838,8 +838,7 @@ fn status_tells_how_long_hooks_take_and_does_not_count_them_as_runs() {
     let page = repo.mux(&["status"]);
     assert!(page.contains("\nruns: 0 in a window of 200\n"), "{page}");
     for hook in ["pre-commit", "prepare-commit-msg"] {
-        let line =
-            page.lines().find(|line| line.starts_with(&format!("hook: {hook} 1 runs, p50 "))).unwrap_or_default();
+        let line = page.lines().find(|line| line.starts_with(&format!("hook: {hook} 1 run, p50 "))).unwrap_or_default();
         assert!(line.contains(" s, p95 ") && line.ends_with(" s"), "{page}");
     }
     let json: Value = serde_json::from_str(&repo.mux(&["status", "--json"])).unwrap();
@@ -865,7 +864,7 @@ fn why_of_a_hook_says_what_it_did_and_how_long_git_waited() {
     let about = "git called it; a hook has no route to choose, so there is no decision to explain";
     let scanned = [
         &format!("hook pre-commit: {about}"),
-        "did secrets: 0 in 1 added lines of 1 files",
+        "did secrets: 0 in 1 added line of 1 file",
         "ended local, verified",
         "model none was asked",
         &took(&records[0]),

@@ -102,7 +102,7 @@ fn a_run_is_undone_and_the_undo_is_undone() {
     let after = scene.tree();
     assert_ne!(after, before);
     // The beginning of the id is enough, in any case.
-    let ran = scene.undo(&[&target[..20].to_lowercase()], 0, &["undone: 1 files\n", &target, "deleted hello.py"]);
+    let ran = scene.undo(&[&target[..20].to_lowercase()], 0, &["undone: 1 file\n", &target, "deleted hello.py"]);
     assert_eq!(scene.tree(), before);
     let undo = id(&ran);
     let diff = text(&scene.mux(&["diff", &undo]).stdout);
@@ -139,7 +139,7 @@ fn without_an_id_the_last_run_is_meant() {
     assert_eq!(scene.tree(), before);
     scene.undo(&[], 2, &["no run has changed files in"]);
     // What was brought back can be taken away again.
-    scene.undo(&[&id(&undone)], 0, &["undone: 1 files"]);
+    scene.undo(&[&id(&undone)], 0, &["undone: 1 file"]);
     scene.undo(&[], 0, &[&format!("undoes: {run_id}")]);
     assert_eq!(scene.tree(), before);
 }
@@ -161,7 +161,7 @@ fn comes_back(name: &str, prepare: &dyn Fn(&Scene)) {
     assert_ne!(after, before, "{name}");
     after.insert("hello.py*".to_string(), before["hello.py*"].clone());
     assert!(after == before, "{name}: the run moved something else");
-    scene.undo(&[&target], 0, &["undone: 1 files\n", "changed hello.py"]);
+    scene.undo(&[&target], 0, &["undone: 1 file\n", "changed hello.py"]);
     assert!(scene.tree() == before, "{name}: something else than before");
     assert!(tree(&scene.world.work.join(".git")) == git && git.len() > 10, "{name}: the repository moved");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750, "{name}");
@@ -205,9 +205,9 @@ fn what_was_edited_since_is_left_unless_forced_and_even_then_kept() {
     assert_eq!(scene.tree(), edited);
     let log = text(&scene.mux(&["log", "--json"]).stdout);
     assert!(!log.contains("\"kind\":\"undo\""), "nothing was done: {log}");
-    let undo = id(&scene.undo(&[&target, "--force"], 0, &["undone: 1 files\n"]));
+    let undo = id(&scene.undo(&[&target, "--force"], 0, &["undone: 1 file\n"]));
     assert_eq!(scene.tree(), before);
-    scene.undo(&[&undo], 0, &["undone: 1 files\n"]);
+    scene.undo(&[&undo], 0, &["undone: 1 file\n"]);
     assert_eq!(scene.tree(), edited);
     // A link in its place is not written through, whatever is said.
     let path = scene.world.work.join("hello.py");
@@ -236,7 +236,7 @@ fn one_edited_file_keeps_all_of_them() {
     // Once it is as the run left it, nothing stands in the way; a file that is gone already is no hindrance.
     scene.write("temperature.py", &written["temperature.py"]);
     fs::remove_file(scene.world.work.join("test_temperature.py")).unwrap();
-    scene.undo(&[&target], 0, &["undone: 1 files\n", "deleted temperature.py"]);
+    scene.undo(&[&target], 0, &["undone: 1 file\n", "deleted temperature.py"]);
     assert_eq!(scene.tree(), before);
 }
 
@@ -265,8 +265,8 @@ fn what_cannot_be_undone_is_said() {
     let ledger = scene.world.root.join("state/mux/run_ledger.jsonl");
     let lines = fs::read(&ledger).unwrap();
     fs::write(&ledger, "").unwrap();
-    let undo = id(&scene.undo(&[&target], 0, &["undone: 1 files\n"]));
-    scene.undo(&[&undo], 0, &["undone: 1 files\n"]);
+    let undo = id(&scene.undo(&[&target], 0, &["undone: 1 file\n"]));
+    scene.undo(&[&undo], 0, &["undone: 1 file\n"]);
     fs::write(&ledger, lines).unwrap();
     fs::remove_dir_all(scene.runs().join(&target)).unwrap();
     scene.undo(&[&target], 2, &["was pruned", "state.keep_runs_days"]);
@@ -294,7 +294,7 @@ fn a_killed_undo_is_healed_by_the_next_command() {
         let ran = scene.mux(&["undo", &target]);
         let said = text(&ran.stdout);
         // Undone now, or by the one that was killed too late.
-        let is_told = (ran.exit == 0 && said.starts_with("undone: 1 files"))
+        let is_told = (ran.exit == 0 && said.starts_with("undone: 1 file"))
             || (ran.exit == 1 && (said.contains("was undone by run") || said.contains("as it was before run")));
         assert!(is_told, "round {round}\n{}", ran.report());
         assert_eq!(scene.tree(), before, "round {round}");
@@ -337,7 +337,7 @@ fn bytes_that_are_no_text_survive_an_edit_and_its_undo() {
     let new = b"\xef\xbb\xbf# Andr\xe9 and others wrote this\r\nlimit = 2\r\nname = '\xff\xfe'";
     assert_eq!(scene.tree()["old.py"], new);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
-    scene.undo(&[&id(&ran)], 0, &["undone: 1 files\n"]);
+    scene.undo(&[&id(&ran)], 0, &["undone: 1 file\n"]);
     assert_eq!(scene.tree(), before);
 }
 

@@ -567,8 +567,8 @@ fn a_killed_run_is_kept_and_can_be_undone() {
     assert_eq!(report.iter().map(ToString::to_string).collect::<Vec<_>>(), [told.as_str()]);
     let healed = heal::heal(&bench.state.runs()).unwrap();
     assert_eq!((healed.len(), healed[0].files, &healed[0].state), (1, 4, &Healed::Kept { beyond: vec![] }));
-    let more = "; 4 files have changed since it began and stay as they are; `mux undo ";
-    assert_eq!(healed[0].to_string(), format!("{told}{more}{id}` takes them back"));
+    let more = "; changed since it began, and left as it is: 4 files; `mux undo ";
+    assert_eq!(healed[0].to_string(), format!("{told}{more}{id}` takes that back"));
     same(&bench.tree(), &new, "nothing was taken back");
     assert_eq!(
         (heal::heal(&bench.state.runs()).unwrap(), heal::report(&bench.state.runs()).unwrap()),

@@ -4,6 +4,7 @@ use super::{Call, Deed};
 use crate::rules::leaks::{Leak, Scan};
 use crate::rules::message::message_of;
 use crate::rules::staged::Reader;
+use crate::words::count::Count;
 use crate::words::record::CloudUse;
 use crate::words::task::{Reason, Refusal, Route};
 use std::io::Read;
@@ -33,7 +34,8 @@ impl Call<'_> {
             leaks.retain(|leak| theirs.contains(leak));
         }
         let is_clean = leaks.is_empty();
-        let summary = format!("secrets: {} in {n_lines} added lines of {n_files} files", leaks.len());
+        let (lines, files) = (Count::of(n_lines, "added line"), Count::of(n_files, "file"));
+        let summary = format!("secrets: {} in {lines} of {files}", leaks.len());
         self.judge(&leaks, summary, n_files > 0);
         if is_clean && n_files > 0 && self.settings.config.hooks.pre_commit_review {
             self.review_staged();
@@ -87,7 +89,7 @@ impl Call<'_> {
             self.say(format!("{}:{}: {}: {}", leak.path, leak.line, leak.rule, leak.excerpt));
         }
         if leaks.len() > MOST_NAMED {
-            self.say(format!("and {} more secrets", leaks.len() - MOST_NAMED));
+            self.say(format!("and {}", Count::of(leaks.len() - MOST_NAMED, "more secret")));
         }
         if !leaks.is_empty() {
             self.say("not committed: take the secret out, or write `mux: allow-secret` on its line if it is none");

@@ -2,6 +2,7 @@
 
 use crate::face::watch::asking;
 use crate::rules::escape::one_line;
+use crate::words::count::Count;
 use crate::words::event::{Event, Watcher};
 use crate::words::task::Provider;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +65,7 @@ impl Watcher for Reporter {
                 let text = format!("{GENERATING} · {tokens} tokens · {rate:.1} tokens/s");
                 return self.phase.set(&text, |before| !before.starts_with(GENERATING));
             }
-            Event::Writing { files } => format!("writing {files} files"),
+            Event::Writing { files } => format!("writing {}", Count::of(*files, "file")),
             Event::Verifying { command } => format!("verifying: {command}"),
             Event::Working { provider, what } => format!("{}: {what}", provider.name()),
             Event::Escalating { provider, step, reason } => {

@@ -8,6 +8,7 @@ use crate::face::print::cloud_line;
 use crate::rules::escape::plain;
 use crate::rules::from_json;
 use crate::rules::rpc::json;
+use crate::words::count::Count;
 use crate::words::error::Error;
 use crate::words::record::CloudUse;
 use serde_json::{Map, Value};
@@ -149,7 +150,7 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
     let file = |file: &Value| {
         let bytes = file.pointer("/bytes").and_then(Value::as_u64).unwrap_or(0);
         let text = |name: &str| file.pointer(name).and_then(Value::as_str).unwrap_or_default().to_string();
-        Value::from(format!("{} {} ({bytes} bytes)", text("/op"), text("/path")))
+        Value::from(format!("{} {} ({})", text("/op"), text("/path"), Count::of(bytes, "byte")))
     };
     let mut is_cut = false;
     let mut list = |name: &str, items: Vec<Value>| {

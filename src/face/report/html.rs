@@ -4,6 +4,7 @@
 //! it. The page is well-formed XML as well, so that a test can read it strictly.
 
 use crate::rules::escape::{one_line, plain};
+use crate::words::count::Count;
 
 /// The page so far.
 #[derive(Default)]
@@ -88,8 +89,8 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// `1 run`, `12 runs`.
-pub fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+pub fn counted(number: u64, noun: &'static str) -> String {
+    format!("{} {}", grouped(number), Count::of(number, noun).noun())
 }
 
 /// `83 %`; a dash of nothing.

@@ -99,7 +99,7 @@ fn about(report: &Report, frame: &Frame) -> String {
         about.push(format!("Only runs since {} were looked at.", minute(since)));
     }
     if frame.bad > 0 {
-        about.push(format!("{} lines of the ledger are no records.", frame.bad));
+        about.push(format!("{} of the ledger held no record.", counted(frame.bad as u64, "line")));
     }
     if frame.is_cut {
         about.push("Older records were not looked at: there are too many bytes or bad lines.".to_string());

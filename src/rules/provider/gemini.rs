@@ -5,6 +5,7 @@
 use super::{Call, Heard, blame, extra, line};
 use crate::rules::config::Scope;
 use crate::words::cloud::{CloudClass, CloudReply};
+use crate::words::count::Count;
 use serde_json::{Map, Value};
 
 /// Arguments after which nothing that the built-in line says of tools and files can be relied on.
@@ -145,7 +146,7 @@ fn denied(object: &Value, err: &str) -> Vec<String> {
     }
     let tools = object.pointer("/stats/tools/byName").and_then(Value::as_object).into_iter().flatten();
     let failed = tools.filter_map(|(name, usage)| Some((name, usage.get("fail")?.as_u64()?))).filter(|(_, n)| *n > 0);
-    failed.map(|(name, n)| format!("{name}: failed {n} times")).collect()
+    failed.map(|(name, n)| format!("{name}: failed {}", Count::of(n, "time"))).collect()
 }
 
 /// The class of an end without an object. Its own codes are small; an HTTP status comes modulo 256.
