@@ -221,13 +221,16 @@ impl<'a> Gate<'a> {
     fn without_secrets(&self, text: String, watcher: &mut dyn Watcher) -> Result<String, Refused> {
         let key = self.house.env.text(&self.config.providers.local.api_key_env).map(str::to_string);
         let also: Vec<String> = key.into_iter().collect();
-        let found = secrets::find(&text, &also);
-        let Some(first) = found.first() else { return Ok(text) };
-        let what = format!("{} holds a secret ({})", brief::place(&text, first.line), first.rule);
+        let alarms = secrets::alarms(secrets::find(&text, &also), |found| found.identity);
+        let Some(alarm) = alarms.first() else { return Ok(text) };
+        let place = |found: &secrets::Found| brief::place(&text, found.line);
+        let (first, elsewhere) = (&alarm.first, alarm.elsewhere(place));
+        let what = format!("{} holds a secret ({}){elsewhere}", place(first), first.rule);
+        let what = if alarms.len() > 1 { format!("{what}; {} in all", alarms.len()) } else { what };
         match self.config.privacy.secrets {
             Secrets::Block => Err(Refused::noted(Refusal::Secret, what)),
             Secrets::Redact => {
-                watcher.event(&Event::Note(&format!("redacted: {what}; {} in all", found.len())));
+                watcher.event(&Event::Note(&format!("redacted: {what}")));
                 Ok(secrets::redact(&text, &also).into_owned())
             }
         }

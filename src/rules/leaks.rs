@@ -1,9 +1,9 @@
 //! Secrets in the lines that a commit adds, or in its message. Pure. What a secret looks like is `secrets.rs`'s business;
 //! here is where it stands, and that its author may allow it.
 
-use crate::rules::secrets;
+use crate::rules::secrets::{self, Alarm, Identity};
 
-/// A secret that would be committed. Never holds the secret itself.
+/// A place of a secret that would be committed. Never holds the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leak {
     /// Not escaped.
@@ -13,6 +13,21 @@ pub struct Leak {
     pub rule: &'static str,
     /// What stands around it, all secrets blanked.
     pub excerpt: String,
+    pub identity: Identity,
+}
+
+/// Returns the secrets of all these places, each once.
+pub fn alarms(leaks: Vec<Leak>) -> Vec<Alarm<Leak>> {
+    secrets::alarms(leaks, |leak| leak.identity)
+}
+
+impl Alarm<Leak> {
+    /// Returns `conf/app.ini:3: github-token: key = [redacted:github-token] (and 1 more place: b.py:9)`.
+    pub fn line(&self) -> String {
+        let Leak { path, line, rule, excerpt, .. } = &self.first;
+        let elsewhere = self.elsewhere(|leak| format!("{}:{}", leak.path, leak.line));
+        format!("{path}:{line}: {rule}: {excerpt}{elsewhere}")
+    }
 }
 
 /// Added lines are looked through in pieces of this many bytes.
@@ -68,8 +83,8 @@ impl<'a> Scan<'a> {
         for found in secrets::find(&self.text, self.keys) {
             let line = self.numbers.get(found.line - 1).copied().unwrap_or(0);
             if !found.is_allowed {
-                let (path, excerpt) = (self.path.clone(), found.excerpt);
-                self.leaks.push(Leak { path, line, rule: found.rule, excerpt });
+                let (path, rule, excerpt, identity) = (self.path.clone(), found.rule, found.excerpt, found.identity);
+                self.leaks.push(Leak { path, line, rule, excerpt, identity });
             }
         }
         self.text.clear();
@@ -86,13 +101,33 @@ mod tests {
         format!("gh{}_{}", 'p', "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zC1234")
     }
 
-    fn leaks(lines: &[(&str, u64, String)]) -> Vec<(String, u64, &'static str)> {
+    fn scan(lines: &[(&str, u64, String)]) -> Vec<Leak> {
         let mut scan = Scan::new(&[]);
         for (path, line, text) in lines {
             scan.add(path, *line, text.as_bytes());
         }
         scan.flush();
-        scan.leaks.into_iter().map(|leak| (leak.path, leak.line, leak.rule)).collect()
+        scan.leaks
+    }
+
+    fn leaks(lines: &[(&str, u64, String)]) -> Vec<(String, u64, &'static str)> {
+        scan(lines).into_iter().map(|leak| (leak.path, leak.line, leak.rule)).collect()
+    }
+
+    #[test]
+    fn a_secret_in_several_files_is_one_alarm_and_its_allowed_places_do_not_count() {
+        let token = token();
+        let other = token.replace("1234", "1235");
+        let places = scan(&[
+            ("a", 1, format!("{token} # mux: allow-secret")),
+            ("a", 2, format!("key = {token}")),
+            ("b", 7, format!("t {other}")),
+            ("b", 9, format!("t {token}")),
+            ("c", 1, token),
+        ]);
+        let lines: Vec<String> = alarms(places).iter().map(Alarm::line).collect();
+        let first = "a:2: github-token: key = [redacted:github-token] (and 2 more places: b:9, c:1)";
+        assert_eq!(lines, [first, "b:7: github-token: t [redacted:github-token]"]);
     }
 
     #[test]

@@ -12,11 +12,15 @@ mod marked;
 mod shapes;
 
 use crate::rules::sorted::sorted;
+use crate::words::count::Count;
 use drawn::{is_credential, is_random};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
 
-/// A secret in a text. Never holds the secret itself.
+/// A place of a secret in a text. Never holds the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// What it looks like: `github-token`, `private-key`, …
@@ -30,6 +34,19 @@ pub struct Found {
     /// Whether its line says `mux: allow-secret`. For the commit hook, where the author of the line decides; to the
     /// cloud nothing goes for that.
     pub is_allowed: bool,
+    pub identity: Identity,
+}
+
+/// Tells whether two places show the same value: a digest of it. For comparing only; it is neither shown nor stored, since
+/// the digest of a short password would betray it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity([u8; 32]);
+
+/// One secret to take out: where it stands first, and everywhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm<P> {
+    pub first: P,
+    pub more: Vec<P>,
 }
 
 /// The mark of a line whose secret is none.
@@ -38,6 +55,8 @@ const ALLOWED: &str = "mux: allow-secret";
 const LONGEST_PASSWORD: usize = 100;
 /// How many bytes of a line an excerpt shows before and behind the secret.
 const AROUND: (usize, usize) = (40, 20);
+/// Further places of a secret that are named one by one.
+const MOST_PLACES: usize = 8;
 
 /// Returns the places of all secrets in a text. `also` are values to find besides the shapes: those of configured keys.
 pub fn find(text: &str, also: &[String]) -> Vec<Found> {
@@ -53,9 +72,54 @@ pub fn find(text: &str, also: &[String]) -> Vec<Found> {
             column: before.get(line_start..).unwrap_or("").chars().count() + 1,
             excerpt: excerpt(text, &spans, index, line_start, line_end),
             is_allowed: text.get(line_start..line_end).is_some_and(|line| line.contains(ALLOWED)),
+            identity: Identity::of(text.get(span.start..span.end).unwrap_or("")),
         }
     };
     spans.iter().enumerate().map(place).collect()
+}
+
+/// Puts the places of one value together, in the order of their first places. What is allowed is to be left out before:
+/// a mark holds for its own line only.
+pub fn alarms<P>(places: Vec<P>, identity: impl Fn(&P) -> Identity) -> Vec<Alarm<P>> {
+    let mut alarms: Vec<Alarm<P>> = Vec::new();
+    let mut seen = BTreeMap::new();
+    for place in places {
+        let index = *seen.entry(identity(&place)).or_insert(alarms.len());
+        match alarms.get_mut(index) {
+            Some(alarm) => alarm.more.push(place),
+            None => alarms.push(Alarm { first: place, more: Vec::new() }),
+        }
+    }
+    alarms
+}
+
+impl<P> Alarm<P> {
+    /// Returns ` (and 2 more places: a.py:3, b.py:9)`, some of many; nothing for a secret that stands in one place.
+    pub fn elsewhere(&self, name: impl Fn(&P) -> String) -> String {
+        let mut named: Vec<String> = self.more.iter().take(MOST_PLACES).map(name).collect();
+        if self.more.len() > MOST_PLACES {
+            named.push("…".to_string());
+        }
+        if named.is_empty() {
+            return String::new();
+        }
+        format!(" (and {}: {})", Count::of(self.more.len(), "more place"), named.join(", "))
+    }
+}
+
+impl Identity {
+    /// Of a key in many lines, indentation and line ends do not count.
+    fn of(value: &str) -> Identity {
+        let mut digest = Sha256::new();
+        value.split_ascii_whitespace().for_each(|part| digest.update(part));
+        Identity(digest.finalize().into())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
 }
 
 /// Returns the surroundings of a secret on its line, up to the secrets beside it.
@@ -465,6 +529,56 @@ mod tests {
         );
     }
 
+    /// The lines of the alarms of a text: `FIRST`, or `FIRST (and 1 more place: N)`.
+    #[track_caller]
+    fn check_alarms(text: &str, expected: &[&str]) {
+        let found = find(text, &[]).into_iter().filter(|found| !found.is_allowed).collect();
+        let alarms = alarms(found, |found| found.identity);
+        let told =
+            |alarm: &Alarm<Found>| format!("{}{}", alarm.first.line, alarm.elsewhere(|found| found.line.to_string()));
+        assert_eq!(alarms.iter().map(told).collect::<Vec<_>>(), expected, "{text}");
+    }
+
+    #[test]
+    fn one_value_is_one_alarm_wherever_it_stands() {
+        let (one, two) = (key("ghp_", 36), key("gho_", 36));
+        check_alarms("nothing", &[]);
+        check_alarms(&one, &["1"]);
+        check_alarms(&format!("{one}\n{two}"), &["1", "2"]);
+        check_alarms(&format!("{one}\n{one}"), &["1 (and 1 more place: 2)"]);
+        check_alarms(&format!("{one} {one}\n{two}\n{one}"), &["1 (and 2 more places: 1, 3)", "2"]);
+        check_alarms(&format!("{two}\n{one}\n{one}\n{two}"), &["1 (and 1 more place: 4)", "2 (and 1 more place: 3)"]);
+        let many = format!("{one}\n").repeat(12);
+        check_alarms(&many, &["1 (and 11 more places: 2, 3, 4, 5, 6, 7, 8, 9, …)"]);
+        // Known by its shape here and by its name there; as a part of another value it is another one.
+        check_alarms(&format!("{one}\ntoken = \"{one}\""), &["1 (and 1 more place: 2)"]);
+        check_alarms("TOKEN=a1b2c3d4e5f6\nTOKEN=a1b2c3d4e5f67", &["1", "2"]);
+        check_alarms("TOKEN=a1b2c3d4e5f6\nTOKEN=A1B2c3d4e5f6", &["1", "2"]);
+        // A key in many lines, indented and with the line ends of another system.
+        let pem = |end: &str| {
+            let lines = ["-----BEGIN PRIVATE KEY-----", &key("M", 63), &key("", 64), "-----END PRIVATE KEY-----"];
+            lines.join(end)
+        };
+        check_alarms(&format!("{}\n{}\n", pem("\n"), pem("\r\n    ")), &["1 (and 1 more place: 5)"]);
+    }
+
+    #[test]
+    fn a_place_that_is_allowed_allows_no_other_one() {
+        let token = key("ghp_", 36);
+        check_alarms(&format!("{token} # mux: allow-secret\n{token}"), &["2"]);
+        check_alarms(&format!("{token}\n{token} # mux: allow-secret\n{token}"), &["1 (and 1 more place: 3)"]);
+        check_alarms(&format!("{token} # mux: allow-secret\n").repeat(2), &[]);
+    }
+
+    #[test]
+    fn a_find_holds_no_secret() {
+        let token = key("ghp_", 36);
+        let shown = format!("{:?}", find(&format!("a {token} {token}"), &[]));
+        let digest: [u8; 32] = Sha256::digest(&token).into();
+        assert!(shown.contains("identity: Identity }"), "{shown}");
+        assert!(!shown.contains(&token[4..12]) && !shown.contains(&format!("{digest:?}")[1..12]), "{shown}");
+    }
+
     #[test]
     fn private_keys_are_found_whole() {
         let body = key("", 64);
@@ -541,8 +655,9 @@ mod tests {
         );
     }
 
-    fn found(rule: &'static str, line: usize, column: usize, excerpt: &str) -> Found {
-        Found { rule, line, column, excerpt: excerpt.to_string(), is_allowed: false }
+    fn found(rule: &'static str, line: usize, column: usize, excerpt: &str, value: &str) -> Found {
+        let (excerpt, identity) = (excerpt.to_string(), Identity::of(value));
+        Found { rule, line, column, excerpt, is_allowed: false, identity }
     }
 
     #[test]
@@ -557,12 +672,12 @@ mod tests {
 
     #[test]
     fn places_are_lines_and_characters() {
-        let text = format!("a\nß {} b\n{}", key("ghp_", 36), key("hf_", 34));
+        let (one, two) = (key("ghp_", 36), key("hf_", 34));
         assert_eq!(
-            find(&text, &[]),
+            find(&format!("a\nß {one} b\n{two}"), &[]),
             [
-                found("github-token", 2, 3, "ß [redacted:github-token] b"),
-                found("huggingface-token", 3, 1, "[redacted:huggingface-token]"),
+                found("github-token", 2, 3, "ß [redacted:github-token] b", &one),
+                found("huggingface-token", 3, 1, "[redacted:huggingface-token]", &two),
             ]
         );
     }

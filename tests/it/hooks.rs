@@ -340,6 +340,33 @@ fn a_secret_stops_the_commit_and_is_named_without_being_shown() {
 }
 
 #[test]
+fn a_secret_in_several_files_is_one_alarm_and_each_place_is_allowed_by_itself() {
+    let repo = Repo::begun("hook_places", NOWHERE);
+    let token = token();
+    repo.write("a.ini", format!("key = {token} # mux: allow-secret\nkey = {token}\n"));
+    repo.write("b.ini", format!("a = 1\nold = {token}\n"));
+    repo.write("c.ini", format!("{token}\n"));
+    repo.git(&["add", "-A"]);
+    let ran = repo.try_git(&["commit", "-m", "Add them"], &[]);
+    let expected = "mux: a.ini:2: github-token: key = [redacted:github-token] (and 2 more places: b.ini:2, c.ini:1)\n\
+                    mux: not committed: take the secret out, or write `mux: allow-secret` on each of its lines if it is \
+                    none\n";
+    assert_eq!((ran.exit, repo.masked(&ran.stderr).as_str()), (1, expected), "{}", ran.report());
+    let record = repo.records().pop().unwrap();
+    assert_eq!(record["verify_summary"], "secrets: 1 at 3 places in 5 added lines of 3 files", "{record}");
+    // With two of three allowed, the third is left.
+    repo.write("a.ini", format!("key = {token} # mux: allow-secret\n"));
+    repo.write("b.ini", format!("a = 1\nold = {token} # mux: allow-secret\n"));
+    repo.git(&["add", "-A"]);
+    let ran = repo.try_git(&["commit", "-m", "Add them"], &[]);
+    let expected = "mux: c.ini:1: github-token: [redacted:github-token]\n";
+    assert!(ran.exit == 1 && repo.masked(&ran.stderr).starts_with(expected), "{}", ran.report());
+    repo.write("c.ini", format!("{token} # mux: allow-secret\n"));
+    repo.git(&["add", "-A"]);
+    assert_eq!(repo.commit(&["-m", "Add them"]).0, "");
+}
+
+#[test]
 fn a_merge_is_not_blocked_by_what_the_other_side_has() {
     let repo = Repo::begun("hook_merge", NOWHERE);
     repo.git(&["checkout", "-q", "-b", "side"]);
@@ -539,17 +566,12 @@ fn names_of_every_kind_are_told_safely() {
     repo.git(&["add", "-A"]);
     let ran = repo.try_git(&["commit", "-m", "x"], &[]);
     let said = repo.masked(&ran.stderr);
-    let named: Vec<&str> = said.lines().filter_map(|line| line.split(": github-token").next()).collect();
-    let expected = [
-        "mux: -dash.txt:1",
-        "mux: dir/--help:1",
-        "mux: new\\nline.txt:1",
-        "mux: quote\"\\t.txt:1",
-        "mux: raw\u{fffd}.txt:1",
-        "mux: with space.txt:1",
-        "mux: ü.txt:1",
-    ];
-    assert_eq!((ran.exit, &named[..7]), (1, &expected[..]), "{}", ran.report());
+    let expected =
+        ["dir/--help:1", "new\\nline.txt:1", "quote\"\\t.txt:1", "raw\u{fffd}.txt:1", "with space.txt:1", "ü.txt:1"];
+    let named = said.split_once('\n').unwrap().0;
+    let (first, more) = named.split_once(" (and 6 more places: ").unwrap();
+    assert_eq!(first, "mux: -dash.txt:1: github-token: t [redacted:github-token]");
+    assert_eq!((ran.exit, more), (1, format!("{})", expected.join(", ")).as_str()), "{}", ran.report());
     repo.git(&["reset", "-q", "--hard"]);
     repo.write("-a\nb.txt", "x\n");
     repo.git(&["add", "-A"]);

@@ -121,4 +121,5 @@ scenarios! {
     _140_a_part_is_not_proved_by_a_test_that_it_changes,
     _141_a_check_that_a_part_changes_proves_nothing,
     _142_a_cut_reply_takes_no_evidence_away,
+    _143_a_secret_in_several_places_is_one_alarm,
 }

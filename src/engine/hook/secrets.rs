@@ -1,7 +1,7 @@
 //! `pre-commit` and `commit-msg`: no secret is committed. Offline; what is found stops git, and nothing else does.
 
 use super::{Call, Deed};
-use crate::rules::leaks::{Leak, Scan};
+use crate::rules::leaks::{self, Leak, Scan};
 use crate::rules::message::message_of;
 use crate::rules::staged::Reader;
 use crate::words::count::Count;
@@ -35,8 +35,7 @@ impl Call<'_> {
         }
         let is_clean = leaks.is_empty();
         let (lines, files) = (Count::of(n_lines, "added line"), Count::of(n_files, "file"));
-        let summary = format!("secrets: {} in {lines} of {files}", leaks.len());
-        self.judge(&leaks, summary, n_files > 0);
+        self.judge(leaks, &format!("in {lines} of {files}"), n_files > 0);
         if is_clean && n_files > 0 && self.settings.config.hooks.pre_commit_review {
             self.review_staged();
         }
@@ -69,10 +68,9 @@ impl Call<'_> {
         }
         scan.flush();
         // Nothing is recorded of a message without a secret: every commit has one.
-        let summary = format!("secrets: {} in the message", scan.leaks.len());
-        let leaks = scan.leaks;
-        self.judge(&leaks, summary, !leaks.is_empty());
-        if !leaks.is_empty() {
+        let is_clean = scan.leaks.is_empty();
+        self.judge(scan.leaks, "in the message", !is_clean);
+        if !is_clean {
             let path = path.display();
             self.say(format!("the message is kept: `git commit -eF {path}` edits it"));
         }
@@ -84,18 +82,26 @@ impl Call<'_> {
         self.env.text(name).map(str::to_string).into_iter().collect()
     }
 
-    fn judge(&mut self, leaks: &[Leak], summary: String, is_deed: bool) {
-        for leak in leaks.iter().take(MOST_NAMED) {
-            self.say(format!("{}:{}: {}: {}", leak.path, leak.line, leak.rule, leak.excerpt));
+    fn judge(&mut self, leaks: Vec<Leak>, place: &str, is_deed: bool) {
+        let n_places = leaks.len();
+        let alarms = leaks::alarms(leaks);
+        for alarm in alarms.iter().take(MOST_NAMED) {
+            self.say(alarm.line());
         }
-        if leaks.len() > MOST_NAMED {
-            self.say(format!("and {}", Count::of(leaks.len() - MOST_NAMED, "more secret")));
+        if alarms.len() > MOST_NAMED {
+            self.say(format!("and {}", Count::of(alarms.len() - MOST_NAMED, "more secret")));
         }
-        if !leaks.is_empty() {
-            self.say("not committed: take the secret out, or write `mux: allow-secret` on its line if it is none");
+        let is_clean = alarms.is_empty();
+        if !is_clean {
+            let line = if n_places > alarms.len() { "each of its lines" } else { "its line" };
+            self.say(format!(
+                "not committed: take the secret out, or write `mux: allow-secret` on {line} if it is none"
+            ));
             self.ended.stops_git = true;
         }
-        let is_clean = leaks.is_empty();
+        let n = alarms.len();
+        let at = if n_places > n { format!(" at {n_places} places") } else { String::new() };
+        let summary = format!("secrets: {n}{at} {place}");
         if is_deed {
             self.record(Deed {
                 route: if is_clean { Route::Local } else { Route::None },

@@ -5,7 +5,7 @@
 mod forms;
 mod later;
 
-use super::{find, redact};
+use super::{alarms, find, redact};
 use forms::{ANYWHERE, AROUND, ASSIGNED, NAMED, PEM_LABELS, PEM_PLACES, TOKENS, WHOLE};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -255,7 +255,7 @@ fn later_cases(dice: &mut Dice) -> Vec<Case> {
 #[expect(clippy::disallowed_methods, reason = "a measurement, told by the environment what to measure")]
 fn secrets_of_a_tree() {
     let root = std::env::var("MUX_SECRETS_TREE").unwrap();
-    let (mut dirs, mut lines, mut bytes, mut found) = (vec![std::path::PathBuf::from(root)], 0, 0, 0);
+    let (mut dirs, mut lines, mut bytes, mut places) = (vec![std::path::PathBuf::from(root)], 0, 0, Vec::new());
     let mut spent = std::time::Duration::ZERO;
     while let Some(dir) = dirs.pop() {
         for entry in fs_err::read_dir(dir).unwrap().flatten() {
@@ -272,13 +272,19 @@ fn secrets_of_a_tree() {
             let start = std::time::Instant::now();
             let finds = find(&text, &[]);
             spent += start.elapsed();
-            (lines, bytes, found) = (lines + text.lines().count(), bytes + text.len(), found + finds.len());
-            for find in finds {
-                println!("{}:{} {} {}", entry.path().display(), find.line, find.rule, find.excerpt);
-            }
+            (lines, bytes) = (lines + text.lines().count(), bytes + text.len());
+            places.extend(finds.into_iter().map(|find| (entry.path(), find)));
         }
     }
+    let n_places = places.len();
+    let secrets = alarms(places, |(_, find)| find.identity);
+    for secret in &secrets {
+        let (path, find) = &secret.first;
+        let elsewhere = secret.elsewhere(|(path, find)| format!("{}:{}", path.display(), find.line));
+        println!("{}:{} {} {}{elsewhere}", path.display(), find.line, find.rule, find.excerpt);
+    }
     let per_100_kb = spent.as_secs_f64() * 1e3 / (bytes as f64 / 1e5);
-    println!("{lines} lines, {bytes} bytes, {found} found, {per_100_kb:.3} ms per 100 KB");
+    let n_secrets = secrets.len();
+    println!("{lines} lines, {bytes} bytes, {n_places} places, {n_secrets} secrets, {per_100_kb:.3} ms per 100 KB");
     assert!(lines > 0, "an empty tree proves nothing");
 }
