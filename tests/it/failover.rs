@@ -17,6 +17,7 @@ const FAILURES: &[(&str, &str, bool)] = &[
     ("claude/401", "auth", true),
     ("claude/404", "model_missing", true),
     ("claude/429", "rate_limited", true),
+    ("claude/mux-advice-usage-limit", "quota", true),
     ("claude/500", "server", false),
     ("claude/empty", "empty", false),
     ("claude/hang-apitimeout5s", "timeout", false),

@@ -4,6 +4,7 @@
 use super::{Call, Heard, blame, extra, line};
 use crate::rules::config::Scope;
 use crate::words::cloud::{CloudClass, CloudReply, Progress};
+use crate::words::time::Utc;
 use serde_json::Value;
 
 /// Arguments after which nothing that the built-in line says of tools and files can be relied on.
@@ -75,11 +76,20 @@ pub(super) fn hear(out: &str) -> Heard {
         Some(if let Value::Array(events) = value { events } else { vec![value] })
     });
     let (mut result, mut retrying) = (None, None);
+    // Seconds since 1970: when a plan that is used up begins anew, and when that was said.
+    let (mut resets, mut said) = (None, None);
     for event in events.flatten() {
         match (text(&event, "type"), text(&event, "subtype")) {
             ("result", _) => result = Some(event),
             ("system", "api_retry") => retrying = Some(retry(&event)),
-            ("assistant", _) => retrying = None,
+            ("rate_limit_event", _) => {
+                let info = event.get("rate_limit_info").filter(|info| text(info, "status") == "rejected");
+                resets = info.and_then(|info| info.get("resetsAt")?.as_u64());
+            }
+            ("assistant", _) => {
+                retrying = None;
+                said = Utc::parse(text(&event, "timestamp")).map(|at| at.0 / 1000);
+            }
             _ => {}
         }
     }
@@ -94,7 +104,7 @@ pub(super) fn hear(out: &str) -> Heard {
     count(&result, &mut reply);
     let fault = match result.get("is_error") {
         Some(Value::Bool(false)) => None,
-        _ => Some(fault(&result)),
+        _ => Some(fault(&result, resets.zip(said).and_then(|(resets, said)| resets.checked_sub(said)))),
     };
     Heard { reply, is_whole: true, fault, retrying: None }
 }
@@ -116,7 +126,8 @@ fn count(result: &Value, reply: &mut CloudReply) {
     reply.completion_tokens = used(&["outputTokens"]).or_else(|| number(usage, "output_tokens"));
 }
 
-fn fault(result: &Value) -> (CloudClass, String) {
+/// `until` is for a plan that is used up, in seconds; the `json` form names no time.
+fn fault(result: &Value, until: Option<u64>) -> (CloudClass, String) {
     let mut message = text(result, "result").to_string();
     if message.is_empty() {
         let errors = result.get("errors").and_then(Value::as_array).into_iter().flatten();
@@ -130,6 +141,8 @@ fn fault(result: &Value) -> (CloudClass, String) {
         ("prompt_too_long", _) => CloudClass::ContextTooLong,
         ("max_turns" | "budget_exhausted", _) => CloudClass::Denied,
         (reason, _) if reason.starts_with("aborted") => CloudClass::Killed,
+        // With a subscription; what a plan is called ("your 5-hour limit") changes, this word does not.
+        _ if text(result, "api_error") == "usage_limit_reached" => CloudClass::Quota { until },
         (_, Some(status)) => blame::of_status(status, &message),
         (_, None) => blame::class(&message).unwrap_or(CloudClass::Server),
     };

@@ -61,7 +61,8 @@ fn told(case: &str) -> String {
 
 /// Each case and what it comes to. The contract's traps stand among them: claude on SIGINT and gemini on every signal end
 /// with 0; gemini ends with 0 on a cut stream, with the partial text four times over; all three end with 0 when every
-/// write was denied. Claude's plan that is used up cannot be told from a busy minute by what it prints.
+/// write was denied. A used-up plan of claude is told from a busy minute with a subscription (`mux-…-usage-limit`), and by
+/// nothing that it prints with a key.
 #[rustfmt::skip]
 const CASES: &[(&str, &str)] = &[
     ("claude/400-too-long", "context_too_long: Prompt is too long · the request is ~250000 t"),
@@ -94,11 +95,13 @@ const CASES: &[(&str, &str)] = &[
     ("claude/max-turns-1", "denied: Reached maximum number of turns (1)"),
     ("claude/mux-advice", "ok | claude-opus-5-5 1000+50 $0.005"),
     ("claude/mux-advice-hang", "timeout: Request timed out. If the API is slow to answ"),
+    ("claude/mux-advice-usage-limit", "quota: You've hit your 5-hour limit · resets 5:45pm "),
     ("claude/mux-answer", "ok | claude-opus-5-5 2000+100 $0.01"),
     ("claude/mux-answer-never-send", "ok | claude-opus-5-5 2000+100 $0.01 | denied Read <WORK>/.env.local"),
     ("claude/mux-hands", "ok | claude-opus-5-5 2000+100 $0.01"),
     ("claude/mux-hands-429", "rate_limited: API Error: Request rejected (429) · This requ"),
     ("claude/mux-hands-429-late", "rate_limited: no end within the deadline of the call; the l"),
+    ("claude/mux-hands-usage-limit", "quota (3599 s): You've hit your 5-hour limit · resets 5:45pm "),
     ("claude/nested-CLAUDECODE", "ok | claude-opus-5-5 1000+50 $0.005"),
     ("claude/nested-claude", "ok | claude-opus-5-5 2000+100 $0.01"),
     ("claude/no-git-repo", "ok | claude-opus-5-5 1000+50 $0.005"),
