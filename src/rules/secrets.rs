@@ -270,7 +270,8 @@ fn private_key(text: &str, at: usize) -> Option<Span> {
     if label.len() > 40 || !label.contains("PRIVATE KEY") {
         return None;
     }
-    let head = body.as_bytes().get(..body.len().min(600))?;
+    // What stands behind the end line is not of this key.
+    let head = body.get(..body.floor_char_boundary(600))?.split("-----END ").next()?.as_bytes();
     if !head.split(|byte| !is_base64(*byte)).any(|run| run.len() >= 40) {
         return None;
     }
@@ -589,6 +590,9 @@ mod tests {
         check("if line == '-----BEGIN PRIVATE KEY-----':", "if line == '-----BEGIN PRIVATE KEY-----':");
         let public = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----");
         check(&public, &public);
+        let empty = format!("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n{public}");
+        check(&empty, &empty);
+        check(&format!("{empty}\n{block}"), &format!("{empty}\n[redacted:private-key]"));
     }
 
     #[test]
