@@ -266,7 +266,7 @@ impl Course<'_> {
             task: self.job.task,
             context: &self.prepared.context,
             changed,
-            evidence: evidence.or(self.effort.evidence.as_deref()).filter(|_| told.with_try),
+            evidence: evidence.or(self.effort.evidence.as_deref()).or(self.red_before()).filter(|_| told.with_try),
             local: told.local,
             checks: &checks,
             unchanged: self.no_change > 0,

@@ -156,6 +156,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
     let by = |route: Route| course.attempts.iter().rev().find(|attempt| attempt.route == route);
     let last = by(course.served.map_or(Route::Local, Provider::route)).or(course.attempts.last());
     let proof = changed.map(|changed| &changed.proof);
+    let before = course.before.iter().flat_map(|before| &before.commands);
     let route = match course.served {
         _ if !accepted => Route::None,
         Some(provider) => provider.route(),
@@ -197,7 +198,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
         overruled: course.overruled,
         shadow: course.shadow,
         attempts: course.attempts.clone(),
-        commands: proof.map(|proof| proof.commands.clone()).unwrap_or_default(),
+        commands: before.chain(proof.iter().flat_map(|proof| &proof.commands)).cloned().collect(),
         cloud: course.cloud_used,
         remote: connected.remote().map(str::to_string),
         local_impl_ratio: None,

@@ -9,6 +9,8 @@ use crate::engine::place::Place;
 use crate::rules::context::{self, Defines, Known, Name, Source, Why};
 use crate::rules::document;
 use crate::rules::intent::Intent;
+use crate::rules::kin;
+use crate::rules::leads;
 use crate::rules::mentions::{self, Held};
 use crate::rules::names::{self, RelPath};
 use crate::sys::disk::WorkDir;
@@ -148,6 +150,32 @@ pub fn search(gathered: &mut Gathered, search: &Search<'_>, stop: &Stop) {
         }
         if left == 0 {
             break;
+        }
+    }
+}
+
+/// Adds the files that the output of a red check leads to: those that it names, and of tests what they test.
+pub fn follow(gathered: &mut Gathered, search: &Search<'_>, output: &str, stop: &Stop) {
+    let Ok(paths) = listing::list(search.env, search.dir, search.may_walk, search.marker, stop) else { return };
+    let sources = context::sources(paths);
+    let (mut found, mut tests) = (Vec::new(), Vec::new());
+    let read = |path: &str, why: Why| {
+        let path = names::readable(path).ok()?;
+        read_within(search.dir, &path, LARGEST_SCANNED, why).ok()?
+    };
+    for path in leads::named(output, &sources) {
+        let Some(file) = read(path, Why::Red) else { continue };
+        if kin::tested(path).is_none() {
+            found.push(file);
+            continue;
+        }
+        let tested = leads::tested(path, &file.content, &sources);
+        found.extend(tested.into_iter().filter_map(|(path, why)| read(path, why)));
+        tests.push(file);
+    }
+    for file in found.into_iter().chain(tests) {
+        if gathered.files.len() < MOST_FOUND && !gathered.shows(&file.path) {
+            gathered.files.push(file);
         }
     }
 }
@@ -333,6 +361,29 @@ mod tests {
         assert_eq!(list(&named)[0], "built/copy.py: named in the task");
         let words = gathered(&tree, "Fix the bug in the pager", Kind::Change, PATH, true);
         assert_eq!(list(&words), ["app/pager.py: called `pager`"]);
+    }
+
+    #[test]
+    fn the_output_of_a_red_check_leads_to_the_test_and_to_what_it_tests() {
+        let test = "import app.users\nfrom app.pager import page\n";
+        let tree = tree("red", &[&PROJECT[..], &[("tests/test_users.py", test), ("README.md", "# x\n")]].concat());
+        repository(&tree);
+        let output =
+            "  File \"tests/test_users.py\", line 9, in test_it\nAssertionError: see README.md and built/copy.py\n";
+        let vars = [("PATH".into(), PATH.into()), ("HOME".into(), "/nonexistent".into())].into();
+        let env = Env { vars, cwd: None, now: Utc(0) };
+        let (dir, task) = (WorkDir::open(&tree.0).unwrap(), "Fix the failing test");
+        let (intent, kind) = (intent::read(task, &[]), Kind::Change);
+        let search =
+            Search { env: &env, dir: &dir, task, intent: &intent, kind, may_walk: true, marker: "gather-test" };
+        let mut found = Gathered::default();
+        follow(&mut found, &search, output, &Stop::at(Instant::now() + Duration::from_mins(1)));
+        let want = [
+            "app/users.py: tested by tests/test_users.py",
+            "app/pager.py: imported by tests/test_users.py",
+            "tests/test_users.py: named by a red check",
+        ];
+        assert_eq!(list(&found), want);
     }
 
     #[test]

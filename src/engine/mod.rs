@@ -1,5 +1,6 @@
 //! Floor 3: the work, each from start to end. Only this floor knows both the rules and the edges.
 
+pub mod ahead;
 pub mod around;
 pub mod attempt;
 pub mod baseline;

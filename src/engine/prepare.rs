@@ -1,6 +1,7 @@
 //! Understanding a task before anything is called: settings, kind, place, context, proof, and the first facts. Starts no
 //! child for a task that names what it is about.
 
+use crate::engine::ahead::is_told_by_checks;
 use crate::engine::attempt::ask::prompt_tokens;
 use crate::engine::confine::{self, Hold};
 use crate::engine::gather::{self, Search};
@@ -217,6 +218,9 @@ pub fn plan(job: &Job<'_>, mut prepared: Prepared, cloud: Cloud, pace: &Pace, no
     let config = &prepared.settings.config;
     let policy = policy(config, prepared.kind, job.prefer_local, false);
     let first_step = match decide(&policy, &Facts { cloud, ..first_facts(job, &prepared, true) }) {
+        Decision::Try { tier: Tier::Local, .. } if is_told_by_checks(job.task, &prepared) => {
+            format!("ask the checks what is red, then the local model {}", config.providers.local.model)
+        }
         Decision::Try { tier: Tier::Local, .. } => format!("ask the local model {}", config.providers.local.model),
         Decision::Try { tier, reason } => {
             let who =

@@ -1,6 +1,7 @@
 //! One task, from its text to its outcome. The only loop of mux stands here, in [`Course::follow`]: facts → decision →
 //! attempt → verdict. `decide` bounds it: a counted number of local tries, and each tier once.
 
+use crate::engine::ahead::Before;
 use crate::engine::attempt::ask::{LocalModel, prompt_tokens, surely_fits};
 use crate::engine::attempt::local_change::{Changed, Effort};
 use crate::engine::baseline::Baseline;
@@ -100,6 +101,8 @@ pub struct Course<'a> {
     /// What earlier runs teach.
     pub experience: Experience,
     pub baseline: Baseline,
+    /// What the checks said before anything was written, where they were asked.
+    pub before: Option<Before>,
     /// Providers that were called, with the tier that they were called for.
     pub tried: Vec<(Tier, Provider)>,
     /// The provider whose result stands.
@@ -170,11 +173,6 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
     }
     watcher.event(&Event::Finding);
     let connected = connect::connect(house, &prepared.settings, prepared.kind, &run_id, stop, watcher);
-    if let Some(model) = connected.model.as_ref().filter(|_| !prepared.context.is_empty()) {
-        for note in fit(model, &mut prepared, job.task, stop) {
-            watcher.event(&Event::Note(&note));
-        }
-    }
     let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local, watcher.can_ask());
     let facts = prepare::first_facts(job, &prepared, connected.model.is_some());
     let experience = match &connected.model {
@@ -201,6 +199,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         effort: Effort::default(),
         experience,
         baseline: Baseline::default(),
+        before: None,
         tried: Vec::new(),
         served: None,
         calls: Cell::new(0),
@@ -211,6 +210,12 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         repaired: false,
         anew: false,
     };
+    course.ask_ahead(watcher);
+    if let Some(model) = connected.model.as_ref().filter(|_| !course.prepared.context.is_empty()) {
+        for note in fit(model, &mut course.prepared, job.task, stop) {
+            watcher.event(&Event::Note(&note));
+        }
+    }
     let decision = course.follow(&connected, watcher);
     let decision = course.review(decision, connected.model.as_ref(), watcher);
     course.shadow(&decision, watcher);

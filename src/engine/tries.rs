@@ -99,6 +99,7 @@ impl Course<'_> {
             run_id: &self.run_id,
             context: &mut self.prepared.context,
             experience: &self.experience,
+            red_before: self.before.as_ref().and_then(|before| before.evidence.as_deref()),
             edit_format: config.local_executor.edit_format,
             prefix: self.prepared.intent.prefix.as_deref(),
             proof: &self.prepared.proof,

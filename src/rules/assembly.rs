@@ -5,12 +5,15 @@
 
 use crate::rules::chunk::{Choice, Chunk, Tokens};
 use crate::rules::confidence::hopeless::{self, Watch};
-use crate::rules::loops::{Loop, Tail};
+use crate::rules::loops::{self, Loop, Tail};
 use crate::words::chat::{Finish, Floor, Token};
 use crate::words::task::Failure;
 
 /// How models mark their thoughts in the text itself, where the server does not split them off.
 const TAGS: [(&str, &str); 3] = [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]")];
+
+/// Bytes between two looks for a file that comes again.
+const LOOK: usize = 1 << 10;
 
 /// What has come so far.
 #[derive(Default)]
@@ -32,6 +35,10 @@ pub struct Assembly {
     tools: bool,
     /// Whatever was said, thoughts included: models go round in circles in both.
     tail: Tail,
+    /// What it says again and again.
+    looped: Option<Loop>,
+    /// Bytes of the text that were looked at for a file that comes again.
+    looked: usize,
     /// How likely the content is.
     watch: Watch,
     finish: Option<String>,
@@ -92,12 +99,22 @@ impl Assembly {
         self.watch.floor = floor;
     }
 
-    /// Returns the failure of a reply that is not worth its end: it repeats itself and will not come to one, or its code
-    /// is below the floor.
-    pub fn lost(&mut self) -> Option<Failure> {
-        if let Some(found) = self.tail.look() {
-            return Some(failure(found));
-        }
+    /// Returns whether a reply has to be waited for no longer: it repeats itself and will not come to an end.
+    pub fn is_looped(&mut self) -> bool {
+        self.looped = self.looped.or_else(|| self.tail.look()).or_else(|| self.file_again());
+        self.looped.is_some()
+    }
+
+    /// The file that comes again and again. Looked for now and then, once more fences have come.
+    fn file_again(&mut self) -> Option<Loop> {
+        let new = self.text.get(self.looked..).filter(|new| new.len() >= LOOK && new.contains("```"))?;
+        self.looked += new.len();
+        let block = loops::file_again(&self.text)?;
+        Some(Loop { block, times: 3, after: self.tail.characters() })
+    }
+
+    /// Returns the failure of a reply that is not worth its end: its code is below the floor.
+    pub fn hopeless(&mut self) -> Option<Failure> {
         let floor = self.watch.is_due()?;
         hopeless::given_up(floor, &self.text, &aligned(self.tokens.clone(), self.cut, self.content))
     }
@@ -118,12 +135,14 @@ impl Assembly {
     ///
     /// # Errors
     /// `Protocol` without a known `finish_reason`; `ToolCalls`, `ContentFilter`, `ReasoningOnly`, `Empty`, `Looped` where
-    /// the token limit has ended a loop, and `Server` when the server gave up by itself.
+    /// nothing else was said, and `Server` when the server gave up by itself.
     pub fn finish(mut self) -> Result<Assembled, Failure> {
-        let finish = self.reason()?;
-        // No larger budget leads out of it.
-        if let (Finish::Length, Some(found)) = (finish, self.tail.at_end()) {
-            return Err(failure(found));
+        let mut finish = if self.looped.is_some() { Finish::Stop } else { self.reason()? };
+        // No larger budget leads out of a loop.
+        let ended = || self.tail.at_end().filter(|_| finish == Finish::Length);
+        let looped = self.looped.or_else(ended);
+        if let Some(Loop { block, times, after }) = looped {
+            finish = Finish::Looped { block: block as u64, times: times as u64, after };
         }
         match self.phase {
             Phase::Thinking(_) => self.drop_reasoning(self.text.len()),
@@ -136,10 +155,11 @@ impl Assembly {
             Phase::Start | Phase::Answer => {}
         }
         if self.text.trim().is_empty() {
-            return Err(match (self.tools, self.reasoning) {
-                (true, _) => Failure::ToolCalls,
-                (false, 0) => Failure::Empty,
-                (false, _) => Failure::ReasoningOnly,
+            return Err(match (finish, self.tools, self.reasoning) {
+                (Finish::Looped { block, times, after }, ..) => Failure::Looped { block, times, after },
+                (_, true, _) => Failure::ToolCalls,
+                (_, false, 0) => Failure::Empty,
+                (_, false, _) => Failure::ReasoningOnly,
             });
         }
         let tokens = aligned(self.tokens, self.cut, self.content);
@@ -256,10 +276,6 @@ impl Assembly {
             None => return Err(Failure::Protocol { why: "it ended without a finish_reason".into() }),
         })
     }
-}
-
-fn failure(Loop { block, times, after }: Loop) -> Failure {
-    Failure::Looped { block: block as u64, times: times as u64, after }
 }
 
 /// Drops tokens off the front until at most `bytes` are left: where a chunk has thoughts and content, thoughts are first.

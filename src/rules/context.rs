@@ -9,6 +9,7 @@
 
 use crate::rules::definition::{self, is_in, is_word};
 use crate::rules::intent::Intent;
+use crate::rules::kin::{self, directory, key, shared_directories, stem, tested};
 use crate::rules::named;
 use crate::rules::parts::Sought;
 use crate::rules::sorted::sorted;
@@ -32,6 +33,12 @@ pub enum Why {
     Says(String),
     /// It tests this file.
     Tests(String),
+    /// A red check names it.
+    Red,
+    /// This test, of which a red check speaks, is called after it.
+    Tested(String),
+    /// That test imports it.
+    Imported(String),
 }
 
 impl Why {
@@ -44,6 +51,9 @@ impl Why {
             Why::Called(name) => format!("called `{name}`"),
             Why::Says(words) => format!("says {words}"),
             Why::Tests(path) => format!("tests {path}"),
+            Why::Red => "named by a red check".to_string(),
+            Why::Tested(path) => format!("tested by {path}"),
+            Why::Imported(path) => format!("imported by {path}"),
         }
     }
 
@@ -51,7 +61,13 @@ impl Why {
     pub fn is_found(&self) -> bool {
         match self {
             Why::Demanded | Why::Named | Why::Rewritten => false,
-            Why::Defines(_) | Why::Called(_) | Why::Says(_) | Why::Tests(_) => true,
+            Why::Defines(_)
+            | Why::Called(_)
+            | Why::Says(_)
+            | Why::Tests(_)
+            | Why::Red
+            | Why::Tested(_)
+            | Why::Imported(_) => true,
         }
     }
 }
@@ -201,10 +217,6 @@ fn is_type(word: &str) -> bool {
     word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
 }
 
-fn key(text: &str) -> String {
-    text.chars().filter(|char| !matches!(char, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
-}
-
 /// Languages whose definitions the scan can see.
 const CODE: &str = "\
     py pyi rs js ts tsx jsx mjs cjs java kt kts c h cc cpp cxx hpp hh cs rb php sh bash sql vue svelte swift m mm \
@@ -213,18 +225,10 @@ const CODE: &str = "\
 const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
     that this with from into when then what does have make must should keep passing please tool tools change update \
-    create print write read return function class module name names value values error errors self result import";
+    create print write read return function class module name names value values error errors self result import \
+    failing failed fails broken passes";
 /// Words that are no part of a name.
 const SMALL: &str = "the this that our your and for with from into when then not all every some any its are has should";
-/// Files that stand for their directory: a test of that name is not theirs.
-const STANDS_FOR_DIRECTORY: &str = "mod lib main index __init__ conftest";
-
-/// The name of a file without its directory and its last ending, and the ending.
-fn stem(path: &str) -> (&str, &str) {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.rsplit_once('.').unwrap_or((name, ""))
-}
-
 /// Returns whether mux may choose a file by itself: source text, below no hidden directory.
 pub fn is_candidate(path: &str) -> bool {
     let (_, ending) = stem(path);
@@ -384,11 +388,11 @@ pub fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, sources: &'a [Source], know
     let named = known.shown.iter().chain(known.to_create).map(String::as_str);
     for source in named.chain(found).filter(|source| tested(source).is_none()) {
         let (name, ending) = stem(source);
-        if is_in(STANDS_FOR_DIRECTORY, name) {
+        if kin::stands_for_directory(name) {
             continue;
         }
         let wanted = key(name);
-        let of_it = tests.iter().filter(|(path, key)| *key == wanted && is_same_language(stem(path).1, ending));
+        let of_it = tests.iter().filter(|(path, key)| *key == wanted && kin::is_same_language(stem(path).1, ending));
         let nearest = sorted(of_it.map(|(path, _)| (Reverse(shared_directories(path, source)), *path)).collect());
         for (_, path) in nearest.into_iter().take(MOST_TESTS) {
             if !known.shows(path) && !list.iter().any(|(listed, _)| *listed == path) {
@@ -397,29 +401,6 @@ pub fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, sources: &'a [Source], know
         }
     }
     list
-}
-
-fn directory(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(directory, _)| directory)
-}
-
-/// Returns the key of what a file tests by its name; `None` for a file that is no test.
-fn tested(path: &str) -> Option<String> {
-    let (name, _) = stem(path);
-    let ends = [".test", ".spec", "_test", "_spec", "-test", "-spec", "Tests", "Test", "Spec"];
-    let cut = name.strip_prefix("test_").or_else(|| ends.iter().find_map(|end| name.strip_suffix(end)));
-    let is_below_tests = || directory(path).split('/').any(|part| is_in("tests test __tests__ spec", part));
-    cut.or_else(|| is_below_tests().then_some(name)).map(key)
-}
-
-fn is_same_language(one: &str, two: &str) -> bool {
-    let family = |ending| is_in("js jsx mjs cjs ts tsx vue svelte", ending);
-    one == two || family(one) && family(two)
-}
-
-fn shared_directories(one: &str, two: &str) -> usize {
-    let (one, two) = (directory(one).split('/'), directory(two).split('/'));
-    one.zip(two).take_while(|(one, two)| one == two && !one.is_empty()).count()
 }
 
 /// Returns the tokens that found files may take of a window: what the named files, the task and the reply leave, and at

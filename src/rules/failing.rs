@@ -63,37 +63,43 @@ pub fn is_no_worse(before: &Failures, after: &Failures) -> bool {
     before.exit == after.exit && after.names.is_subset(&before.names) && after.n_passed >= before.n_passed
 }
 
+/// Words of tasks that speak of something broken.
+const BROKEN: [&str; 22] = [
+    "fix",
+    "fixes",
+    "repair",
+    "correct",
+    "debug",
+    "bug",
+    "bugs",
+    "broken",
+    "failing",
+    "fail",
+    "fails",
+    "failure",
+    "wrong",
+    "crash",
+    "crashes",
+    "error",
+    "errors",
+    "exception",
+    "regression",
+    "pass",
+    "resolve",
+    "solve",
+];
+
+/// Whether a task speaks of something broken.
+pub fn speaks_of_a_fault(task: &str) -> bool {
+    let task = task.to_ascii_lowercase();
+    task.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| BROKEN.contains(&word))
+}
+
 /// Returns whether tests that were red before and still are may be what the task is about: the task speaks of something
 /// broken, or the tests, or what was printed of the first failure, name a file that the change touched. Such tests are
 /// often why the task was given, so a change that turned none of them green deserves another try before it is kept.
 pub fn concern(names: &BTreeSet<String>, evidence: &str, task: &str, touched: &[String]) -> bool {
-    const BROKEN: [&str; 22] = [
-        "fix",
-        "fixes",
-        "repair",
-        "correct",
-        "debug",
-        "bug",
-        "bugs",
-        "broken",
-        "failing",
-        "fail",
-        "fails",
-        "failure",
-        "wrong",
-        "crash",
-        "crashes",
-        "error",
-        "errors",
-        "exception",
-        "regression",
-        "pass",
-        "resolve",
-        "solve",
-    ];
-    let task = task.to_ascii_lowercase();
-    let speaks = task.split(|char: char| !char.is_ascii_alphanumeric()).any(|word| BROKEN.contains(&word));
-    speaks
+    speaks_of_a_fault(task)
         || touched.iter().any(|path| {
             let name = path.rsplit('/').next().unwrap_or(path);
             let stem = name.split('.').next().unwrap_or(name);

@@ -6,6 +6,8 @@
 //! ten: fewer than [`FEWEST`]. Blocks that differ in one digit are no loop here: code looks like that.
 //! Of 155 021 sources, pages and texts of a developer's machine (1.7 GB, none over 2 MB) none would be stopped.
 
+use crate::rules::confidence::blocks::{Block, blocks};
+
 /// The longest block, in bytes: about sixty lines.
 const BLOCK: usize = 2 << 10;
 /// The fewest times that a block has come.
@@ -23,6 +25,8 @@ const LONGEST_AT_END: usize = 2 * BLOCK;
 const WINDOW: usize = 2 * BLOCK;
 /// How much comes between two looks once the end repeats itself.
 const STEP: usize = 1 << 10;
+/// A block of code that is shorter is none that is looked for again, in bytes.
+const SHORTEST_FILE: usize = 64;
 /// What is kept of a reply, in bytes: the longest loop that is looked for.
 const KEPT: usize = FEWEST * BLOCK;
 
@@ -71,10 +75,44 @@ impl Tail {
         end?.longer_than(if is_plain(end?.block) { LONGEST_PLAIN } else { LONGEST }, self.characters)
     }
 
+    /// Returns how many characters have come, thoughts included.
+    pub fn characters(&self) -> u64 {
+        self.characters
+    }
+
     /// Returns the loop in which the token limit has ended the reply.
     pub fn at_end(&self) -> Option<Loop> {
         End::of(&self.kept)?.longer_than(LONGEST_AT_END, self.characters)
     }
+}
+
+/// Returns the bytes of a block of code, with what leads to it, that a text has as its last three: a file that is sent again
+/// and again. No honest reply does that, so that this need not be long.
+pub fn file_again(text: &str) -> Option<usize> {
+    let blocks = blocks(text);
+    let mut last = blocks.iter().rev().filter(|block| block.closed);
+    let (three, two, one) = (last.next()?, last.next()?, last.next()?);
+    let said = |block: &Block<'_>, before: &Block<'_>| text.get(before.inside.end..block.inside.end);
+    let (again, once_more) = (said(two, one)?, said(three, two)?);
+    let is_file = !three.is_transcript() && three.inside.len() >= SHORTEST_FILE;
+    let is_same = again == once_more && text.get(one.inside.clone()) == text.get(two.inside.clone());
+    (is_file && is_same).then_some(again.len())
+}
+
+/// Returns what a reply that went round in circles had said before: up to the end of the last block of code that was new.
+pub fn before_loop(text: &str) -> usize {
+    let blocks = blocks(text);
+    let mut seen: Vec<&str> = Vec::new();
+    let new = blocks.iter().take_while(|block| {
+        let inside = text.get(block.inside.clone()).unwrap_or_default();
+        let is_new = block.closed && !seen.contains(&inside);
+        seen.push(inside);
+        is_new
+    });
+    new.last().map_or(0, |block| {
+        let fence = text.get(block.inside.end..).unwrap_or_default();
+        block.inside.end + fence.find('\n').map_or(fence.len(), |newline| newline + 1)
+    })
 }
 
 /// An end that repeats itself.
@@ -247,6 +285,38 @@ mod tests {
         assert_eq!(of(&lines(40).repeat(11)), None, "too few times");
         assert_eq!(of(&(looped + "x")), None, "it has come out of it");
         assert_eq!(of(""), None);
+    }
+
+    const FILE: &str =
+        "FILE: cart.py\n```python\ndef total(items):\n    return sum(price * count for price, count in items)\n```\n\n";
+
+    #[test]
+    fn a_file_that_comes_three_times_in_a_row_is_a_loop() {
+        let other = FILE.replace("cart", "tax").replace("total", "tax");
+        let again = |text: &str| file_again(text).is_some();
+        assert_eq!(file_again(&(other.clone() + &FILE.repeat(3))), Some(FILE.len()));
+        assert_eq!(file_again(&(other.clone() + &FILE.repeat(3) + "FILE: ca")), Some(FILE.len()), "the next has begun");
+        assert!(!again(&FILE.repeat(2)), "shown, and then once more");
+        assert!(!again(&(FILE.repeat(3) + &other)), "it has come out of it");
+        assert!(!again(&[FILE, &other].concat().repeat(2)));
+        assert!(!again(&(FILE.to_string() + FILE + &FILE.replace("cart.py", "basket.py"))), "another file, alike");
+        assert!(!again(&"Then:\n```python\nx = 1\n```\n".repeat(9)), "a line or two may come again");
+        assert!(!again(&format!("```console\n$ {}\n```\n", "x".repeat(80)).repeat(3)), "what is typed may come again");
+    }
+
+    #[test]
+    fn what_came_before_a_loop_ends_with_the_last_new_block() {
+        let other = FILE.replace("cart", "tax").replace("total", "tax");
+        let before = |text: &str| text[..before_loop(text)].to_string();
+        let new = [&other, FILE].concat();
+        assert_eq!(before(&(new.clone() + &FILE.repeat(20))), new.trim_end().to_string() + "\n");
+        assert_eq!(
+            before(&(new.clone() + &"I have also added a test.\n".repeat(400))),
+            new.trim_end().to_string() + "\n"
+        );
+        assert_eq!(before("```python\nx = 1\nx = 1\nx = 1\n"), "", "a block that has no end");
+        assert_eq!(before("So it is. So it is. "), "");
+        assert_eq!(before("```\nx\n```"), "```\nx\n```");
     }
 
     #[test]

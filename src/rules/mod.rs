@@ -46,6 +46,8 @@ pub mod hunks;
 pub mod indent;
 pub mod intent;
 pub mod json;
+pub mod kin;
+pub mod leads;
 pub mod leaks;
 pub mod ledger_line;
 pub mod lesser;

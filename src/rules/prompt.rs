@@ -29,7 +29,9 @@ pub struct ChangePrompt<'a> {
     pub required_prefix: Option<&'a str>,
     /// Paths that exist but are not shown.
     pub existing: &'a [&'a str],
-    /// The failing command and the tail of its output.
+    /// What a check says of the files that are shown.
+    pub red_before: Option<&'a str>,
+    /// The failing command and the tail of its output, after the try before.
     pub evidence: Option<&'a str>,
     /// The reply, or the diff, of the try before.
     pub previous: Option<&'a str>,
@@ -124,6 +126,11 @@ pub fn change(prompt: &ChangePrompt<'_>) -> Vec<Message> {
         user.push('\n');
     }
     push(&mut user, &["Task: ", prompt.task.trim(), "\n\n"]);
+    if let Some(red) = prompt.red_before {
+        user.push_str("A check fails with these files:\n\n");
+        fenced(&mut user, "", red);
+        user.push_str("Find the mistake in the code and correct it.\n\n");
+    }
     if let Some(previous) = prompt.previous {
         user.push_str("Your earlier try at this task:\n\n");
         fenced(&mut user, "", previous);
@@ -345,6 +352,13 @@ mod tests {
         {
             assert_eq!(text.matches(part).count(), 1, "{part}");
         }
+    }
+
+    #[test]
+    fn what_was_red_before_is_said_of_the_files_and_not_of_a_try() {
+        let text = user(&ChangePrompt { task: "TASK", red_before: Some("EVIDENCE"), ..ChangePrompt::default() });
+        assert!(text.contains("Task: TASK\n\nA check fails with these files:\n\n```\nEVIDENCE\n```"), "{text}");
+        assert!(!text.contains("earlier try") && !text.contains("in another way"), "{text}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Stream {
     /// Takes the next bytes, cut anywhere.
     ///
     /// # Errors
-    /// What the server said in an error event, `Protocol` for bytes that are no stream or over a limit, `Looped` or `Hopeless`.
+    /// What the server said in an error event, `Protocol` for bytes that are no stream or over a limit, or `Hopeless`.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.is_done {
             return Ok(());
@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// Returns whether `[DONE]` has come: nothing after it matters.
+    /// Returns whether nothing that is still to come matters: `[DONE]` was there, or the reply goes round in circles.
     pub fn is_done(&self) -> bool {
         self.is_done
     }
@@ -218,7 +218,9 @@ impl Stream {
         if self.assembly.count() > self.most_tokens {
             return broken("it does not end: far more tokens than were asked for");
         }
-        self.assembly.lost().map_or(Ok(()), |failure| Err(Fault::Failed(failure)))
+        // What it said before may be of use.
+        self.is_done |= self.assembly.is_looped();
+        self.assembly.hopeless().map_or(Ok(()), |failure| Err(Fault::Failed(failure)))
     }
 
     fn too_long(&self) -> Result<(), Fault> {
@@ -407,20 +409,29 @@ mod tests {
     fn what_repeats_itself_is_not_waited_for_but_what_has_ended_is_read() {
         const BLOCK: &str = "I have fixed the bug and added a test. ";
         let event = |place: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"{place}\":\"{BLOCK}\"}}}}]}}\n\n");
-        for place in ["content", "reasoning_content"] {
-            let (taken, _, failure) = endless(b"", event(place).as_bytes());
-            let Failure::Looped { block: 39, times, after } = failure else { panic!("{failure:?}") };
-            assert!(times >= 8192 / 39 && after == times * 39, "{failure}");
-            assert!(taken <= 250 * event(place).len(), "{taken} bytes were taken");
-        }
+        let streamed = |place: &str| {
+            let mut stream = Stream::new(100, 8 << 20);
+            let taken = (1..1000).find(|_| {
+                stream.feed(event(place).as_bytes()).unwrap();
+                stream.is_done()
+            });
+            (taken.unwrap(), stream.finish())
+        };
+        let (taken, looped) = streamed("content");
+        let looped = looped.unwrap();
+        let Finish::Looped { block: 39, times, after } = looped.finish else { panic!("{looped:?}") };
+        assert!(times >= 8192 / 39 && after == times * 39 && taken as u64 == times, "{looped:?}");
+        assert_eq!(looped.text, BLOCK.repeat(taken), "what was said is kept");
+        let (_, looped) = streamed("reasoning_content");
+        assert!(matches!(looped, Err(Fault::Failed(Failure::Looped { block: 39, .. }))), "{looped:?}");
         let ended = |times: usize, finish: &str| {
             let text = BLOCK.repeat(times);
             format!(r#"{{"choices":[{{"finish_reason":"{finish}","message":{{"content":"{text}"}}}}]}}"#)
         };
         assert_eq!(text(ended(1000, "stop").as_bytes()), Ok(BLOCK.repeat(1000)));
         assert_eq!(text(ended(90, "length").as_bytes()), Ok(BLOCK.repeat(90)));
-        let looped = Failure::Looped { block: 39, times: 110, after: 4290 };
-        assert_eq!(text(ended(110, "length").as_bytes()), Err(Fault::Failed(looped)));
+        let looped = read(ended(110, "length").as_bytes(), 1000).unwrap();
+        assert_eq!(looped.finish, Finish::Looped { block: 39, times: 110, after: 4290 });
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is said to a model and what comes back.
 
+use crate::words::failure::Failure;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -54,6 +55,20 @@ pub enum Finish {
     Stop,
     /// It ran into `max_tokens` or the end of the context.
     Length,
+    /// It said one block again and again and was not waited for: bytes of the block, how often it came, and the characters
+    /// of the reply by then.
+    Looped { block: u64, times: u64, after: u64 },
+}
+
+impl Finish {
+    /// Returns why a reply with this end is none by itself.
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            Finish::Stop => None,
+            Finish::Length => Some(Failure::Cut),
+            Finish::Looped { block, times, after } => Some(Failure::Looped { block, times, after }),
+        }
+    }
 }
 
 /// One generated token as the server reported it.
@@ -86,4 +101,56 @@ pub struct Reply {
     pub first_token: Duration,
     /// From sending to the end.
     pub duration: Duration,
+}
+
+impl Reply {
+    /// Returns a reply that has come to its end by itself.
+    ///
+    /// # Errors
+    /// `Cut` and `Looped`.
+    pub fn whole(self) -> Result<Reply, Failure> {
+        match self.finish.failure() {
+            Some(failure) => Err(failure),
+            None => Ok(self),
+        }
+    }
+
+    /// Returns the first `bytes` of a reply, with their tokens.
+    #[must_use]
+    pub fn up_to(mut self, bytes: usize) -> Reply {
+        let bytes = self.text.floor_char_boundary(bytes);
+        self.text.truncate(bytes);
+        let mut at = 0;
+        self.tokens.retain(|token| {
+            at += token.bytes as usize;
+            at <= bytes
+        });
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_reply_has_its_own_tokens() {
+        let token = |bytes: u32| Token { bytes, logprob: -f64::from(bytes), runner_up: None };
+        let reply = Reply {
+            text: "é = 1\nrest".to_string(),
+            reasoning_bytes: 0,
+            finish: Finish::Looped { block: 4, times: 9, after: 40 },
+            model: "m".to_string(),
+            prompt_tokens: None,
+            completion_tokens: None,
+            tokens: [2, 3, 2, 4].map(token).to_vec(),
+            first_token: Duration::ZERO,
+            duration: Duration::ZERO,
+        };
+        assert_eq!(reply.clone().whole(), Err(Failure::Looped { block: 4, times: 9, after: 40 }));
+        let first = reply.clone().up_to(7);
+        assert_eq!((first.text.as_str(), first.tokens.len()), ("é = 1\n", 3));
+        let inside = reply.up_to(1);
+        assert_eq!((inside.text.as_str(), inside.tokens.len()), ("", 0), "a character is not cut");
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// What comes before the loop: a whole file, which is not taken from a reply that has no end.
+/// What comes before the loop: a whole file, which is taken from a reply that has no end only where a check proves it.
 const BEFORE: &str = "FILE: hello.py\n```python\nprint('hello')\n```\n\n";
 const BLOCK: &str = "I have also added a test for the new file.\n";
 const GOOD: &str = "FILE: hello.py\n```python\nprint('hello again')\n```\n";
@@ -124,6 +124,33 @@ fn a_change_that_repeats_itself_is_stopped_and_the_next_try_is_told() {
     assert!(prompt.contains("An earlier reply could not be used: it said the same 19"), "{prompt}");
     assert!(!prompt.contains(BLOCK.trim_end()), "what a model sees it says again: {prompt}");
     assert_eq!(asked[1].body["chat_template_kwargs"]["enable_thinking"], false);
+}
+
+#[test]
+fn what_came_before_a_loop_is_kept_when_a_check_proves_it() {
+    let (world, server) = (World::new("loops-proved"), Circling::start(1));
+    let (ran, record) = mux(&world, &server, &["run", "--verify", "grep -q hello hello.py", "Create hello.py"]);
+    assert_eq!((ran.exit, server.end().len()), (0, 1), "{}", ran.report());
+    assert_eq!(fs::read_to_string(world.work.join("hello.py")).unwrap(), "print('hello')\n");
+    let attempt = &record["attempts"][0];
+    assert_eq!((&attempt["failure"], &attempt["verdict"]), (&Value::Null, &"passed".into()), "{attempt}");
+    let stdout = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert!(stdout.contains("stopped after") && stdout.contains("what it held before that was used"), "{stdout}");
+}
+
+#[test]
+fn what_came_before_a_loop_is_red_when_a_check_says_so() {
+    let (world, server) = (World::new("loops-red"), Circling::start(1));
+    let (ran, record) = mux(&world, &server, &["run", "--verify", "grep -q again hello.py", "Create hello.py"]);
+    let asked = server.end();
+    assert_eq!((ran.exit, asked.len()), (0, 2), "{}", ran.report());
+    assert_eq!(fs::read_to_string(world.work.join("hello.py")).unwrap(), "print('hello again')\n");
+    assert_eq!(
+        (&record["attempts"][0]["verdict"], &record["attempts"][1]["verdict"]),
+        (&"failed".into(), &"passed".into())
+    );
+    let prompt = asked[1].body["messages"][1]["content"].as_str().unwrap();
+    assert!(prompt.contains("+print('hello')") && !prompt.contains(BLOCK.trim_end()), "{prompt}");
 }
 
 #[test]

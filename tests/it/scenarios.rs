@@ -122,4 +122,5 @@ scenarios! {
     _141_a_check_that_a_part_changes_proves_nothing,
     _142_a_cut_reply_takes_no_evidence_away,
     _143_a_secret_in_several_places_is_one_alarm,
+    _144_a_failing_test_leads_to_its_file,
 }

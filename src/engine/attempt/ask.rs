@@ -144,7 +144,7 @@ pub fn surely_fits(tokens: u64) -> bool {
 }
 
 /// Asks once. The attempt holds what is known of the call, also when it failed; with it comes how fast such calls were
-/// before.
+/// before. The reply may be one that went round in circles ([`Finish::Looped`]).
 pub fn ask(
     model: &LocalModel,
     messages: &[Message],
@@ -162,8 +162,8 @@ pub fn ask(
             if was_read(model, &reply, messages, watcher, stop) { Ok(reply) } else { Err(cut(&reply, estimate)) }
         });
     model.pacing.learn(&model.server, estimate, model.window.get().copied().flatten(), &reply, stop);
-    // A reply that was cut is not a reply.
-    let reply = reply.and_then(|reply| if reply.finish == Finish::Length { Err(Failure::Cut) } else { Ok(reply) });
+    // A reply that was cut is not a reply. One that went round in circles may hold what was asked for.
+    let reply = reply.and_then(|reply| if reply.finish == Finish::Length { reply.whole() } else { Ok(reply) });
     if let (Ok(reply), 1) = (&reply, number)
         && reply.model != model.server.model
         && !model.server.model.is_empty()

@@ -16,7 +16,7 @@ use crate::sys::snapshot::Snapshot;
 use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
-use crate::words::task::{CommandRun, Failure, Proof, Refusal, Score, Verdict};
+use crate::words::task::{Failure, Refusal, Score, Verdict};
 use std::time::{Duration, Instant};
 
 /// What is known of files that somebody else wrote.
@@ -29,8 +29,6 @@ pub struct Hands {
     snapshot: Snapshot,
     /// Whether the directory was made for this.
     is_new: bool,
-    /// What verification ran before the provider did.
-    commands: Vec<CommandRun>,
 }
 
 /// Prepares the work directory: its snapshot, and what the checks say of it before.
@@ -45,22 +43,12 @@ pub fn begin(course: &mut Course<'_>, watcher: &mut dyn Watcher) -> Result<Hands
         fs_err::create_dir_all(&path).map_err(|error| refused(error.to_string()))?;
         course.prepared.dir = WorkDir::open(&path).map_err(|cause| refused(cause.to_string()))?;
     }
-    let commands = if course.facts.local_tries == 0 { measure(course, watcher) } else { Vec::new() };
+    // The provider's files cannot be laid aside to ask afterwards.
+    course.measure(watcher);
     let run_dir = course.results.make(&course.run_id).map_err(|error| refused(error.to_string()))?;
     let taken = around::before(&course.house, &course.prepared.dir, &run_dir, course.stop);
     let snapshot = taken.map_err(|why| refused(format!("no snapshot can be taken: {why}")))?;
-    Ok(Hands { snapshot, is_new, commands })
-}
-
-/// Asks the checks before a provider writes, since its files cannot be laid aside to ask afterwards. What they say is
-/// evidence for the provider.
-fn measure(course: &mut Course<'_>, watcher: &mut dyn Watcher) -> Vec<CommandRun> {
-    let stop = course.stop;
-    let site = course.site(false);
-    let before = verify::verify(site.proof, &site.ground, stop, watcher);
-    site.baseline.begin(&before);
-    course.effort.evidence = before.evidence;
-    before.commands
+    Ok(Hands { snapshot, is_new })
 }
 
 impl Hands {
@@ -117,8 +105,6 @@ pub fn end(
         may_weaken: weaken::asks_for(site.task),
     };
     let proof = judge::judge_standing(&standing, site.baseline, stop, watcher);
-    let commands = hands.commands.into_iter().chain(proof.commands).collect();
-    let proof = Proof { commands, ..proof };
     let mut applied = Some(applied);
     if proof.verdict == Verdict::Failed {
         applied = applied.and_then(|applied| take_back(&course.prepared.dir, applied, watcher));

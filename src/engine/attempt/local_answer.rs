@@ -6,7 +6,7 @@ use crate::rules::confidence::prior::Prior;
 use crate::rules::confidence::weights::Weights;
 use crate::rules::confidence::{self, Question};
 use crate::rules::{prompt, reply};
-use crate::words::chat::Ask;
+use crate::words::chat::{Ask, Reply};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Kind, Score};
@@ -37,7 +37,7 @@ pub fn attempt(
     watcher.answering();
     let messages = prompt::answer(task, &context.shown());
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
-    let answer = reply.and_then(|reply| {
+    let answer = reply.and_then(Reply::whole).and_then(|reply| {
         if let Some(quote) = reply::declined(&reply.text) {
             return Err(Failure::Declined { quote: quote.to_string() });
         }

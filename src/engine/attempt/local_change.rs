@@ -6,13 +6,14 @@ use crate::engine::attempt::lesser::prove_less;
 use crate::engine::baseline::Baseline;
 use crate::engine::experience::Experience;
 use crate::engine::gathered::Gathered;
-use crate::engine::judge::{self, Judged, Trial};
+use crate::engine::judge::{self, Judged, Trial, take_back};
 use crate::engine::syntax;
 use crate::engine::verify::{self, Ground, Origin};
 use crate::rules::confidence::{Question, Usual};
 use crate::rules::config::EditFormat;
 use crate::rules::echo::Parted;
 use crate::rules::form::{self, Size};
+use crate::rules::loops::before_loop;
 use crate::rules::prompt::{self, ChangePrompt};
 use crate::rules::reply::{self, Expect, Fault};
 use crate::rules::weaken::{self, Edited};
@@ -83,6 +84,8 @@ pub struct Site<'a> {
     pub context: &'a mut Gathered,
     /// What earlier runs teach of the model.
     pub experience: &'a Experience,
+    /// What a check said of the files as they were, where it was asked before the first try.
+    pub red_before: Option<&'a str>,
     pub edit_format: EditFormat,
     /// A directory below which new files must lie.
     pub prefix: Option<&'a str>,
@@ -132,16 +135,24 @@ pub fn attempt(
     let before = std::mem::take(effort);
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
-    if let Err(failure) = &reply {
-        effort.keep(&before, failure);
-    }
     if let Some(saved) = attempt.saved_ms() {
         watcher.event(&Event::Note(&format!("about {:.1} s of the predicted time are saved", saved as f64 / 1000.0)));
     }
     let end = reply.and_then(|reply| {
+        // What it said before it went round in circles may be all that was asked for.
+        let (reply, lost) = match reply.finish.failure() {
+            Some(lost) => {
+                let end = before_loop(&reply.text);
+                (reply.up_to(end), Some(lost))
+            }
+            None => (reply, None),
+        };
         let score = judge_reply(model, site, (&reply, usual), form, &mut attempt);
         let read = read(site, &reply.text, form);
-        let changed = read.and_then(|changes| materialise(site, changes, score, watcher, stop));
+        let changed = match lost {
+            Some(lost) => read.map_or(Err(lost.clone()), |changes| salvage(site, changes, score, lost, watcher, stop)),
+            None => read.and_then(|changes| materialise(site, changes, score, watcher, stop)),
+        };
         let changed = changed.map(|changed| prove_less(site, changed, watcher, stop));
         if let Err(failure) = &changed {
             if let Failure::Stale { path } = failure {
@@ -149,7 +160,6 @@ pub fn attempt(
             }
             effort.fault = quoted(failure);
             effort.previous = effort.fault.is_some().then_some(reply.text);
-            effort.keep(&before, failure);
         }
         // A model that sees no mistake is shown what the checks say of the files as they are.
         if matches!(changed, Err(Failure::Unchanged)) && !site.preview {
@@ -175,9 +185,35 @@ pub fn attempt(
                 }
             }
         }
-        Err(failure) => attempt.failure = Some(failure.clone()),
+        Err(failure) => {
+            effort.keep(&before, failure);
+            attempt.failure = Some(failure.clone());
+        }
     }
     (attempt, end)
+}
+
+/// Takes the changes of a reply that did not come to an end where the checks say what they are worth; else they are none.
+fn salvage(
+    site: &mut Site<'_>,
+    changes: ChangeSet,
+    score: Score,
+    lost: Failure,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<Changed, Failure> {
+    if site.preview || site.proof.origin == Origin::Nowhere {
+        return Err(lost);
+    }
+    let Ok(mut made) = materialise(site, changes, score, watcher, stop) else { return Err(lost) };
+    if matches!(made.proof.verdict, Verdict::Passed | Verdict::Failed) {
+        made.changes.notes.push(format!("{lost}; what it held before that was used"));
+        return Ok(made);
+    }
+    if let Some(applied) = made.applied.take() {
+        take_back(site.dir, applied, watcher);
+    }
+    Err(lost)
 }
 
 /// Scores a reply before anything has checked it.
@@ -222,6 +258,7 @@ fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::c
         target: target(site.context),
         required_prefix: site.prefix,
         existing: &[],
+        red_before: site.red_before.filter(|_| effort.evidence.is_none()),
         evidence: effort.evidence.as_deref(),
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),

@@ -5,7 +5,7 @@ use crate::engine::run::House;
 use crate::rules::confidence::Usual;
 use crate::rules::forecast::{Call, Forecast, Pace, Window};
 use crate::sys::state::paces::Paces;
-use crate::words::chat::Reply;
+use crate::words::chat::{Finish, Reply};
 use crate::words::server::Server;
 use crate::words::stop::Stop;
 use crate::words::task::{Facts, Failure, Kind, Last, Late, Verdict};
@@ -73,6 +73,7 @@ impl Pacing {
         let now = |tokens: u64| Some(Window { tokens, seen: self.now });
         let before = self.known.borrow().window;
         let (window, call) = match reply {
+            Ok(reply) if reply.finish != Finish::Stop && reply.completion_tokens.is_none() => return,
             Ok(reply) => {
                 let reply_tokens = reply.completion_tokens.unwrap_or(reply.tokens.len() as u64);
                 // A prompt that was read whole is no larger than the window, whatever a cut one once made believe.

@@ -12,7 +12,7 @@ use crate::rules::staged::Staged;
 use crate::sys::http;
 use crate::sys::ledger::egress::{SentFile, Step};
 use crate::sys::state::State;
-use crate::words::chat::{Ask, Message};
+use crate::words::chat::{Ask, Message, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::record::CloudUse;
 use crate::words::stop::Stop;
@@ -154,7 +154,7 @@ impl Call<'_> {
         let (mut attempt, reply, _) = ask::ask(model, messages, how, 2, &mut Quiet::default(), &self.until_finish());
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         attempt.signals.insert("prompt_bytes".to_string(), bytes as f64);
-        let text = reply.and_then(|reply| {
+        let text = reply.and_then(Reply::whole).and_then(|reply| {
             let unusable =
                 || Failure::Unusable { fault: "the reply of the model says nothing that can be used".to_string() };
             usable(&reply.text).ok_or_else(unusable)
