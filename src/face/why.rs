@@ -358,3 +358,24 @@ fn attempt(attempt: &Attempt) -> String {
 fn seconds(ms: u64) -> String {
     format!("{:.1}", ms as f64 / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::task::Failure;
+
+    #[test]
+    fn what_giving_up_has_saved_is_told_where_the_time_was_predicted() {
+        let mut one = Attempt::on(Route::Local, "m".to_string());
+        one.duration_ms = 4200;
+        one.failure = Some(Failure::Hopeless { nats: 27, tokens: 310 });
+        assert!(attempt(&one).ends_with(", 4.2 s"), "{}", attempt(&one));
+        one.predicted_ms = Some(15_700);
+        assert!(attempt(&one).ends_with(", 4.2 s, about 11.5 s saved"), "{}", attempt(&one));
+        one.predicted_ms = Some(3000);
+        assert!(attempt(&one).ends_with(", 4.2 s"), "{}", attempt(&one));
+        one.failure = Some(Failure::Empty);
+        one.predicted_ms = Some(15_700);
+        assert!(attempt(&one).ends_with(", 4.2 s"), "{}", attempt(&one));
+    }
+}

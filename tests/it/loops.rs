@@ -1,5 +1,6 @@
-//! A model that goes round in circles: its server sends the same block for as long as anybody listens. mux stops listening,
-//! tells the next try why, and shows nothing of it.
+//! Replies that are not waited for. A model that goes round in circles: its server sends the same block for as long as
+//! anybody listens. mux stops listening, tells the next try why, and shows nothing of it. And a model that is so unsure of
+//! its code that it will not be right.
 
 use crate::bench::{Ran, World, run};
 use crate::kill::response;
@@ -18,6 +19,15 @@ const GOOD: &str = "FILE: hello.py\n```python\nprint('hello again')\n```\n";
 /// A server that nobody stops would go on until here: 250 000 tokens of the reply.
 const ENOUGH: usize = 1_000_000;
 
+/// What a server sends of a reply that has no end.
+#[derive(Clone, Copy)]
+enum Endless {
+    /// [`BEFORE`], and [`BLOCK`] again and again.
+    Circles,
+    /// Lines of Python, each a guess among many: two nats below certainty.
+    Doubts,
+}
+
 /// What the server saw of one question.
 struct Asked {
     body: Value,
@@ -35,6 +45,10 @@ struct Circling {
 impl Circling {
     /// Loops in the first `n` replies; what comes after them is [`GOOD`].
     fn start(n: usize) -> Circling {
+        Circling::sending(Endless::Circles, n)
+    }
+
+    fn sending(endless: Endless, n: usize) -> Circling {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, ended) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -44,7 +58,7 @@ impl Circling {
                 if inner.load(Ordering::SeqCst) {
                     break;
                 }
-                serve(&stream.unwrap(), n, &list);
+                serve(&stream.unwrap(), endless, n, &list);
             }
         });
         Circling { address, ended, asked, accepting }
@@ -59,7 +73,7 @@ impl Circling {
 }
 
 /// Answers one request and closes.
-fn serve(mut stream: &TcpStream, n: usize, asked: &Mutex<Vec<Asked>>) {
+fn serve(mut stream: &TcpStream, endless: Endless, n: usize, asked: &Mutex<Vec<Asked>>) {
     let mut reader = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);
     while !head.ends_with("\r\n\r\n") {
@@ -82,12 +96,30 @@ fn serve(mut stream: &TcpStream, n: usize, asked: &Mutex<Vec<Asked>>) {
     let mut sent = 0;
     if is_loop {
         stream.write_all(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
-        let event = |text: &str| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": text}}]}));
-        let mut end = stream.write_all(event(BEFORE).as_bytes());
+        let event = |text: &str, logprob: f64| {
+            let token = json!({"token": text, "bytes": text.as_bytes(), "logprob": logprob});
+            let choice = match endless {
+                Endless::Circles => json!({"delta": {"content": text}}),
+                Endless::Doubts => json!({"delta": {"content": text}, "logprobs": {"content": [token]}}),
+            };
+            format!("data: {}\n\n", json!({"choices": [choice]}))
+        };
+        let before = match endless {
+            Endless::Circles => BEFORE,
+            Endless::Doubts => "```python\n",
+        };
+        let mut end = stream.write_all(event(before, 0.0).as_bytes());
         // As fast as it is taken, so that little lies between the two.
-        while end.is_ok() && sent < ENOUGH {
-            end = stream.write_all(event(BLOCK).as_bytes());
-            sent += BLOCK.len();
+        for n in 0.. {
+            let line = match endless {
+                Endless::Circles => BLOCK.to_string(),
+                Endless::Doubts => format!("value_{n} = {}\n", n * n),
+            };
+            if end.is_err() || sent >= ENOUGH {
+                break;
+            }
+            end = stream.write_all(event(&line, -2.0).as_bytes());
+            sent += line.len();
         }
     } else {
         stream.write_all(response(GOOD).as_bytes()).unwrap();
@@ -167,4 +199,42 @@ fn an_answer_that_repeats_itself_is_none() {
     why.args(["why", record["run_id"].as_str().unwrap()]);
     let why = run(why, b"");
     assert!(String::from_utf8_lossy(&why.stdout).contains("the reply repeated a block of"), "{}", why.report());
+}
+
+#[test]
+fn code_that_is_too_unlikely_is_not_waited_for() {
+    let (world, server) = (World::new("loops-doubts"), Circling::sending(Endless::Doubts, 1));
+    fs::write(world.work.join("hello.py"), "print('hullo')\n").unwrap();
+    let (ran, record) = mux(&world, &server, &["run", "--verify", "grep -q again hello.py", "Fix hello.py"]);
+    let asked = server.end();
+    assert_eq!((ran.exit, asked.len()), (0, 2), "{}", ran.report());
+    assert!(asked[0].looped.unwrap() < ENOUGH / 10, "the server was left to send {:?} bytes", asked[0].looped);
+    assert_eq!(fs::read_to_string(world.work.join("hello.py")).unwrap(), "print('hello again')\n");
+    let failure = &record["attempts"][0]["failure"];
+    assert_eq!((&failure["kind"], record["attempts"][1]["verdict"].as_str()), (&"hopeless".into(), Some("passed")));
+    assert!(failure["nats"].as_u64() > Some(24) && failure["tokens"].as_u64() < Some(200), "{failure}");
+    let prompt = |n: usize| asked[n].body["messages"][1]["content"].as_str().unwrap();
+    assert_eq!(prompt(0), prompt(1), "there is nothing to say of it");
+    let mut status = world.mux();
+    status.args(["status", "--json"]);
+    let status: Value = serde_json::from_slice(&run(status, b"").stdout).unwrap();
+    assert_eq!(status["metrics"]["stopped_tries"], 1, "{status}");
+}
+
+#[test]
+fn code_is_waited_for_where_that_is_asked_for() {
+    let (world, server) = (World::new("loops-patient"), Circling::sending(Endless::Doubts, 1));
+    fs::write(world.work.join("hello.py"), "print('hullo')\n").unwrap();
+    world.configure(&format!(
+        "providers: {{local: {{base_url: \"http://{}/v1\", model: m, auto_detect: false, max_reply_bytes: 200000}}}}\n\
+         local_executor: {{stop_hopeless: false}}\n",
+        server.address
+    ));
+    let mut command = world.mux();
+    command.args(["run", "--verify", "grep -q again hello.py", "Fix hello.py"]);
+    let ran = run(command, b"");
+    let asked = server.end();
+    let looped = asked[0].looped.unwrap();
+    assert!(looped >= 100_000, "the server was heard for {looped} bytes only\n{}", ran.report());
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("longer than 200000 bytes"), "{}", ran.report());
 }
