@@ -26,7 +26,11 @@ impl Course<'_> {
         }
         watcher.event(&Event::Note("the task names no file: the checks are asked what is red"));
         self.measure(watcher);
-        let Some(evidence) = self.before.as_ref().and_then(|before| before.evidence.as_deref()) else { return };
+        let Some(evidence) = self.before.as_ref().and_then(|before| before.evidence.as_deref()) else {
+            watcher
+                .event(&Event::Note("nothing is red that could lead to a file: name one, or say what is wrong where"));
+            return;
+        };
         let prepared = &mut self.prepared;
         let search = Search {
             env: self.house.env,
