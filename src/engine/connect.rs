@@ -269,6 +269,7 @@ fn restart(
         stdin: None,
         keep: 0,
         silence: None,
+        lost: None,
         writes: hold.places().map(<[PathBuf]>::to_vec),
         marker: run_id.to_string(),
     };

@@ -202,13 +202,14 @@ fn answer(env: &Env, config: &Config, path: &Path, args: &[&str], stop: &Stop) -
         stdin: None,
         keep: KEEP,
         silence: None,
+        lost: None,
         writes: None,
         marker: format!("doctor-{}", path.display()).replace(':', "_"),
     };
     let ran = proc::run(&spawn, stop, &mut |_| {});
     match ran.exit {
         Exit::Code(code) => Some((code, ran.stdout.text())),
-        Exit::Signal(_) | Exit::TimedOut | Exit::Silent | Exit::Stopped(_) | Exit::NotStarted(_) => None,
+        Exit::Signal(_) | Exit::TimedOut | Exit::Silent | Exit::Lost | Exit::Stopped(_) | Exit::NotStarted(_) => None,
     }
 }
 

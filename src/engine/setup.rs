@@ -177,6 +177,7 @@ impl Work<'_> {
             stdin: None,
             keep: KEEP,
             silence: None,
+            lost: None,
             writes: None,
             marker: format!("setup-{}", std::process::id()),
         };
@@ -187,7 +188,9 @@ impl Work<'_> {
             Exit::Code(0) => Ok(said),
             Exit::Code(code) => Err(format!("{} ended with {code}: {}", command(), said.trim())),
             Exit::NotStarted(error) => Err(format!("{} did not start: {error}", command())),
-            Exit::TimedOut | Exit::Silent => Err(format!("{} took more than {} s", command(), PATIENCE.as_secs())),
+            Exit::TimedOut | Exit::Silent | Exit::Lost => {
+                Err(format!("{} took more than {} s", command(), PATIENCE.as_secs()))
+            }
             Exit::Signal(_) | Exit::Stopped(_) => Err(format!("{} was ended", command())),
         }
     }

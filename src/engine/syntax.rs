@@ -56,15 +56,20 @@ fn run(command: &[&str], text: &str, ground: &Ground<'_>, stop: &Stop) -> Option
         stdin: Some(text.as_bytes().to_vec()),
         keep: KEEP,
         silence: None,
+        lost: None,
         writes: ground.writes.map(<[_]>::to_vec),
         marker: ground.run_id.to_string(),
     };
     let ran = proc::run(&spawn, &stop.until(Instant::now() + TO_CHECK), &mut |_| {});
     match ran.exit {
         Exit::Code(code) if code != 0 => syntax::fault_in(&ran.stderr.text()),
-        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Silent | Exit::Stopped(_) | Exit::NotStarted(_) => {
-            None
-        }
+        Exit::Code(_)
+        | Exit::Signal(_)
+        | Exit::TimedOut
+        | Exit::Silent
+        | Exit::Lost
+        | Exit::Stopped(_)
+        | Exit::NotStarted(_) => None,
     }
 }
 

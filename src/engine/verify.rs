@@ -308,6 +308,7 @@ fn run(
         stdin: examples.map(|examples| examples.script.clone().into_bytes()),
         keep: 0,
         silence: None,
+        lost: None,
         writes: ground.writes.map(<[PathBuf]>::to_vec),
         marker: ground.run_id.to_string(),
     };
@@ -340,7 +341,7 @@ fn run(
         Exit::TimedOut if stop.reason() == Some(StopReason::Deadline) => {
             Went::Failed("the run's deadline passed".into(), None, None)
         }
-        Exit::TimedOut | Exit::Silent => {
+        Exit::TimedOut | Exit::Silent | Exit::Lost => {
             Went::Failed(format!("did not end within {} s", timeout.as_secs()), useful(), None)
         }
         Exit::Stopped(_) => Went::Failed("interrupted".into(), None, None),

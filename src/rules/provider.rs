@@ -218,12 +218,21 @@ pub fn parse(form: ReplyForm, end: &End, stdout: &[u8], stderr: &[u8]) -> Result
         (End::Signal(number), _) => (CloudClass::Killed, format!("by signal {number}")),
         (End::TimedOut, fault) => late("no end within the deadline of the call", fault, retrying),
         (End::Silent, fault) => late("nothing came for too long", fault, retrying),
+        (End::Lost, fault) => late("it has tried often enough", fault, retrying),
         (End::Code(_), Some(fault)) => fault,
         (End::Code(0), None) if is_whole && !reply.text.trim().is_empty() => return Ok(reply),
         (End::Code(0), None) if is_whole => (CloudClass::Empty, "it ended well and said nothing".to_string()),
         (End::Code(code), None) => unheard(form, *code, &out, &err),
     };
     Err(failed(class, &message, reply))
+}
+
+/// Returns what tells, from standard error, that a CLI which is still running will come to nothing.
+pub fn says_lost(form: ReplyForm) -> Option<fn(&str) -> bool> {
+    match form {
+        ReplyForm::Gemini => Some(gemini::is_lost),
+        ReplyForm::Text | ReplyForm::Claude | ReplyForm::Codex => None,
+    }
 }
 
 /// Returns what a line of a stream says about the work in progress. Gemini's output comes in one piece, at the end.

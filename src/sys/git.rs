@@ -117,6 +117,7 @@ pub fn command(git: &Path, cwd: &Path, env: &[(OsString, OsString)], args: &[&st
         stdin: None,
         keep: LIST,
         silence: None,
+        lost: None,
         writes: None,
         marker: marker.to_string(),
     }
@@ -199,7 +200,7 @@ fn answer(mut spawn: Spawn, stop: &Stop, on: &mut dyn FnMut(&[u8])) -> Result<()
     match ran.exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(code) => failed(Some(code)),
-        Exit::TimedOut | Exit::Silent | Exit::Stopped(_) => Err(Unanswered::Stopped),
+        Exit::TimedOut | Exit::Silent | Exit::Lost | Exit::Stopped(_) => Err(Unanswered::Stopped),
         Exit::Signal(_) => failed(None),
         Exit::NotStarted(error) => Err(Unanswered::Failed { code: None, said: error.to_string() }),
     }

@@ -57,6 +57,8 @@ pub struct Spawn {
     pub keep: usize,
     /// Longest time without a byte on either stream.
     pub silence: Option<Duration>,
+    /// Whether what stands on standard error says that nothing will come of it.
+    pub lost: Option<fn(&str) -> bool>,
     /// The places below which it may write, see [`sandbox`]; `None`: wherever the user may.
     pub writes: Option<Vec<PathBuf>>,
     /// Tells this run's descendants from those of runs beside it, hence unique among them (the run id). No `:`.
@@ -80,6 +82,8 @@ pub enum Exit {
     TimedOut,
     /// Killed after [`Spawn::silence`].
     Silent,
+    /// Killed because of [`Spawn::lost`].
+    Lost,
     /// Killed because work was called off.
     Stopped(StopReason),
     /// Not there, not executable, no such directory, no process to be had.
@@ -330,8 +334,12 @@ fn wait(leader: Pid, spawn: &Spawn, stop: &Stop, flow: &mut Flow<'_>) -> Option<
         if spawn.silence.is_some_and(|silence| heard.elapsed() >= silence) {
             break Exit::Silent;
         }
+        let seen = flow.err.seen;
         if flow.pump(stop.tick()) {
             heard = Instant::now();
+        }
+        if spawn.lost.is_some_and(|lost| flow.err.seen > seen && lost(&flow.err.text())) {
+            break Exit::Lost;
         }
     };
     let _ = kill_process_group(leader, Signal::TERM);
@@ -455,6 +463,7 @@ mod tests {
             stdin: None,
             keep: 4096,
             silence: None,
+            lost: None,
             writes: None,
             marker: format!("{marker}-{}", std::process::id()),
         }
@@ -607,6 +616,18 @@ mod tests {
         let ran = quiet(&spawn);
         assert!(matches!(ran.exit, Exit::Silent), "{:?}", ran.exit);
         assert_eq!((ran.stdout.text().as_str(), marked(&spawn)), ("up\n", Vec::new()));
+    }
+
+    #[test]
+    fn a_child_that_says_that_it_is_lost_is_not_waited_for() {
+        let lost: fn(&str) -> bool = |said| said.contains("third time");
+        let spawn =
+            Spawn { lost: Some(lost), ..sh("lost", "echo second time >&2; echo third time >&2; exec sleep 300") };
+        let ran = quiet(&spawn);
+        assert!(matches!(ran.exit, Exit::Lost), "{:?}", ran.exit);
+        assert_eq!((ran.stderr.text().as_str(), marked(&spawn)), ("second time\nthird time\n", Vec::new()));
+        let spawn = Spawn { lost: Some(lost), ..sh("well", "echo third time; echo second time >&2") };
+        assert!(matches!(quiet(&spawn).exit, Exit::Code(0)), "only standard error counts");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum End {
     TimedOut,
     /// Killed by mux because nothing came for too long.
     Silent,
+    /// Ended by mux: what it said meant that nothing would come of it.
+    Lost,
     /// Killed by mux because work was called off.
     Stopped,
     /// Not there, not executable.

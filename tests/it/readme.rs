@@ -90,6 +90,7 @@ const RUN: &[(&str, Stage, i32, &str)] = &[
     ),
     ("mux run \"Fix the null pointer bug in UserService\"", SERVICE, 0, "changed user_service.py"),
     ("mux run \"Fix the off-by-one in src/pager.py\"", PAGER, 0, "changed src/pager.py"),
+    ("mux run \"Make the tests pass\"", SERVICE, 0, "the checks are asked what is red"),
     ("mux run \"Why does cargo rebuild everything after touching build.rs?\"", PROSE, 0, "rerun-if-changed"),
     ("mux run \"…\"", PROSE, 0, "route: local"),
     ("mux run --answer \"…\"", PROSE, 0, "output:"),

@@ -110,6 +110,7 @@ impl Gate<'_> {
             stdin,
             keep: KEPT,
             silence: None,
+            lost: None,
             writes: None,
             marker: self.run_id.to_string(),
         }
@@ -120,7 +121,8 @@ impl Gate<'_> {
         let timeout = if open.step == Step::Hands { sota.executor_timeout_sec } else { sota.advisory_timeout_sec };
         let args = given.argv.into_iter().skip(1).map(OsString::from).collect();
         let silence = streams(open).then_some(SILENCE);
-        let spawn = Spawn { silence, ..self.spawn(open, args, given.stdin, cwd) };
+        let lost = provider::says_lost(open.tool.reply);
+        let spawn = Spawn { silence, lost, ..self.spawn(open, args, given.stdin, cwd) };
         let mut lines = Lines { form: open.tool.reply, provider: open.provider, line: Vec::new() };
         let until = stop.until(Instant::now() + timeout);
         proc::run(&spawn, &until, &mut |chunk| {
@@ -160,6 +162,7 @@ pub(super) fn end(exit: &Exit) -> End {
         Exit::Signal(signal) => End::Signal(*signal),
         Exit::TimedOut | Exit::Stopped(StopReason::Deadline) => End::TimedOut,
         Exit::Silent => End::Silent,
+        Exit::Lost => End::Lost,
         Exit::Stopped(StopReason::Signal(_) | StopReason::Canceled) => End::Stopped,
         Exit::NotStarted(error) => End::NotStarted(error.to_string()),
     }

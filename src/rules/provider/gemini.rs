@@ -38,15 +38,24 @@ pub(super) fn args(call: &Call<'_>) -> Option<Vec<String>> {
     Some(args)
 }
 
+/// Whether it has tried three times. It goes on for ten minutes (27 requests in 580 s were seen), no option bounds that, and
+/// the next provider waits.
+pub(super) fn is_lost(err: &str) -> bool {
+    err.split_inclusive('\n').any(|line| line.starts_with("Attempt 3 failed") && line.ends_with('\n'))
+}
+
 pub(super) fn hear(out: &str, err: &str) -> Heard {
     if let Some(object) = object(out) {
         return if text(&object, "type").is_empty() { whole(&object, err) } else { streamed(out) };
     }
     let Some(object) = object(err) else {
-        // What failed, and on the next line when it is tried again.
-        let attempt = err.rmatch_indices("Attempt ").map(|(at, _)| err.get(at..).unwrap_or_default()).next();
-        let retrying = attempt.map(|rest| rest.lines().take(2).collect::<Vec<_>>().join(" "));
-        return Heard { retrying, ..Heard::default() };
+        // What failed, and on the next line when it is tried again. The last of three says less than those before it.
+        let attempts = || {
+            let at = err.rmatch_indices("Attempt ").map(|(at, _)| err.get(at..).unwrap_or_default());
+            at.map(|rest| rest.lines().take(2).collect::<Vec<_>>().join(" "))
+        };
+        let told = attempts().find(|attempt| blame::class(attempt).is_some());
+        return Heard { retrying: told.or_else(|| attempts().next()), ..Heard::default() };
     };
     Heard { fault: fault(&object), ..Heard::default() }
 }

@@ -546,6 +546,31 @@ fn a_child_inherits_keys_and_no_marks_of_its_parent() {
 }
 
 #[test]
+fn a_cli_that_tries_for_ever_is_told_by_its_third_try() {
+    let said = |case: &str| fs_err::read_to_string(root().join("gemini").join(case).join("stderr")).unwrap();
+    let is_lost = says_lost(ReplyForm::Gemini).unwrap();
+    for (case, class) in [("429", "rate_limited"), ("500", "server")] {
+        let said = said(case);
+        assert!(is_lost(&said), "{case}: {said}");
+        let until = said.find("Attempt 3 failed").unwrap();
+        assert!(!is_lost(&said[..until + 20]), "{case}: two tries are its own business");
+        let until = until + said[until..].find('\n').unwrap() + 1;
+        assert!(is_lost(&said[..until]), "{case}");
+        let failure = parse(ReplyForm::Gemini, &End::Lost, b"", &said.as_bytes()[..until]).unwrap_err();
+        assert_eq!(failure.class.name(), class, "{}", failure.message);
+        assert!(
+            failure.message.starts_with("it has tried often enough; the last it said: Attempt "),
+            "{}",
+            failure.message
+        );
+    }
+    for case in ["429-maxattempts1", "success-readonly-json", "sse-error"] {
+        assert!(!is_lost(&said(case)), "{case}");
+    }
+    assert!(says_lost(ReplyForm::Claude).is_none() && says_lost(ReplyForm::Codex).is_none());
+}
+
+#[test]
 fn success_needs_exit_code_result_and_text() {
     let result = br#"{"type":"result","is_error":false,"result":"done"}"#;
     let class = |form, end: End, out: &[u8]| parse(form, &end, out, b"").map_err(|failure| failure.class);
