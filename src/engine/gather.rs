@@ -383,7 +383,13 @@ mod tests {
             "app/pager.py: imported by tests/test_users.py",
             "tests/test_users.py: named by a red check",
         ];
-        assert_eq!(list(&found), want);
+        assert_eq!((list(&found), found.led_to()), (want.map(String::from).to_vec(), Some("app/users.py")));
+        let mut several = Gathered::default();
+        let output = "app/users.py:1: in x\napp/pager.py:2: in y\n";
+        follow(&mut several, &search, output, &Stop::at(Instant::now() + Duration::from_mins(1)));
+        assert_eq!((several.files.len(), several.led_to()), (2, None));
+        several.files.pop();
+        assert_eq!(several.led_to(), Some("app/users.py"), "the only one");
     }
 
     #[test]

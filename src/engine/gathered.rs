@@ -6,6 +6,7 @@
 
 use crate::rules::context::{self, Why};
 use crate::rules::document::{self, Kind};
+use crate::rules::kin;
 use crate::rules::names::{self, RelPath};
 use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
@@ -169,6 +170,17 @@ impl Gathered {
     /// Returns the files that the task, the user or a reply named: all but what mux found.
     pub fn named(&self) -> impl Iterator<Item = &ContextFile> {
         self.files.iter().filter(|file| !file.why.is_found())
+    }
+
+    /// Returns the source that a red check is most likely about: what its test is called after, else the only one that it
+    /// leads to.
+    pub fn led_to(&self) -> Option<&str> {
+        let is_led = |why: &Why| matches!(why, Why::Red | Why::Tested(_) | Why::Imported(_));
+        let only = |is: &dyn Fn(&Why) -> bool| {
+            let mut files = self.files.iter().filter(|file| is(&file.why) && kin::tested(&file.path).is_none());
+            files.next().filter(|_| files.next().is_none()).map(|file| file.path.as_str())
+        };
+        only(&|why| matches!(why, Why::Tested(_))).or_else(|| only(&is_led))
     }
 
     pub fn is_empty(&self) -> bool {

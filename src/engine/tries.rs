@@ -116,6 +116,7 @@ impl Course<'_> {
                 examples: None,
             },
             baseline: &mut self.baseline,
+            number: self.facts.local_tries,
             more_tries,
             preview: self.job.preview,
         }

@@ -17,10 +17,14 @@ const MOST_IMPORTED: usize = 4;
 const IMPORTS: [&str; 10] =
     ["import ", "from ", "use ", "pub use ", "mod ", "#include", "require ", "require_relative ", "source ", ". "];
 
-/// Returns the files that an output names, in its order: by their path, or by a name that only one file has.
+/// Returns the files that an output names, in its order: by their path, or by a name that only one file has. Where one is
+/// named with a line, those without are passed over: runners list what they run.
 pub fn named<'a>(output: &str, sources: &'a [Source]) -> Vec<&'a str> {
-    let mut named: Vec<&str> = Vec::new();
-    for word in output.split(|char| !(is_word(char) || matches!(char, '.' | '/' | '-'))) {
+    let (mut with_line, mut all): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut rest = output;
+    while let Some(start) = rest.find(in_path) {
+        let (word, behind) = split_at_end(rest.get(start..).unwrap_or_default());
+        rest = behind;
         let path = word.strip_prefix("./").unwrap_or(word).trim_end_matches('.');
         if !context::is_candidate(path) {
             continue;
@@ -31,9 +35,32 @@ pub fn named<'a>(output: &str, sources: &'a [Source]) -> Vec<&'a str> {
             Some(exact) => Some(exact.path.as_str()),
             None => same.next().filter(|_| same.next().is_none()),
         };
-        named.extend(found.filter(|path| named.len() < MOST_NAMED && !named.contains(path)));
+        let Some(found) = found else { continue };
+        if begins_a_line_number(behind) && !with_line.contains(&found) {
+            with_line.push(found);
+        }
+        if !all.contains(&found) {
+            all.push(found);
+        }
     }
+    let mut named = if with_line.is_empty() { all } else { with_line };
+    named.truncate(MOST_NAMED);
     named
+}
+
+fn in_path(char: char) -> bool {
+    is_word(char) || matches!(char, '.' | '/' | '-')
+}
+
+fn split_at_end(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|char| !in_path(char)).unwrap_or(text.len()))
+}
+
+/// `:12`, `::test_name`, `", line 12`, `(12,3)`.
+fn begins_a_line_number(behind: &str) -> bool {
+    let is_number = |text: &str| text.starts_with(|char: char| char.is_ascii_digit());
+    let after = |start: &str| behind.strip_prefix(start).is_some_and(is_number);
+    after(":") || after("\", line ") || after("(") || behind.starts_with("::")
 }
 
 /// Returns the files that a test is about: that which its name says, and those that it imports, the nearest first.
@@ -79,6 +106,9 @@ mod tests {
         let output = "Traceback:\n  File \"tests/test_cart.py\", line 21, in test_count\n  File \"/usr/lib/python3/case.py\"\n\
                       shop/cart.py:12: AssertionError\n    at ./web/app.js:3:1\n    x.go:7: got 2\napp.js:1\nfoo.py.\n";
         assert_eq!(named(output, &all), ["tests/test_cart.py", "shop/cart.py", "web/app.js", "go/x.go"]);
+        let listed = "Running shop/tax.py\nFAILED tests/test_cart.py::test_count - assert\n";
+        assert_eq!(named(listed, &all), ["tests/test_cart.py"]);
+        assert_eq!(named("cannot load shop/tax.py, shop/cart.py", &all), ["shop/tax.py", "shop/cart.py"]);
         assert_eq!(named("FAILED (failures=1)", &all), Vec::<&str>::new());
     }
 

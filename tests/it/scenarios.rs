@@ -123,4 +123,5 @@ scenarios! {
     _142_a_cut_reply_takes_no_evidence_away,
     _143_a_secret_in_several_places_is_one_alarm,
     _144_a_failing_test_leads_to_its_file,
+    _145_what_came_before_a_loop_is_used_where_it_is_proved,
 }

@@ -30,6 +30,9 @@ use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
 const SAME_AGAIN: &str = "it is the same change as in the try before, and the check still fails. Keep what is right in \
     it and change what the output of the check shows to be wrong.";
 
+/// Tries that look at one file only, where a red check leads to several.
+const NARROW: u32 = 2;
+
 /// What earlier tries leave for the next one.
 #[derive(Clone, Default)]
 pub struct Effort {
@@ -93,6 +96,8 @@ pub struct Site<'a> {
     pub ground: Ground<'a>,
     /// What was red before the run.
     pub baseline: &'a mut Baseline,
+    /// Of the local try, from 1; of others, how many there were.
+    pub number: u32,
     /// Whether another try may follow this one.
     pub more_tries: bool,
     /// Show the diff, write nothing.
@@ -235,7 +240,7 @@ fn judge_reply(
 /// The form to ask for: by the largest file that may have to change. A file of which the model sees parts, or that it
 /// cannot write, is never asked for whole, whatever the configuration says.
 fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
-    let (target, files) = (target(site.context), &site.context.files);
+    let (target, files) = (target(site.context, site.number), &site.context.files);
     let may_change = files.iter().filter(|file| target.is_none_or(|target| target == file.path));
     let sizes = may_change.map(|file| {
         let is_endless = !file.parts.is_empty() || file.is_stray;
@@ -255,7 +260,7 @@ fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::c
     prompt::change(&ChangePrompt {
         task: site.task,
         shown: &site.context.shown(),
-        target: target(site.context),
+        target: target(site.context, site.number),
         required_prefix: site.prefix,
         existing: &[],
         red_before: site.red_before.filter(|_| effort.evidence.is_none()),
@@ -291,12 +296,14 @@ fn quoted(failure: &Failure) -> Option<String> {
     }
 }
 
-/// The one file that the task is about, when it is known: then the model is asked for its content and nothing else.
-fn target(context: &Gathered) -> Option<&str> {
+/// The one file that the task is about, when it is known: then the model is asked for its content and nothing else. Where
+/// only a red check tells, later tries may change the other files that it leads to.
+fn target(context: &Gathered, number: u32) -> Option<&str> {
     let named: Vec<&str> = context.named().map(|file| file.path.as_str()).collect();
     match (named.as_slice(), context.to_create.as_slice()) {
         ([], [only]) => Some(only),
         ([only], []) => Some(only),
+        ([], []) if number <= NARROW => context.led_to(),
         (_, _) => None,
     }
 }
@@ -307,7 +314,7 @@ pub fn read(site: &mut Site<'_>, text: &str, form: Form) -> Result<ChangeSet, Fa
         site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
     let parted = site.context.only_edited().map(|file| Parted { path: &file.path, lines: &file.parts });
     let parted: Vec<Parted<'_>> = parted.collect();
-    let expect = Expect { target: target(site.context), shown: &shown, parted: &parted, form };
+    let expect = Expect { target: target(site.context, site.number), shown: &shown, parted: &parted, form };
     reply::parse(text, &expect).map_err(|fault| {
         // A file that is edited unseen is shown first, like one that is rewritten unseen.
         if let Fault::Unshown { path } = &fault
