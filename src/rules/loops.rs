@@ -1,21 +1,16 @@
-//! Whether a reply that streams in goes round in circles: its end is one block again and again, byte for byte, or but for
-//! numbers that count up. Small models fall into that and do not come out of it before their token limit. Pure.
+//! Whether a reply that streams in goes round in circles: its end is one block again and again, byte for byte. Small
+//! models fall into that and do not come out of it before their token limit. Pure.
 //!
 //! Files repeat themselves, too, hence the limits: a table of zeros, the cells of a board, a hundred equal lines for a
 //! test are shorter than [`LONGEST`], and what is made of few characters may be twice as long. A board has nine rows, or
-//! ten: fewer than [`FEWEST`]. Of 190 859 sources, pages and texts of a developer's machine (2.1 GB, none over 2 MB) none
-//! would be stopped.
-//!
-//! Blocks that differ in their numbers are more often meant: enumerations, cases of a test, rows of a table. Hence the bounds
-//! for those are much higher. Of the same files they would stop one, `generic_const_mappings.rs` in `typenum`: 1019 blocks in
-//! 57 KB, which a build script has written. Next comes a header of Python that a script has written, with 249 blocks in
-//! 24 282 bytes; what people have written has fewer blocks than [`FEWEST_COUNTED`], or less than 10 KB of them.
+//! ten: fewer than [`FEWEST`]. Blocks that differ in one digit are no loop here: code looks like that, and so
+//! does a table of 500 rows that somebody has asked for.
+//! Of 155 021 sources, pages and texts of a developer's machine (1.7 GB, none over 2 MB) none would be stopped.
 
 use crate::rules::confidence::blocks::{Block, blocks};
-use crate::rules::counting::Counting;
 
 /// The longest block, in bytes: about sixty lines.
-pub const BLOCK: usize = 2 << 10;
+const BLOCK: usize = 2 << 10;
 /// The fewest times that a block has come.
 const FEWEST: usize = 12;
 /// How long a loop of text or code has to be, in bytes: 2000 tokens and more.
@@ -24,16 +19,11 @@ const LONGEST: usize = 8 << 10;
 const LONGEST_PLAIN: usize = 16 << 10;
 /// Different bytes of a block; what has fewer says little and is data rather than text.
 const PLAIN: usize = 16;
-/// The fewest times, and the bytes, of a block whose numbers count up.
-const FEWEST_COUNTED: usize = 60;
-const LONGEST_COUNTED: usize = KEPT;
-/// How long that has to be in a reply that the token limit has ended.
-const LONGEST_COUNTED_AT_END: usize = 8 << 10;
 /// How long a loop has to be in a reply that the token limit has ended: it has failed, so nothing is lost by a mistake.
 const LONGEST_AT_END: usize = 2 * BLOCK;
 /// What a look begins with, in bytes: the longest block twice, so that each has one period and no more. So much comes
 /// between two looks, too: no loop of [`LONGEST`] is overlooked.
-pub const WINDOW: usize = 2 * BLOCK;
+const WINDOW: usize = 2 * BLOCK;
 /// How much comes between two looks once the end repeats itself.
 const STEP: usize = 1 << 10;
 /// A block of code that is shorter is none that is looked for again, in bytes.
@@ -44,7 +34,7 @@ const KEPT: usize = FEWEST * BLOCK;
 /// What repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loop {
-    /// Bytes of the block; on average, where its numbers count up.
+    /// Bytes of the block.
     pub block: usize,
     /// How often it has come, one after the other.
     pub times: usize,
@@ -82,12 +72,8 @@ impl Tail {
         }
         self.unseen = 0;
         let end = End::of(&self.kept);
-        // Most replies are shorter than what is looked for.
-        let may_count = end.is_none() && self.kept.len() >= LONGEST_COUNTED;
-        let counting = if may_count { Counting::of(&self.kept) } else { None };
-        self.is_suspect = end.is_some() || counting.is_some();
-        let Some(end) = end else { return self.counted(counting?, LONGEST_COUNTED) };
-        end.longer_than(if is_plain(end.block) { LONGEST_PLAIN } else { LONGEST }, self.characters)
+        self.is_suspect = end.is_some();
+        end?.longer_than(if is_plain(end?.block) { LONGEST_PLAIN } else { LONGEST }, self.characters)
     }
 
     /// Returns how many characters have come, thoughts included.
@@ -97,15 +83,7 @@ impl Tail {
 
     /// Returns the loop in which the token limit has ended the reply.
     pub fn at_end(&self) -> Option<Loop> {
-        match End::of(&self.kept) {
-            Some(end) => end.longer_than(LONGEST_AT_END, self.characters),
-            None => self.counted(Counting::of(&self.kept)?, LONGEST_COUNTED_AT_END),
-        }
-    }
-
-    fn counted(&self, Counting { times, length }: Counting, longest: usize) -> Option<Loop> {
-        let is_loop = times >= FEWEST_COUNTED && length >= longest;
-        is_loop.then_some(Loop { block: length / times, times, after: self.characters })
+        End::of(&self.kept)?.longer_than(LONGEST_AT_END, self.characters)
     }
 }
 
@@ -165,7 +143,7 @@ impl End<'_> {
 
 /// Returns the least distance at which a text repeats itself from its first byte to its last; its length where it does not.
 /// By the longest prefix that is also a suffix (Knuth, Morris and Pratt): at most two comparisons for each byte.
-pub fn period(text: &[u8]) -> usize {
+fn period(text: &[u8]) -> usize {
     let (mut borders, mut border) = (Vec::with_capacity(text.len()), 0);
     borders.push(0);
     for byte in text.iter().skip(1) {
@@ -200,10 +178,6 @@ mod tests {
             let _ = writeln!(text, "    assert clamp({at}, 0, 10) == {}", at.min(10));
             text
         })
-    }
-
-    fn counted(n: u64, block: &dyn Fn(u64) -> String) -> String {
-        (0..n).map(block).collect()
     }
 
     /// Streams a reply in pieces of a token or so; returns the loop, and how many bytes came before it was seen.
@@ -248,25 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn a_block_whose_numbers_count_up_is_a_loop_much_later() {
-        for (block, n) in [
-            (&(|n: u64| format!("Step {}: do it.\n", n + 41)) as &dyn Fn(u64) -> String, 3000),
-            (&|n| format!("def test_{n}():\n    assert f({n}) == {}\n\n\n", 2 * n), 900),
-        ] {
-            let head = "The steps are these.\n".repeat(20);
-            let (found, sent) = streamed(&(head.clone() + &counted(n, block))).unwrap();
-            let looped = sent - head.len();
-            assert!((LONGEST_COUNTED..LONGEST_COUNTED + 2 * STEP).contains(&looped), "{looped} bytes of {}", block(0));
-            let blocks = looped / found.block;
-            assert!(
-                found.times >= FEWEST_COUNTED && found.times.abs_diff(blocks) <= blocks / 50,
-                "{found:?} in {looped}"
-            );
-            assert_eq!(found.after, sent as u64);
-        }
-    }
-
-    #[test]
     fn what_is_counted_is_characters() {
         let mut tail = Tail::default();
         tail.push(&"Größe über Länge – ".repeat(600));
@@ -299,17 +254,7 @@ mod tests {
             ("a thousand equal lines", "hello world\n".repeat(1000)),
             ("a hundred lines of a log", "2026-11-27 12:00:00 INFO request served in 12 ms, code 200\n".repeat(100)),
             ("200 lines alike", lines(200)),
-            ("600 lines alike", lines(600)),
-            ("an enumeration of a thousand", counted(1000, &|n| format!("    OP_{n} = {n},\n"))),
-            ("the numbers up to 4000", counted(4000, &|n| format!("{n}, "))),
-            (
-                "a table of a thousand rows",
-                counted(1000, &|n| format!("{n},{},user{n}@example.com\n", n * 7919 % 1000)),
-            ),
-            (
-                "fifty long cases",
-                counted(50, &|n| format!("def test_{n}():\n{}\n", "    assert not left\n".repeat(40))),
-            ),
+            ("a thousand lines alike", lines(1000)),
             (
                 "equal objects",
                 "  { \"id\": 0, \"name\": \"\", \"email\": \"a@example.com\", \"tags\": [] },\n".repeat(100),
@@ -340,12 +285,6 @@ mod tests {
         assert_eq!(of(&block.repeat(90)), None, "too short");
         assert_eq!(of(&lines(40).repeat(11)), None, "too few times");
         assert_eq!(of(&(looped + "x")), None, "it has come out of it");
-        let steps = lines(3) + &counted(800, &|n| format!("Step {n}: do it.\n"));
-        assert_eq!(of(&steps).map(|found| found.times), Some(800));
-        assert_eq!(streamed(&steps), None);
-        assert_eq!(of(&counted(400, &|n| format!("Step {n}: do it.\n"))), None, "too short");
-        let long = |n: u64| format!("{n}. {}\n", "It is as it was. ".repeat(20));
-        assert_eq!(of(&counted(40, &long)), None, "too few times");
         assert_eq!(of(""), None);
     }
 
@@ -388,7 +327,7 @@ mod tests {
             tail.push(&(n * n).to_string());
             assert_eq!(tail.look(), None);
         }
-        tail.push(&counted(200_000, &|n| format!("row {}\n", n * n)));
+        tail.push(&lines(200_000));
         assert_eq!(tail.look(), None);
         assert!(tail.kept.capacity() <= 8 * KEPT, "{}", tail.kept.capacity());
     }

@@ -22,7 +22,6 @@ pub mod config_shown;
 pub mod config_text;
 pub mod config_values;
 pub mod context;
-pub mod counting;
 pub mod definition;
 pub mod diff;
 pub mod document;
