@@ -8,6 +8,7 @@ use crate::engine::prepare::Prepared;
 use crate::engine::run::Course;
 use crate::engine::verify::{self, Origin};
 use crate::rules::failing;
+use crate::rules::mentions::makes_new;
 use crate::words::event::{Event, Watcher};
 use crate::words::task::{CommandRun, Kind};
 
@@ -69,5 +70,6 @@ pub fn is_told_by_checks(task: &str, prepared: &Prepared) -> bool {
         && prepared.proof.origin != Origin::Nowhere
         && context.files.is_empty()
         && context.to_create.is_empty()
+        && !makes_new(task, &prepared.intent)
         && failing::speaks_of_a_fault(task)
 }

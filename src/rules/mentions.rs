@@ -34,16 +34,21 @@ pub type Held = u16;
 /// Returns the words to look for, lower case and without a plural: none where the task makes something new beside what is
 /// there ("Write a script that …").
 pub fn words(task: &str, sought: &[String], intent: &Intent) -> Vec<String> {
-    let adds = || {
-        let mut words = named::lines(task).flat_map(|(line, _)| line.split_whitespace());
-        words.any(|word| ADDS.split_whitespace().any(|verb| word.eq_ignore_ascii_case(verb)))
-    };
-    if intent.creates && !adds() {
+    if makes_new(task, intent) {
         return Vec::new();
     }
     let singular = |word: &String| word.strip_suffix('s').unwrap_or(word).to_string();
     let tells = |word: &String| !PROSE.split_whitespace().any(|prose| prose == word);
     sought.iter().map(singular).filter(tells).take(MOST_WORDS).collect()
+}
+
+/// Whether a task makes something new beside what is there.
+pub fn makes_new(task: &str, intent: &Intent) -> bool {
+    let adds = || {
+        let mut words = named::lines(task).flat_map(|(line, _)| line.split_whitespace());
+        words.any(|word| ADDS.split_whitespace().any(|verb| word.eq_ignore_ascii_case(verb)))
+    };
+    intent.creates && !adds()
 }
 
 /// Returns which of the words a text says, also inside of longer ones.
