@@ -107,8 +107,13 @@ impl Assembly {
 
     /// The file that comes again and again. Looked for now and then, once more fences have come.
     fn file_again(&mut self) -> Option<Loop> {
-        let new = self.text.get(self.looked..).filter(|new| new.len() >= LOOK && new.contains("```"))?;
-        self.looked += new.len();
+        let new = self.text.get(self.looked..).filter(|new| new.len() >= LOOK)?;
+        let has_fence = new.contains("```");
+        // The last two bytes may begin a fence.
+        self.looked = self.text.floor_char_boundary(self.text.len() - 2);
+        if !has_fence {
+            return None;
+        }
         let block = loops::file_again(&self.text)?;
         Some(Loop { block, times: 3, after: self.tail.characters() })
     }
