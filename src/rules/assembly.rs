@@ -107,7 +107,9 @@ impl Assembly {
 
     /// The file that comes again and again. Looked for now and then, once more fences have come.
     fn file_again(&mut self) -> Option<Loop> {
-        let new = self.text.get(self.looked..).filter(|new| new.len() >= LOOK)?;
+        // Of a long reply a sixteenth of it: all looks together read no more than some multiples of it.
+        let enough = LOOK.max(self.text.len() / 16);
+        let new = self.text.get(self.looked..).filter(|new| new.len() >= enough)?;
         let has_fence = new.contains("```");
         // The last two bytes may begin a fence.
         self.looked = self.text.floor_char_boundary(self.text.len() - 2);
@@ -487,5 +489,18 @@ mod tests {
         }
         assert_eq!(shown, ["", "", "", "", "an", "swer"]);
         assert_eq!(assembly.count(), 6);
+    }
+
+    #[test]
+    fn looking_for_a_file_that_comes_again_costs_little_in_a_long_reply() {
+        let mut assembly = Assembly::default();
+        let mut looks = 0;
+        for n in 0..8000_u32 {
+            let before = assembly.looked;
+            assembly.add(chunk(&format!("FILE: a{n}.py\n```python\n{}\n```\n", "x = 1\n".repeat(20))));
+            assert!(!assembly.is_looped(), "{n}");
+            looks += u32::from(assembly.looked != before);
+        }
+        assert!(assembly.text.len() > 1 << 20 && looks < 200, "{looks} looks at {} bytes", assembly.text.len());
     }
 }
