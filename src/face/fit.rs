@@ -11,6 +11,7 @@ use crate::rules::escape::in_json;
 use crate::rules::refit::{LEAST_OF_EACH, LEAST_RUNS, Labelled, Quality, Refit, TooFew};
 use crate::sys::state::weights::FittedWeights;
 use crate::words::chat::Floor;
+use crate::words::count::Count;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::Stop;
 use serde::Serialize;
@@ -157,8 +158,9 @@ fn page(note: Option<String>, old: &Weights, refit: &Result<Refit, TooFew>, (fit
 fn refusal(few: &TooFew) -> String {
     match few {
         TooFew::Runs(n) => format!(
-            "{n} labelled runs: a fit needs {LEAST_RUNS} changes whose first local try was scored and then passed or failed \
-             its verification"
+            "{}: a fit needs {LEAST_RUNS} changes whose first local try was scored and then passed or failed its \
+             verification",
+            Count::of(*n, "labelled run")
         ),
         TooFew::Right(n) => format!("{n} of the labelled runs passed: a fit needs {LEAST_OF_EACH}"),
         TooFew::Wrong(n) => format!("{n} of the labelled runs failed: a fit needs {LEAST_OF_EACH}"),

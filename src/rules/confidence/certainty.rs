@@ -67,16 +67,20 @@ pub struct InCode {
     pub doubts: f64,
 }
 
+/// Whether tokens can be laid over a text: those that do not add up to it (the server trimmed more than white space) cannot.
+pub fn fits(text: &str, tokens: &[Token]) -> bool {
+    let n_bytes: usize = tokens.iter().map(|token| token.bytes as usize).sum();
+    n_bytes.abs_diff(text.len()) <= 8
+}
+
 /// Adds up the tokens inside code. `shown` tells of a line, without the blanks around it, whether the model had seen it.
 pub fn in_code(
     (text, tokens): (&str, &[Token]),
     code: &[Block<'_>],
     is_shown: &dyn Fn(&str) -> bool,
 ) -> Option<InCode> {
-    let n_bytes: usize = tokens.iter().map(|token| token.bytes as usize).sum();
     let whole = [Block { inside: 0..usize::MAX, info: "", closed: true }];
-    // Tokens that do not add up to the text (the server trimmed more than white space) cannot be laid over its blocks.
-    let fits = n_bytes.abs_diff(text.len()) <= 8;
+    let fits = fits(text, tokens);
     let code = if fits { code } else { &whole };
     let mut seen = if fits { Lines::of(text, is_shown) } else { Lines::default() };
     let mut all = InCode { seq_lp: 0.0, new_lp: 0.0, new_mean: 0.0, doubts: 0.0 };

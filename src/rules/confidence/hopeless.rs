@@ -6,7 +6,7 @@
 //! nature, and who asks for a floor leaves those out.
 
 use crate::rules::confidence::blocks::{blocks, code};
-use crate::rules::confidence::certainty::{in_code, usable};
+use crate::rules::confidence::certainty::{fits, in_code, usable};
 use crate::rules::numbers::count;
 use crate::words::chat::{Floor, Token};
 use crate::words::task::Failure;
@@ -90,7 +90,8 @@ impl Watch {
 )]
 pub fn given_up(floor: Floor, text: &str, tokens: &[Token]) -> Option<Failure> {
     let blocks = blocks(text);
-    if blocks.first()?.is_prose() {
+    // Without its place a token may be one of the prose.
+    if blocks.first()?.is_prose() || !fits(text, tokens) {
         return None;
     }
     let nats = in_code((text, tokens), &code(text, &blocks), &|_| false)?.seq_lp;
@@ -144,6 +145,9 @@ mod tests {
         assert_eq!(given_up(&[open, ("x\n", -11.0), close, open, ("y\n", -11.0)]), None);
         assert_eq!(given_up(&[("I am not sure at all.\n", -19.0), ("Really.\n", -19.0)]), None);
         assert_eq!(given_up(&[("```markdown\n", 0.0), ("Sure.\n", -19.0), ("Really.\n", -19.0)]), None);
+        let mut shifted = spoken(&[open, ("x = 1\n", -11.0), ("y = 2\n", -10.5)]);
+        shifted.text.insert_str(0, "Words that no token stands for\n");
+        assert_eq!(super::given_up(floor, &shifted.text, &shifted.tokens), None);
         assert_eq!(given_up(&[open, ("x = 1\n", f64::NAN), ("y = 2\n", f64::NEG_INFINITY)]), None);
     }
 
