@@ -10,6 +10,7 @@ use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
+use crate::rules::kin::is_test_file;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
 use crate::sys::snapshot::{self, Limits};
@@ -126,7 +127,7 @@ fn output(
                     n => format!("The {n} examples that were given hold; nothing else has checked these files."),
                 });
             }
-            let own_tests = changed.files.iter().any(|file| file.op == Op::Create && file.path.contains("test"));
+            let own_tests = changed.files.iter().any(|file| file.op == Op::Create && is_test_file(&file.path));
             if own_tests && course.prepared.proof.origin == Origin::Project {
                 lines.push("Some of the tests were written in this run: they prove what the model thinks.".to_string());
             }

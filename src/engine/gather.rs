@@ -165,7 +165,7 @@ pub fn follow(gathered: &mut Gathered, search: &Search<'_>, output: &str, stop: 
     };
     for path in leads::named(output, &sources) {
         let Some(file) = read(path, Why::Red) else { continue };
-        if kin::tested(path).is_none() {
+        if !kin::is_test_file(path) {
             found.push(file);
             continue;
         }

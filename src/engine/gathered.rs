@@ -177,7 +177,7 @@ impl Gathered {
     pub fn led_to(&self) -> Option<&str> {
         let is_led = |why: &Why| matches!(why, Why::Red | Why::Tested(_) | Why::Imported(_));
         let only = |is: &dyn Fn(&Why) -> bool| {
-            let mut files = self.files.iter().filter(|file| is(&file.why) && kin::tested(&file.path).is_none());
+            let mut files = self.files.iter().filter(|file| is(&file.why) && !kin::is_test_file(&file.path));
             files.next().filter(|_| files.next().is_none()).map(|file| file.path.as_str())
         };
         only(&|why| matches!(why, Why::Tested(_))).or_else(|| only(&is_led))

@@ -1,5 +1,6 @@
 //! Which test suites a project has: a table of well-known runners and the files that tell of them. Runs nothing.
 
+use crate::rules::kin::is_for_pytest;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -56,9 +57,7 @@ pub fn detect(workdir: &Path, touched: &[String]) -> Found {
 /// Returns what says that pytest has something to do: its configuration, or test files where it looks for them.
 fn sign_of_pytest(workdir: &Path, touched: &[String]) -> Option<&'static str> {
     let says = |name: &str, word: &str| head(&workdir.join(name)).contains(word);
-    let is_touched = |path: &String| {
-        is_test_file(path.rsplit('/').next().unwrap_or_default()) && fs_err::metadata(workdir.join(path)).is_ok()
-    };
+    let is_touched = |path: &String| is_for_pytest(path) && fs_err::metadata(workdir.join(path)).is_ok();
     if has_python_tests(workdir) || touched.iter().any(is_touched) {
         Some("test_*.py")
     } else if has_python_tests(&workdir.join("tests")) || has_python_tests(&workdir.join("test")) {
@@ -81,14 +80,9 @@ pub fn has_python_tests(folder: &Path) -> bool {
     let is_tests = folder.file_name().is_some_and(|name| name == "tests" || name == "test");
     names(folder).any(|entry| {
         let is_folder = is_tests && entry.file_type().is_ok_and(|kind| kind.is_dir());
-        is_test_file(&entry.file_name().to_string_lossy())
-            || (is_folder && names(&entry.path()).any(|entry| is_test_file(&entry.file_name().to_string_lossy())))
+        is_for_pytest(&entry.file_name().to_string_lossy())
+            || (is_folder && names(&entry.path()).any(|entry| is_for_pytest(&entry.file_name().to_string_lossy())))
     })
-}
-
-/// The names that pytest collects.
-fn is_test_file(name: &str) -> bool {
-    name.strip_suffix(".py").is_some_and(|stem| stem.starts_with("test_") || stem.ends_with("_test"))
 }
 
 /// Returns whether `npm test` does something: npm writes a placeholder into new projects.

@@ -9,7 +9,7 @@
 
 use crate::rules::definition::{self, is_in, is_word};
 use crate::rules::intent::Intent;
-use crate::rules::kin::{self, directory, key, shared_directories, stem, tested};
+use crate::rules::kin::{self, directory, is_test_file, key, shared_directories, stem, tested};
 use crate::rules::named;
 use crate::rules::parts::Sought;
 use crate::rules::sorted::sorted;
@@ -217,10 +217,6 @@ fn is_type(word: &str) -> bool {
     word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
 }
 
-/// Languages whose definitions the scan can see.
-const CODE: &str = "\
-    py pyi rs js ts tsx jsx mjs cjs java kt kts c h cc cpp cxx hpp hh cs rb php sh bash sql vue svelte swift m mm \
-    scala clj ex exs erl hs ml mli lua pl pm r jl dart zig nim sol proto graphql go";
 /// Names that many files of any project have, and words of any task.
 const EVERYWHERE: &str = "\
     test tests main index code file files line lines bug bugs util utils common helper helpers types init setup config \
@@ -233,7 +229,7 @@ const SMALL: &str = "the this that our your and for with from into when then not
 pub fn is_candidate(path: &str) -> bool {
     let (_, ending) = stem(path);
     let hidden = path.split('/').any(|part| part.starts_with('.') || part == "node_modules");
-    !hidden && is_in(CODE, ending) && !path.ends_with(".min.js")
+    !hidden && kin::is_code(ending) && !path.ends_with(".min.js")
 }
 
 /// A file that mux may choose by itself.
@@ -330,7 +326,7 @@ pub fn rank<'a>(sources: &'a [Source], defines: &[Defines], names: &[Name], know
         if points > 0 {
             let is_far = !known.shown.iter().any(|shown| directory(shown) == directory(path));
             let depth = path.matches('/').count();
-            ranked.push((tested(path).is_some(), Reverse(points), is_far, first, depth, path, best));
+            ranked.push((is_test_file(path), Reverse(points), is_far, first, depth, path, best));
         }
     }
     // Where one file is surely meant, those that merely have a `parse` too are not.
@@ -386,7 +382,7 @@ pub fn with_tests<'a>(mut list: Vec<(&'a str, Why)>, sources: &'a [Source], know
         sources.iter().filter_map(|file| tested(&file.path).map(|key| (file.path.as_str(), key))).collect();
     let found: Vec<&str> = list.iter().map(|(path, _)| *path).collect();
     let named = known.shown.iter().chain(known.to_create).map(String::as_str);
-    for source in named.chain(found).filter(|source| tested(source).is_none()) {
+    for source in named.chain(found).filter(|source| !is_test_file(source)) {
         let (name, ending) = stem(source);
         if kin::stands_for_directory(name) {
             continue;

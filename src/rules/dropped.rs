@@ -6,7 +6,8 @@
 use crate::rules::context::is_candidate;
 use crate::rules::definition::header;
 use crate::rules::escape::one_line;
-use crate::rules::weaken::{Edited, is_test_file};
+use crate::rules::kin::is_test_file;
+use crate::rules::weaken::Edited;
 use std::collections::BTreeSet;
 
 /// How many names a note holds.

@@ -66,7 +66,7 @@ fn begins_a_line_number(behind: &str) -> bool {
 /// Returns the files that a test is about: that which its name says, and those that it imports, the nearest first.
 pub fn tested<'a>(path: &str, text: &str, sources: &'a [Source]) -> Vec<(&'a str, Why)> {
     let others = || sources.iter().map(|source| source.path.as_str()).filter(|other| *other != path);
-    let is_source = |other: &&str| kin::tested(other).is_none() && kin::is_same_language(stem(path).1, stem(other).1);
+    let is_source = |other: &&str| !kin::is_test_file(other) && kin::is_same_language(stem(path).1, stem(other).1);
     let by_name = others().filter(is_source).filter(|other| kin::is_test_of(path, other));
     let by_name = sorted(by_name.map(|other| (Reverse(shared_directories(path, other)), other)).collect());
     let mut list: Vec<(&str, Why)> =

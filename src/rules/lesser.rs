@@ -4,7 +4,7 @@
 
 use crate::rules::definition::header;
 use crate::rules::diff::{Side, compare};
-use crate::rules::weaken::is_test_file;
+use crate::rules::kin::is_test_file;
 use crate::words::changes::Change;
 
 /// A change of more parts than this is another text, not a slip in one.

@@ -3,9 +3,9 @@
 
 use crate::rules::context::{Source, Why};
 use crate::rules::intent::Intent;
+use crate::rules::kin::is_test_file;
 use crate::rules::named;
 use crate::rules::sorted::sorted;
-use crate::rules::weaken::is_test_file;
 use std::cmp::Reverse;
 
 /// Words that are looked for. No more than the bits of [`Held`].

@@ -3,6 +3,7 @@
 
 use crate::rules::config::Style;
 use crate::rules::escape::{is_hidden, one_line};
+use crate::rules::kin::is_test_file;
 use crate::rules::prompt::push;
 use crate::rules::staged::{Staged, digest};
 use crate::words::chat::{Message, Role};
@@ -239,7 +240,7 @@ fn kind(files: &[&Staged]) -> &'static str {
     let ends = |path: &str, endings: &[&str]| endings.iter().any(|ending| path.ends_with(ending));
     if all(&|path| ends(path, &[".md", ".rst", ".txt", ".adoc"]) || path.starts_with("docs/")) {
         "docs"
-    } else if all(&|path| path.contains("test") || path.contains("spec")) {
+    } else if !files.is_empty() && files.iter().all(|file| is_test_file(&file.path)) {
         "test"
     } else if all(&|path| path.starts_with(".github/") || path.starts_with(".ci/") || path.contains("gitlab-ci")) {
         "ci"
@@ -384,6 +385,10 @@ mod tests {
         check_fallback(
             &[file('A', "src/tabs.rs")],
             ["Add src/tabs.rs", "tabs: add src/tabs.rs", "chore: add src/tabs.rs"],
+        );
+        check_fallback(
+            &[file('M', "src/inspect.js")],
+            ["Update src/inspect.js", "inspect: update src/inspect.js", "chore: update src/inspect.js"],
         );
         check_fallback(
             &[file('D', "docs/a.md"), file('D', "b.md")],

@@ -8,6 +8,7 @@
 //! many took its place), a new skip mark, an assertion that is gone from a test and stands nowhere else. What cannot be
 //! seen: an assertion that says something else now. A changed test is often what the task wants, so it is no fault.
 
+use crate::rules::kin::is_test_file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -195,18 +196,6 @@ fn language(path: &str) -> Option<Language> {
         "go" => Some(Language::Go),
         _ => None,
     }
-}
-
-/// Returns whether a file holds tests, by its name or a directory above it. Rust's tests stand in any file.
-pub fn is_test_file(path: &str) -> bool {
-    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = name.split('.').next().unwrap_or(name);
-    above.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec"))
-        || stem.starts_with("test_")
-        || stem.ends_with("_test")
-        || matches!(stem, "test" | "tests" | "conftest")
-        || name.contains(".test.")
-        || name.contains(".spec.")
 }
 
 /// Reads the tests of a file: a test begins with its line and ends where the indentation comes back.
