@@ -25,6 +25,7 @@ use crate::words::task::{
     Asked, Cloud, Decision, Failure, Hands, Kind, Phase, Provider, Reason, Refusal, Route, Tier, Verdict,
 };
 use sha2::{Digest, Sha256};
+use std::cell::LazyCell;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -231,7 +232,8 @@ fn log(
 pub fn prune(house: &House<'_>, config: &Config) {
     let keep = &config.state;
     let keep = Keep { days: u64::from(keep.keep_runs_days), bytes: keep.keep_runs_bytes };
-    let open = heal::report(&house.state.runs()).unwrap_or_default();
+    // Asked for when the first one is to go, once an hour: it reads every journal.
+    let open = LazyCell::new(|| heal::report(&house.state.runs()).unwrap_or_default());
     let must_stay =
         |dir: &Path| open.iter().any(|left| dir.file_name().is_some_and(|name| name == left.run_id.as_str()));
     let _ = Results::at(house.state.runs()).prune(house.env.now, keep, &must_stay);

@@ -71,7 +71,9 @@ pub fn run(
                 printed(writeln!(out, "{}", print::outcome_json(&outcome)))?;
             } else {
                 let seen = Seen { streamed: watcher.streamed().unwrap_or_default(), colour: screen.colour };
-                printed(print::outcome(out, &outcome, &seen))?;
+                // In one piece: standard output would be written line by line.
+                let mut page = Vec::new();
+                printed(print::outcome(&mut page, &outcome, &seen).and_then(|()| out.write_all(&page)))?;
                 if screen.columns.is_some() {
                     printed(changes(out, house, &outcome, screen))?;
                 }
