@@ -10,6 +10,7 @@ mod words;
 
 use face::args::{self, Command};
 use face::compose;
+use face::screen::Out;
 use face::start::Streams;
 use rules::escape::plain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -28,12 +29,9 @@ use words::time::Utc;
 const LONGEST_RUN: Duration = Duration::from_hours(1);
 
 fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
+    let mut out = Out(std::io::stdout().lock());
     let ended = args::parse(std::env::args_os().skip(1)).and_then(|command| start(&command, &mut out));
-    let flushed = match out.flush() {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        flushed => flushed.context(Kind::Io, || "cannot write to standard output".to_string()),
-    };
+    let flushed = out.flush().context(Kind::Io, || "cannot write to standard output".to_string());
     match ended.and_then(|code| flushed.map(|()| code)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

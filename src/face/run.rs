@@ -155,12 +155,8 @@ fn too_large(name: &str) -> Error {
     error.hint("say what to do in a few sentences; show files with `--file PATH`")
 }
 
-/// A reader that has gone away is no failure of the run.
 fn printed(result: std::io::Result<()>) -> Result<(), Error> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context(ErrorKind::Io, || "cannot write the result".to_string()),
-    }
+    result.context(ErrorKind::Io, || "cannot write the result".to_string())
 }
 
 #[cfg(test)]

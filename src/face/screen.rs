@@ -1,7 +1,9 @@
-//! How a page is shown: in how many columns, in colours or not. The only place that knows the sequences for colours.
+//! How a page is shown: in how many columns, in colours or not. The only place that knows the sequences for colours, and
+//! what becomes of a page that nobody reads.
 
 use crate::sys::tty;
 use crate::words::env::Env;
+use std::io::{self, ErrorKind, Write};
 
 /// What is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,27 @@ impl Screen {
     /// Returns a text in a colour, where there are colours.
     pub fn paint(self, colour: Colour, text: &str) -> String {
         if self.colour { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_string() }
+    }
+}
+
+/// Standard output. A reader that has seen enough and closed its end (`mux log | head -1`) is no error: what it does not
+/// want is dropped, and the exit code stays that of the work.
+pub struct Out<W>(pub W);
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unread(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unread(self.0.flush(), ())
+    }
+}
+
+fn unread<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(dropped),
+        written => written,
     }
 }
 
@@ -68,6 +91,25 @@ mod tests {
             let env = Env { vars, cwd: None, now: Utc(0) };
             assert_eq!((has_colour(&env, true), has_colour(&env, false)), (in_terminal, in_pipe), "{:?}", env.vars);
         }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+        struct Fails(ErrorKind);
+        impl Write for Fails {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Err(self.0.into())
+            }
+        }
+        let write = |kind| {
+            let mut out = Out(Fails(kind));
+            [out.write_all(b"x"), out.flush()].map(|written| written.map_err(|error| error.kind()))
+        };
+        assert_eq!(write(ErrorKind::BrokenPipe), [Ok(()), Ok(())]);
+        assert_eq!(write(ErrorKind::StorageFull), [Err(ErrorKind::StorageFull); 2]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::bench::{World, run, tree};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
 
 const NO_TASK: &str =
     "there is no task|say what to do: mux run \"Add a --json flag to cli.py and keep the tests passing\"";
@@ -270,6 +271,59 @@ fn help_and_version_are_results() {
         let ran = run(command, b"");
         let is_result = ran.exit == 0 && ran.stdout.starts_with(start.as_bytes()) && ran.stderr.is_empty();
         assert!(is_result, "{}", ran.report());
+    }
+}
+
+/// `mux --help | head -1`, and all the others.
+#[test]
+fn a_reader_that_has_gone_away_changes_no_exit_code() {
+    let world = World::new("unread");
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    model: m\n");
+    for args in [
+        "",
+        "--help",
+        "--version",
+        "man",
+        "completions bash",
+        "completions zsh",
+        "completions fish",
+        "doctor",
+        "status",
+        "doctor --json",
+        "status --check",
+        "log",
+        "log --json",
+        "report",
+        "replay",
+        "tune",
+        "tune --fit",
+        "egress",
+        "config",
+        "config show --json",
+        "config path",
+        "config check",
+        "trust --remove",
+        "setup --dry-run",
+        "setup --print-skill",
+        "run --dry-run Why",
+    ] {
+        let mux = || {
+            let mut command = world.mux();
+            command.args(args.split(' ').filter(|arg| !arg.is_empty()));
+            command
+        };
+        let read = run(mux(), b"");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = mux();
+        let unread = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&unread.stderr);
+        assert_eq!(
+            (unread.status.code(), &*said),
+            (Some(read.exit), &*String::from_utf8_lossy(&read.stderr)),
+            "{args}"
+        );
+        assert!(!read.stdout.is_empty(), "{args}");
     }
 }
 
