@@ -1,8 +1,9 @@
 //! The `--help` page → completion scripts for shells. Pure. What a value may be is read from its name on the page; run
 //! ids are asked of `mux log` when they are completed.
 
+use crate::rules::hook::Hook;
 use crate::rules::usage::{self, Command, Flag, Usage, brief};
-use crate::words::task::Asked;
+use crate::words::task::{Asked, Route};
 use std::fmt::Write;
 
 /// The shells that are served.
@@ -51,14 +52,16 @@ pub fn script(page: &str, shell: Shell) -> String {
 }
 
 /// What the value of an option, or the first word behind a command, can be.
-fn values(name: &str) -> Values<'_> {
+fn values<'a>(command: &str, name: &'a str) -> Values<'a> {
     match name.trim_matches(['[', ']']) {
         "DIR" => Values::Dirs,
+        // What was recorded, not what can be asked for.
+        "ROUTE" if command == "log" => Values::Words(Route::NAMES.to_vec()),
         "FILE" | "PATH" => Values::Files,
         "RUN_ID" => Values::RunIds,
         "ROUTE" => Values::Words(Asked::NAMES.to_vec()),
         "PROVIDER" => Values::Words(vec!["claude", "codex", "gemini"]),
-        list if list.contains(',') => Values::Words(list.split(',').collect()),
+        list if list.contains([',', '|']) => Values::Words(list.split([',', '|']).collect()),
         _ => Values::Any,
     }
 }
@@ -69,8 +72,14 @@ fn of_command<'a>(command: &'a Command<'_>) -> Values<'a> {
         // A task names files.
         "run" => Values::Files,
         _ if !words.is_empty() => Values::Words(words),
-        _ => values(command.takes),
+        _ => values(command.name, command.takes),
     }
+}
+
+/// What can stand behind the first word of a command.
+fn more(command: &Command<'_>) -> String {
+    let hooks = Hook::ALL.into_iter().map(Hook::name).chain(["all"]).collect::<Vec<_>>().join(" ");
+    if command.name == "hook" { hooks } else { String::new() }
 }
 
 fn names<'a>(flags: &'a [Flag<'_>]) -> impl Iterator<Item = &'a str> {
@@ -94,11 +103,15 @@ fn bash(text: &mut String, usage: &Usage<'_>) -> std::fmt::Result {
         for flag in command.flags.iter().filter(|flag| flag.value.is_some()) {
             let patterns: Vec<String> =
                 names(std::slice::from_ref(flag)).map(|name| format!("*:{}:{name}:*", command.name)).collect();
-            let words = bash_words(&values(flag.value.unwrap_or_default()));
+            let words = bash_words(&values(command.name, flag.value.unwrap_or_default()));
             writeln!(text, "    {}) words={words} ;;", patterns.join("|"))?;
         }
         let flags: Vec<&str> = names(&command.flags).chain(["--help"]).collect();
         writeln!(text, "    *:{}:*:-*) words='{}' ;;", command.name, flags.join(" "))?;
+        let more = more(command);
+        if !more.is_empty() {
+            writeln!(text, "    [3-9]:{}:*) words='{more}' ;;", command.name)?;
+        }
         writeln!(text, "    *:{}:*) words={} ;;", command.name, bash_words(&of_command(command)))?;
     }
     // Without a word that fits, readline completes names of files.
@@ -130,19 +143,25 @@ fn zsh(text: &mut String, usage: &Usage<'_>) -> std::fmt::Result {
     }
     text.push_str("    )\n    if (( CURRENT == 2 )); then\n        _describe -t commands command commands\n");
     text.push_str("        _arguments -S");
-    zsh_flags(text, &usage.general)?;
+    zsh_flags(text, "", &usage.general)?;
     text.push_str("\n        return\n    fi\n    local command=$words[2]\n    shift words\n    (( CURRENT-- ))\n");
     text.push_str("    case $command in\n");
     for command in &usage.commands {
         write!(text, "    {})\n        _arguments -S", command.name)?;
-        zsh_flags(text, &command.flags)?;
+        zsh_flags(text, command.name, &command.flags)?;
         let takes = zsh_values(&of_command(command));
         let place = match command.name {
             "run" => "*:task:",
             _ if takes.is_empty() => "",
             _ => "1:argument:",
         };
-        writeln!(text, " \\\n            '{place}{takes}'\n        ;;")?;
+        writeln!(text, " \\\n            '{place}{takes}'")?;
+        let more = more(command);
+        if !more.is_empty() {
+            text.pop();
+            writeln!(text, " \\\n            '*:argument:({more})'")?;
+        }
+        text.push_str("        ;;\n");
     }
     text.push_str("    esac\n}\nif [[ $funcstack[1] == _mux ]]; then _mux \"$@\"; else compdef _mux mux; fi\n");
     // A command without an argument has an empty specification, which is none.
@@ -150,9 +169,10 @@ fn zsh(text: &mut String, usage: &Usage<'_>) -> std::fmt::Result {
     Ok(())
 }
 
-fn zsh_flags(text: &mut String, flags: &[Flag<'_>]) -> std::fmt::Result {
+fn zsh_flags(text: &mut String, command: &str, flags: &[Flag<'_>]) -> std::fmt::Result {
     for flag in flags {
-        let value = flag.value.map(|name| format!(":{name}:{}", zsh_values(&values(name)))).unwrap_or_default();
+        let value = flag.value.map(|name| format!(":{name}:{}", zsh_values(&values(command, name))));
+        let value = value.unwrap_or_default();
         let about = quoted(flag.brief()).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
         let again = if flag.about.contains("repeatable") { "*" } else { "" };
         let (plus, equals) = if flag.value.is_some() { ("+", "=") } else { ("", "") };
@@ -188,22 +208,27 @@ fn fish(text: &mut String, usage: &Usage<'_>) -> std::fmt::Result {
         writeln!(text, "{first} -a {} -d '{}'", command.name, fish_quoted(brief(&command.about)))?;
     }
     for flag in &usage.general {
-        fish_flag(text, first, flag)?;
+        fish_flag(text, first, "", flag)?;
     }
     for command in &usage.commands {
         let behind = format!("complete -c mux -n '__fish_seen_subcommand_from {}'", command.name);
         for flag in &command.flags {
-            fish_flag(text, &behind, flag)?;
+            fish_flag(text, &behind, command.name, flag)?;
         }
-        let takes = fish_values(&of_command(command));
-        if !takes.is_empty() {
-            writeln!(text, "{behind}{}", takes.replace(" -r", "").replace(" -x", ""))?;
+        let (takes, more) = (fish_values(&of_command(command)), more(command));
+        let takes = takes.replace(" -r", "").replace(" -x", "");
+        if !more.is_empty() {
+            let seen = format!("__fish_seen_subcommand_from {}", command.words().join(" "));
+            let behind = behind.trim_end_matches('\'');
+            writeln!(text, "{behind}; and not {seen}'{takes}\n{behind}; and {seen}' -a '{more}'")?;
+        } else if !takes.is_empty() {
+            writeln!(text, "{behind}{takes}")?;
         }
     }
     Ok(())
 }
 
-fn fish_flag(text: &mut String, begin: &str, flag: &Flag<'_>) -> std::fmt::Result {
+fn fish_flag(text: &mut String, begin: &str, command: &str, flag: &Flag<'_>) -> std::fmt::Result {
     text.push_str(begin);
     if let Some(short) = flag.short {
         write!(text, " -s {}", short.trim_start_matches('-'))?;
@@ -212,7 +237,7 @@ fn fish_flag(text: &mut String, begin: &str, flag: &Flag<'_>) -> std::fmt::Resul
         write!(text, " -l {}", long.trim_start_matches('-'))?;
     }
     if let Some(value) = flag.value {
-        let takes = fish_values(&values(value));
+        let takes = fish_values(&values(command, value));
         text.push_str(if takes.is_empty() { " -x" } else { &takes });
     }
     if !flag.about.is_empty() {

@@ -31,7 +31,7 @@ pub struct Flag<'a> {
     pub short: Option<&'a str>,
     /// With its dashes.
     pub long: Option<&'a str>,
-    /// Its value, as written: `DIR`, `7d`, `claude,codex,gemini`.
+    /// Its value, as written: `DIR`, `7d`, `claude,codex,gemini`, `whole|edits`.
     pub value: Option<&'a str>,
     /// Empty where the page says nothing of it.
     pub about: String,
@@ -55,6 +55,11 @@ impl Command<'_> {
 }
 
 impl Flag<'_> {
+    /// Returns whether the option is written so, with its dashes.
+    pub fn is(&self, name: &str) -> bool {
+        self.short == Some(name) || self.long == Some(name)
+    }
+
     /// Returns what the option does, up to the first explanation.
     pub fn brief(&self) -> &str {
         brief(&self.about)
@@ -144,17 +149,17 @@ fn option<'a>(flags: &mut Vec<Flag<'a>>, text: &'a str, indent: usize) {
     }
 }
 
-/// Options in running text: `[-n N] [--since 7d] [--json]; --prune 90d forgets what is older`.
+/// Options in running text: `[-n N] [--since 7d] [--to a|b] [--json]; --prune 90d forgets what is older`.
 fn mentioned<'a>(flags: &mut Vec<Flag<'a>>, text: &'a str) {
-    let mut words = text.split([' ', '[', ']', '|', '(', ')']).peekable();
+    let mut words = text.split([' ', '[', ']', '(', ')']).peekable();
     while let Some(word) = words.next() {
         let name = word.trim_end_matches([';', ',', '.']);
-        let is_known = flags.iter().any(|flag| flag.short == Some(name) || flag.long == Some(name));
+        let is_known = flags.iter().any(|flag| flag.is(name));
         if !name.starts_with('-') || name.len() < 2 || is_known {
             continue;
         }
         let is_value = |next: &str| next.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit());
-        let is_list = |next: &str| next.trim_end_matches([';', ',']).contains(',');
+        let is_list = |next: &str| next.len() > 1 && next.trim_end_matches([';', ',']).contains([',', '|']);
         // What ends a clause has no value.
         let next = words.peek().copied().filter(|next| name == word && (is_value(next) || is_list(next)));
         let mut flag = Flag { value: next.map(|value| value.trim_end_matches([';', ','])), ..Flag::default() };
@@ -189,7 +194,7 @@ options of run:
 options of the others:
   log [-n N] [--since 7d] [--to a,b] [--json | --csv]
       [--follow]; --prune 90d forgets; --json is for programs
-  config [--raw]
+  config [--raw] [--form a|b]
 
   -h, --help          this page
 
@@ -224,11 +229,11 @@ exit codes:
             "  log [-n N] [--since 7d] [--to a,b] [--json | --csv]",
             "      [--follow]; --prune 90d forgets; --json is for programs",
         ];
-        let config = vec![flag(None, Some("--raw"), None, "")];
+        let config = vec![flag(None, Some("--raw"), None, ""), flag(None, Some("--form"), Some("a|b"), "")];
         let commands = vec![
             named("run", "[TASK...]", "do one task", run, Vec::new()),
             named("log", "", "recent runs", log, lines),
-            named("config", "[show|path]", "values", config, vec!["  config [--raw]"]),
+            named("config", "[show|path]", "values", config, vec!["  config [--raw] [--form a|b]"]),
         ];
         let general = vec![flag(Some("-h"), Some("--help"), None, "this page")];
         let expected = Usage { about: "Does things well.".into(), commands, general, codes: "0 done · 1 not".into() };

@@ -87,6 +87,9 @@ impl Provider {
 }
 
 impl Route {
+    /// How records name it; a CLI that is declared has a name of its own.
+    pub const NAMES: [&'static str; 5] = ["local", "claude", "codex", "gemini", "none"];
+
     pub fn name(&self) -> &str {
         match self {
             Route::Local => "local",

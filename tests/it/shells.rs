@@ -44,6 +44,10 @@ const LINES: &[(&str, &str)] = &[
     ("mux run --prefer", "--prefer-local"),
     ("mux run --route ge", "gemini"),
     ("mux setup --client cod", "codex"),
+    ("mux bench --format e", "edits"),
+    ("mux log --route n", "none"),
+    ("mux hook ins", "install"),
+    ("mux hook install pre-c", "pre-commit"),
     ("mux diff 01M", ID),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::{Command, meant, options_of, path, span, text, unexpected, usage};
 use crate::words::error::{Error, Kind as ErrorKind};
-use crate::words::task::Provider;
+use crate::words::task::{Provider, Route};
 use lexopt::{Arg, Parser};
 use std::path::PathBuf;
 
@@ -48,9 +48,8 @@ pub fn log(mut parser: Parser) -> Result<Command, Error> {
 
 /// A route as records name it: one of mux's own words, or a name that may be declared.
 fn route_name(name: &str) -> Result<String, Error> {
-    let known = ["local", "claude", "codex", "gemini", "none"];
-    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &known));
-    let is_route = known.contains(&name) || Provider::named(name).is_some();
+    let unknown = || Error::new(ErrorKind::Usage, format!("unknown route `{name}`")).hint(meant(name, &Route::NAMES));
+    let is_route = Route::NAMES.contains(&name) || Provider::named(name).is_some();
     is_route.then(|| name.to_string()).ok_or_else(unknown)
 }
 
