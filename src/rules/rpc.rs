@@ -41,9 +41,10 @@ pub enum Message<'t> {
         method: String,
         params: Object<'t>,
     },
-    /// The answer to a request of ours; `None` when it is an error.
+    /// The answer to a request of ours, or to what the other side could not read: then it has no id, and is an error.
+    /// `None` when it is an error.
     Response {
-        id: Id,
+        id: Option<Id>,
         result: Option<&'t RawValue>,
     },
     /// Not a message; what to say about it.
@@ -160,8 +161,9 @@ fn message(raw: &RawValue) -> Message<'_> {
     }
     let Some(method) = fields.get("method") else {
         return match (usable, fields.get("result"), fields.contains_key("error")) {
-            (Some(id), Some(result), false) => Message::Response { id, result: Some(result) },
-            (Some(id), None, true) => Message::Response { id, result: None },
+            (Some(id), Some(result), false) => Message::Response { id: Some(id), result: Some(result) },
+            // Never answered with another error: two programs that do so do it for ever.
+            (id, None, true) => Message::Response { id, result: None },
             (usable, _, _) => invalid(usable, "a message has a `method`, a `result` or an `error`"),
         };
     };
@@ -171,6 +173,8 @@ fn message(raw: &RawValue) -> Message<'_> {
     }
     let params = match fields.get("params") {
         None => Some(Object::new()),
+        // Some serializers write what is not given.
+        Some(raw) if is_null(raw) => Some(Object::new()),
         Some(raw) => object(raw),
     };
     match (usable, params) {
@@ -241,7 +245,9 @@ mod tests {
         let one = |message: &Message| match message {
             Message::Request { id, method, .. } => format!("request {} {method}", id.as_json()),
             Message::Notification { method, .. } => format!("note {method}"),
-            Message::Response { id, result } => format!("response {} {}", id.as_json(), result.is_some()),
+            Message::Response { id, result } => {
+                format!("response {} {}", id.as_ref().map_or("null", Id::as_json), result.is_some())
+            }
             Message::Invalid(fault) => format!("{} {}", fault.code, fault.id.as_ref().map_or("null", Id::as_json)),
         };
         match parse(line) {
@@ -267,6 +273,14 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","method":"notifications/x","params":[1]}"#, "note notifications/x");
         check(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, "response 1 true");
         check(r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, "response 1 false");
+        for id in ["\"id\":null,", "\"id\":[],", ""] {
+            check(
+                &format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":-32700,"message":"?"}}}}"#),
+                "response null false",
+            );
+            check(&format!(r#"{{"jsonrpc":"2.0",{id}"result":{{}}}}"#), "-32600 null");
+        }
+        check(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#, "request 1 ping");
         check(" \t\r\n", "blank");
         for garbage in ["hello", r#"{"jsonrpc":"2.0","id":1,"method":"#, "{}}", "NaN"] {
             check(garbage, "-32700 null");

@@ -24,7 +24,12 @@ pub fn err_columns() -> Option<usize> {
 
 /// Returns whether whoever read standard output has gone away.
 pub fn is_out_closed() -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(rustix::stdio::stdout(), PollFlags::empty())];
+    is_closed(rustix::stdio::stdout())
+}
+
+/// Returns whether nobody reads any more what is written to a pipe or a terminal.
+pub fn is_closed(output: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(output, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let _ = poll(&mut fds, Some(&now));
     fds.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL))

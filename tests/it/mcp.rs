@@ -173,6 +173,8 @@ fn nothing_that_is_said_can_silence_or_end_the_server() {
         client.tell(note, json!({"requestId": {"x": 1}, "name": "mux_health"}));
     }
     client.send(b"\n  \n{\"jsonrpc\":\"2.0\",\"id\":\"stray\",\"result\":{}}\n");
+    // What a client says that could not read a line: an error about it would come back as another one, for ever.
+    client.send(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"?\"}}\n");
     assert_eq!(client.ask("last", "ping", json!({}))["result"], json!({}));
     assert_eq!(client.seen.len(), before + 1, "notifications are never answered: {:#?}", client.seen);
     client.close();
@@ -222,6 +224,11 @@ fn what_is_not_done_is_an_error_that_says_why() {
     let said =
         failed(&client.call(5, "mux_json", json!({"payload_json": "{\"run_id\":\"01KAP5V0XQ3T000000000000AA\"}"})));
     assert!(said.contains("unknown run id"), "{said}");
+    let said = failed(&client.call(7, "mux", json!({"task": TASK, "workdir": "/"})));
+    assert!(said.ends_with("hint: give a project's directory with `workdir`"), "{said}");
+    let asks = json!({"task": "What?", "files": ["/etc/passwd"], "verify": "a && b"}).to_string();
+    let said = failed(&client.call(8, "mux_json", json!({"payload_json": asks})));
+    assert!(said.contains("`files`: `/etc/passwd` is outside") && !said.contains("--"), "{said}");
     let checks = done(&client.call(6, "mux_doctor", json!({})));
     assert!(checks["usable"] == false && checks["checks"].as_array().unwrap().len() > 4, "{checks}");
     client.close();
@@ -352,6 +359,16 @@ fn a_client_that_does_not_read_can_still_end_the_server() {
     let mut rest = Vec::new();
     output.read_to_end(&mut rest).unwrap();
     assert!(!rest.is_empty());
+}
+
+/// A program that the client has started may hold the other end of the server's input, and outlive the client.
+#[test]
+fn a_server_that_nobody_reads_ends_although_its_input_does_not() {
+    let world = World::new("unheard");
+    let (mut child, input, output) = unread(&world);
+    drop(output);
+    assert_eq!(wait(&mut child), (0, true));
+    drop(input);
 }
 
 #[test]

@@ -78,7 +78,9 @@ impl Watcher for Reporter {
                 }
                 (*text).to_string()
             }
-            Event::Done => "writing the record".to_string(),
+            // No phase to be told at once: it lasts milliseconds, and a client that is told of it together with the
+            // result may take it for progress of an unknown call (seen of the TypeScript SDK 1.32).
+            Event::Done => return self.phase.set("writing the record", |_| false),
         };
         self.phase.begin(&text);
     }
@@ -86,5 +88,20 @@ impl Watcher for Reporter {
     /// Nobody can be asked over a protocol that hands over tasks.
     fn allow_hands(&mut self, _provider: Provider, _deadline: Instant) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_run_is_no_phase_of_its_own() {
+        let phase = Phase::new("starting");
+        let mut reporter = Reporter::new(phase.clone());
+        reporter.event(&Event::Writing { files: 1 });
+        assert_eq!(phase.now(), (1, "writing 1 file".to_string()));
+        reporter.event(&Event::Done);
+        assert_eq!(phase.now(), (1, "writing the record".to_string()));
     }
 }

@@ -4,7 +4,9 @@
 
 use crate::face::mcp::tools::{self, INSTRUCTIONS};
 use crate::rules::client::{LEGACY, MODERN, revision};
-use crate::rules::rpc::{Fault, INVALID_PARAMS, Id, METHOD_NOT_FOUND, Object, UNSUPPORTED_VERSION, json, object, text};
+use crate::rules::rpc::{
+    Fault, INVALID_PARAMS, Id, METHOD_NOT_FOUND, Object, UNSUPPORTED_VERSION, is_null, json, object, text,
+};
 use serde_json::json as value;
 
 const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
@@ -45,6 +47,7 @@ pub fn meta(id: &Id, params: &Object<'_>) -> Result<Meta, Fault> {
     let fault = |what: String| Fault::new(Some(id.clone()), INVALID_PARAMS, what);
     let fields = match params.get("_meta") {
         None => Object::new(),
+        Some(raw) if is_null(raw) => Object::new(),
         Some(raw) => object(raw).ok_or_else(|| fault("`_meta` must be an object".into()))?,
     };
     let token = fields.get("progressToken").copied().and_then(Id::read);

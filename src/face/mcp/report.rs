@@ -46,7 +46,7 @@ impl Report {
 
     /// Returns an error of mux.
     pub fn error(error: &Error) -> Report {
-        Report::failed(&error.told())
+        Report::failed(&in_keys(&error.told()))
     }
 
     /// Returns what is said of a run that goes on.
@@ -162,7 +162,8 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
     list("files", files.iter().map(file).collect());
     for name in ["notes", "proposed_commands", "hints"] {
         let items = outcome.pointer(&format!("/{name}")).and_then(Value::as_array).cloned().unwrap_or_default();
-        list(name, items);
+        let says = |item: Value| if name == "proposed_commands" { item } else { item.as_str().map(in_keys).into() };
+        list(name, items.into_iter().map(says).collect());
     }
     let cloud = outcome.get("cloud").map(ToString::to_string);
     let cloud: CloudUse = cloud.and_then(|cloud| from_json::read(cloud.as_bytes()).ok()).unwrap_or_default();
@@ -181,6 +182,25 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
         fields.insert("full_result".into(), full.to_string_lossy().into());
     }
     fields
+}
+
+/// What the command line calls a thing, and what a client calls it: a model does what an error tells it.
+const KEYS: [(&str, &str); 10] = [
+    ("`mux run -C DIR …`", "`workdir`"),
+    ("`--workdir DIR`", "`workdir`"),
+    ("`--workdir`", "`workdir`"),
+    ("`--deadline SECONDS`", "`deadline_sec`"),
+    ("`--change` or `--answer` decides", "`kind` of mux_json decides"),
+    ("`--route`", "`route`"),
+    ("`--verify`", "`verify`"),
+    ("`--file ", "`files`: `"),
+    ("`--file`", "`files`"),
+    ("`--local-only`", "`local_only`"),
+];
+
+/// Returns a text of mux with the options of the command line as the keys that a client has.
+fn in_keys(text: &str) -> String {
+    KEYS.iter().fold(text.to_string(), |text, (option, key)| text.replace(option, key))
 }
 
 /// Returns whether the report of a run leaves something out.
@@ -244,6 +264,16 @@ mod tests {
         assert!(text.starts_with("ERROR: the task is not done") && text.contains("reason: verified\n"), "{text}");
         assert!(text.contains("output:\nTry 1: red.\nTry 2: red.\n") && text.contains("hints: try\\x1b[2J"), "{text}");
         assert!(report.result("").ends_with("\"isError\":true}"));
+    }
+
+    #[test]
+    fn a_client_is_told_of_its_own_keys() {
+        let mut outcome = outcome(1, "a line with `--verify` of the project's own");
+        outcome["hints"] = json!(["the deadline passed; `--deadline SECONDS` gives more time"]);
+        outcome["proposed_commands"] = json!(["`--route` is not ours here"]);
+        let text = Report::ended(&outcome, Path::new("/r")).text;
+        assert!(text.contains("hints: the deadline passed; `deadline_sec` gives more time\n"), "{text}");
+        assert!(text.contains("`--verify` of the project") && text.contains("`--route` is not ours"), "{text}");
     }
 
     #[test]

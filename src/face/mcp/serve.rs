@@ -97,7 +97,8 @@ impl Session {
     fn attend(&mut self, inbox: &Receiver<Input>, stop: &Stop) {
         loop {
             let input = inbox.recv_timeout(TICK).ok();
-            if stop.is_called() || self.outbox.is_gone() {
+            // The other end of the input may have been inherited by a program that lives on: then its end never comes.
+            if stop.is_called() || self.outbox.is_gone() || input.is_none() && self.outbox.is_closed() {
                 return self.end(inbox, Instant::now());
             }
             match input {
@@ -162,7 +163,7 @@ impl Session {
             }
             Message::Notification { method, params } => self.notification(&method, &params),
             Message::Response { id, result } => {
-                if id == Id::text(ROOTS) && self.roots_asked.take().is_some() {
+                if id == Some(Id::text(ROOTS)) && self.roots_asked.take().is_some() {
                     self.roots = result.map(roots).unwrap_or_default();
                 }
             }
@@ -203,6 +204,9 @@ impl Session {
             }
             ("server/discover", Era::Modern) => protocol::discovered(),
             ("server/discover", Era::Handshake) => return Err(bad("`server/discover` needs `_meta`")),
+            ("subscriptions/listen" | "tools/call", _) if self.jobs.has_call(id) || self.subscriptions.contains(id) => {
+                return Err(Fault::new(Some(id.clone()), INVALID_REQUEST, "a request with this id is still going on"));
+            }
             ("subscriptions/listen", Era::Modern) if self.subscriptions.len() >= MOST_SUBSCRIPTIONS => {
                 return Err(bad("there are too many subscriptions"));
             }
@@ -240,9 +244,6 @@ impl Session {
             Some(raw) if is_null(raw) => Object::new(),
             Some(raw) => object(raw).ok_or_else(|| bad("`arguments` must be an object".into()))?,
         };
-        if self.jobs.has_call(id) || self.subscriptions.contains(id) {
-            return Err(Fault::new(Some(id.clone()), INVALID_REQUEST, "a request with this id is still going on"));
-        }
         let client = meta.client.clone().unwrap_or_else(|| self.client.clone());
         let budget = self.budget.unwrap_or_else(|| client::budget(&client));
         let call = Call::new(id.clone(), meta, &client, budget);

@@ -4,10 +4,12 @@
 //! client that leaves more unread than that counts as gone.
 
 use crate::rules::rpc::{self, Framed};
+use crate::sys::tty;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -96,6 +98,11 @@ impl Outbox {
     /// Returns whether the client has closed its end, or leaves too much unread.
     pub fn is_gone(&self) -> bool {
         self.queue().is_gone
+    }
+
+    /// Looks whether the client has closed its end. Nothing has to be written for that.
+    pub fn is_closed(&self) -> bool {
+        tty::is_closed(self.0.output.as_fd())
     }
 
     /// Waits until everything is written, the client is gone, or it is `end`.

@@ -19,6 +19,7 @@ use crate::words::stop::Stop;
 use crate::words::task::{Provider, Source};
 use crate::words::time::Utc;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What surrounds every call of this server.
@@ -157,7 +158,7 @@ fn health(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result<Repo
     let (up, base_url, model, window, why, elsewhere) = match look::server(house, &settings, true, stop) {
         Server::Up { base_url, model, window } => (true, base_url, model, window, String::new(), Vec::new()),
         Server::NoModel { base_url, why, models } => (false, base_url, String::new(), None, why, models),
-        Server::Down { base_url, why, elsewhere } => (false, base_url, String::new(), None, why, elsewhere),
+        Server::Down { base_url, why, elsewhere, .. } => (false, base_url, String::new(), None, why, elsewhere),
     };
     Ok(Report::of(&json!({
         "up": up,
@@ -199,13 +200,17 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
         None => "skipped",
     };
     let run_id = of("run_id").as_str().unwrap_or(id).to_string();
+    let mut output = "Only the record of this run was kept, not its text.".to_string();
+    if of("files").as_array().is_some_and(|files| !files.is_empty()) {
+        let _ = write!(output, " `mux diff {run_id}` shows what it changed.");
+    }
     let outcome = json!({
         "run_id": run_id, "kind": of("kind"), "route": of("route"), "model": of("model"), "reason": of("reason"),
         "refused": of("refused"), "workdir": of("workdir"),
         "verify": {"verdict": verdict, "summary": of("verify_summary")},
         "files": {"list": of("files")}, "cloud": of("cloud"),
         "exit": u8::from(of("route") == "none"),
-        "output": format!("Only the record of this run was kept, not its text. `mux diff {run_id}` shows what it changed."),
+        "output": output,
     });
     Ok(Report::ended(&outcome, &results.run(&run_id)?.join(Part::Diff.file_name())))
 }
