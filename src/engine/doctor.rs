@@ -12,6 +12,7 @@ use crate::words::count::Count;
 use rustix::fs::Access;
 use serde::Serialize;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -39,7 +40,8 @@ pub struct Check {
 /// All checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether some route can work: a model server with a model, or a provider that may be called.
+    /// Whether some route can work: a model server with a model, or a provider that may be called, and a place for the
+    /// records.
     pub usable: bool,
     pub checks: Vec<Check>,
 }
@@ -63,9 +65,23 @@ pub enum Server {
     Down {
         base_url: String,
         why: String,
+        cause: Cause,
         /// `base_url`s of servers that were found elsewhere on this machine.
         elsewhere: Vec<String>,
     },
+}
+
+/// What keeps a server from answering, as far as it decides what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Nobody listens, or what answers is no model server.
+    Silence,
+    /// It runs and will be ready.
+    Loading,
+    /// It is another machine, and the configuration does not allow one.
+    Remote,
+    /// It is asked by https, which this build cannot.
+    Tls,
 }
 
 /// All that is looked at. Plain values: whoever calls has read the configuration and probed the server.
@@ -124,7 +140,8 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
         0 => patient.cloud.is_open(),
         _ => called.clone().any(|probe| matches!(probe.end, End::Answered { .. })),
     };
-    let usable = matches!(patient.server, Server::Up { .. }) || cloud_works;
+    let has_place = checks.iter().all(|check| !matches!(check.name, "state" | "ledger") || check.state != State::Fail);
+    let usable = (matches!(patient.server, Server::Up { .. }) || cloud_works) && has_place;
     checks.extend(patient.cloud.tools.iter().map(|tool| provider(tool, patient.cloud.local_only)));
     checks.extend(patient.probes.iter().map(|probe| probed(probe, patient.config_file)));
     checks.push(budget(patient.cloud));
@@ -159,16 +176,20 @@ fn server(patient: &Patient<'_>) -> Check {
             };
             fail("server", format!("{base_url} answers, but has no model for us: {why}"), fix)
         }
-        Server::Down { base_url, why, elsewhere } => {
+        Server::Down { base_url, why, cause, elsewhere } => {
             let is_there = |program: &str| proc::which(OsStr::new(program), patient.path, patient.cwd).is_some();
-            let (found, fix) = match elsewhere.first() {
-                Some(other) => (format!("; found `{other}`"), set("BASE_URL", other)),
-                None if patient.restart_cmd.is_some() => {
-                    (String::new(), patient.restart_cmd.map(argv::written).unwrap_or_default())
+            let found = elsewhere.first().map(|other| format!("; found `{other}`")).unwrap_or_default();
+            let fix = match (cause, elsewhere.first()) {
+                (Cause::Loading, _) => "sleep 10; mux doctor".into(),
+                (Cause::Remote, _) => edit(patient.config_file),
+                (Cause::Silence | Cause::Tls, Some(other)) => set("BASE_URL", other),
+                (Cause::Tls, None) => "cargo install --locked --path . --features tls".into(),
+                (Cause::Silence, None) if patient.restart_cmd.is_some() => {
+                    patient.restart_cmd.map(argv::written).unwrap_or_default()
                 }
-                None if is_there("ollama") => (String::new(), "ollama serve".into()),
-                None if is_there("llama-server") => (String::new(), "llama-server -m MODEL.gguf --port 18473".into()),
-                None => (String::new(), "./setup.sh --try".into()),
+                (Cause::Silence, None) if is_there("ollama") => "ollama serve".into(),
+                (Cause::Silence, None) if is_there("llama-server") => "llama-server -m MODEL.gguf --port 18473".into(),
+                (Cause::Silence, None) => "./setup.sh --try".into(),
             };
             fail("server", format!("{base_url} is down: {why}{found}"), fix)
         }
@@ -269,11 +290,12 @@ fn state_dir(folder: &Path) -> Check {
         }
         Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
             let mode = meta.permissions().mode() & 0o777;
-            fail("state", format!("{shown} is open to others (mode {mode:o})"), format!("chmod 700 {quoted}"))
+            // The next run closes it.
+            warn("state", format!("{shown} is open to others (mode {mode:o})"), format!("chmod 700 {quoted}"))
         }
         Ok(_) => fine("state", shown.to_string()),
         Err(_) if is_creatable(folder) => fine("state", format!("{shown} will be made by the first run")),
-        Err(_) => fail("state", format!("{shown} cannot be made"), format!("mkdir -m 700 -p {quoted}")),
+        Err(_) => fail("state", format!("{shown} cannot be made"), making(folder)),
     }
 }
 
@@ -289,10 +311,7 @@ fn ledger(file: &Path) -> Check {
         }
         Ok(meta) => fine("ledger", format!("{shown}, {}", Count::of(meta.len(), "byte"))),
         Err(_) if is_creatable(file) => fine("ledger", format!("{shown} will be made by the first run")),
-        Err(_) => {
-            let folder = file.parent().unwrap_or(file).to_string_lossy().into_owned();
-            fail("ledger", format!("{shown} cannot be made"), format!("chmod u+wx {}", argv::quote(&folder)))
-        }
+        Err(_) => fail("ledger", format!("{shown} cannot be made"), making(file.parent().unwrap_or(file))),
     }
 }
 
@@ -302,8 +321,25 @@ fn may(path: &Path, access: Access) -> bool {
 
 /// Returns whether the nearest directory above that exists may be written.
 fn is_creatable(path: &Path) -> bool {
-    let above = path.ancestors().skip(1).find_map(|above| Some((above, fs_err::metadata(above).ok()?)));
-    above.is_some_and(|(above, meta)| meta.is_dir() && may(above, Access::WRITE_OK | Access::EXEC_OK))
+    nearest(path.parent().unwrap_or(path))
+        .is_some_and(|(above, meta)| meta.is_dir() && may(above, Access::WRITE_OK | Access::EXEC_OK))
+}
+
+/// Returns a path as far as it exists.
+fn nearest(path: &Path) -> Option<(&Path, Metadata)> {
+    path.ancestors().find_map(|above| Some((above, fs_err::metadata(above).ok()?)))
+}
+
+/// Returns the command that makes room for a directory: what stands in its way may be the user's own, or not.
+fn making(folder: &Path) -> String {
+    let quoted = |path: &Path| argv::quote(&path.to_string_lossy());
+    match nearest(folder) {
+        Some((above, meta)) if !meta.is_dir() => format!("ls -l {}", quoted(above)),
+        Some((above, meta)) if meta.uid() == rustix::process::geteuid().as_raw() => {
+            format!("chmod u+wx {}", quoted(above))
+        }
+        Some(_) | None => format!("sudo install -d -m 700 -o \"$(id -u)\" {}", quoted(folder)),
+    }
 }
 
 fn edit(file: &Path) -> String {
@@ -373,7 +409,8 @@ mod tests {
 
     fn down(elsewhere: &[&str]) -> Server {
         let elsewhere = elsewhere.iter().map(ToString::to_string).collect();
-        Server::Down { base_url: "http://127.0.0.1:1/v1".into(), why: "refused".into(), elsewhere }
+        let (base_url, why) = ("http://127.0.0.1:1/v1".into(), "refused".into());
+        Server::Down { base_url, why, cause: Cause::Silence, elsewhere }
     }
 
     fn line(text: &str) -> &'static CommandSpec {
@@ -445,6 +482,17 @@ mod tests {
             text,
             Some("./setup.sh --try")
         ));
+        for (cause, fix) in [
+            (Cause::Loading, "sleep 10; mux doctor"),
+            (Cause::Remote, "${EDITOR:-vi} /home/u/.config/mux/mux.yaml"),
+            (Cause::Tls, "cargo install --locked --path . --features tls"),
+        ] {
+            let mut server = down(&[]);
+            if let Server::Down { cause: why, .. } = &mut server {
+                *why = cause;
+            }
+            check("server", |ill| ill.server = Box::leak(Box::new(server)), State::Fail, text, Some(fix));
+        }
         let other =
             Server::NoModel { base_url: "http://h/v1".into(), why: "no `m`".into(), models: vec!["a b'c".into()] };
         let (text, fix) =
@@ -471,24 +519,14 @@ mod tests {
         check("ledger", |_| {}, State::Ok, "~/state/ledger, 1 byte", None);
         check("state", |_| {}, State::Ok, "~/state", None);
         let file = Path::new("/etc/passwd/x");
-        check(
-            "ledger",
-            |ill| ill.ledger = file,
-            State::Fail,
-            "/etc/passwd/x cannot be made",
-            Some("chmod u+wx /etc/passwd"),
-        );
-        check(
-            "state",
-            |ill| ill.state_dir = file,
-            State::Fail,
-            "/etc/passwd/x cannot be made",
-            Some("mkdir -m 700 -p /etc/passwd/x"),
-        );
+        let (text, fix) = ("/etc/passwd/x cannot be made", Some("ls -l /etc/passwd"));
+        assert!(!check("ledger", |ill| ill.ledger = file, State::Fail, text, fix), "no run can be recorded");
+        assert!(!check("state", |ill| ill.state_dir = file, State::Fail, text, fix), "no run can begin");
         let open = |ill: &mut Patient<'_>| {
             fs_err::set_permissions(ill.state_dir, PermissionsExt::from_mode(0o755)).unwrap();
         };
-        check("state", open, State::Fail, "~/state is open to others (mode 755)", Some("chmod 700 ~/state"));
+        let text = "~/state is open to others (mode 755)";
+        assert!(check("state", open, State::Warn, text, Some("chmod 700 ~/state")));
         let linked = |ill: &mut Patient<'_>| {
             fs_err::remove_file(ill.ledger).unwrap();
             std::os::unix::fs::symlink("/dev/null", ill.ledger).unwrap();
@@ -497,6 +535,20 @@ mod tests {
         check("ledger", linked, State::Fail, "~/state/ledger is not a regular file", fix);
         let fresh = |ill: &mut Patient<'_>| fs_err::remove_dir_all(ill.state_dir).unwrap();
         check("ledger", fresh, State::Ok, "~/state/ledger will be made by the first run", None);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_comes_with_what_makes_room_for_it() {
+        let home = Home::new("room");
+        let (closed, quoted) = (home.0.join("state/a/b"), home.0.join("state").display().to_string());
+        assert_eq!(making(&closed), format!("chmod u+wx {}", argv::quote(&quoted)));
+        assert_eq!(
+            making(&home.0.join("state/ledger/x")),
+            format!("ls -l {}", argv::quote(&format!("{quoted}/ledger")))
+        );
+        if !rustix::process::geteuid().is_root() {
+            assert_eq!(making(Path::new("/no home/x")), "sudo install -d -m 700 -o \"$(id -u)\" '/no home/x'");
+        }
     }
 
     #[test]

@@ -268,6 +268,17 @@ fn patience(failure: &Failure) -> Option<String> {
     Some(format!("`providers.local.{key}` in mux.yaml gives the model server more time"))
 }
 
+/// What makes a model server take a call: its key, or a model that it has.
+fn admission(failure: &Failure) -> Option<String> {
+    if let Failure::Http { status: 401 | 403, .. } = failure {
+        let key =
+            "the model server wants a key: `providers.local.api_key_env` in mux.yaml names the variable that holds it";
+        return Some(key.to_string());
+    }
+    let model = "`mux doctor` says which model the server has; `providers.local.model` in mux.yaml names one";
+    matches!(failure, Failure::NoModel { .. }).then(|| model.to_string())
+}
+
 /// What to do about a run that was not done: one line for each thing that stood in the way.
 fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: Option<Refusal>) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
@@ -290,6 +301,7 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         );
     }
     hints.extend(course.attempts.iter().rev().find_map(|attempt| patience(attempt.failure.as_ref()?)));
+    hints.extend(course.attempts.iter().rev().find_map(|attempt| admission(attempt.failure.as_ref()?)));
     let has_looped = course.attempts.iter().any(|attempt| matches!(attempt.failure, Some(Failure::Looped { .. })));
     hints.extend(has_looped.then(|| PENALTY.to_string()));
     let overflow =

@@ -2,19 +2,21 @@
 //! CLIs and what killed runs have left. Only [`examine`] starts children, to ask the CLIs, and remembers what they and the
 //! server say; else no file is made or changed. Only a deep examination calls a provider.
 
-use crate::engine::doctor::{self, Patient, Report, Server};
+use crate::engine::doctor::{self, Cause, Patient, Report, Server};
 use crate::engine::run::House;
 use crate::engine::{connect, finish, heal, installed, probe};
+use crate::rules::config::Config;
 use crate::rules::recalled::Reader;
 use crate::rules::stats::Row;
 use crate::sys::config_files::{self, Effective};
 use crate::sys::http;
 use crate::sys::ledger::{Found, Ledger};
-use crate::sys::servers::{self, Wanted};
+use crate::sys::servers::{self, Missing, Wanted};
 use crate::words::error::{Error, Kind};
 use crate::words::event::Watcher;
 use crate::words::record::RunRecord;
 use crate::words::stop::Stop;
+use crate::words::task::Failure;
 use crate::words::time::Utc;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -54,8 +56,8 @@ pub fn find(ledger: &Ledger, id: &str) -> Result<String, Error> {
     match ledger.find(id)? {
         Found::One(line) => Ok(line),
         Found::Several(ids) => {
-            let error = Error::new(Kind::Usage, format!("`{id}` is the beginning of {} run ids", ids.len()));
-            Err(error.hint(format!("one of: {}", ids.join(", "))))
+            let error = Error::new(Kind::Usage, format!("`{id}` is the beginning of several run ids"));
+            Err(error.hint(format!("the newest of them: {}", ids.join(", "))))
         }
         Found::Nothing => {
             Err(Error::new(Kind::Usage, format!("unknown run id `{id}`")).hint("`mux log` lists the recent ones"))
@@ -113,11 +115,15 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
     let (http, key) = (connect::agent(config), connect::key(house.env, config));
     // A look does not wait for a model to load.
     let wanted = Wanted { loading: Duration::ZERO, timeout: PATIENCE, ..connect::wanted(settings, key.as_ref()) };
-    match servers::find(&http, &wanted, stop) {
+    match servers::search(&http, &wanted, stop) {
         Ok(found) => {
             let server = found.server;
             let models = servers::models(&http, &server, PATIENCE, stop);
+            let key = &config.providers.local.api_key_env;
             let why = match models.as_deref() {
+                None if servers::is_locked(&http, &server, PATIENCE, stop) => {
+                    format!("it wants a key, and takes none of the variable `{key}` (`providers.local.api_key_env`)")
+                }
                 Some([]) => "it lists no model".to_string(),
                 // A server with one model answers whatever name it is asked by.
                 Some(many @ [_, _, ..]) if !many.contains(&server.model) => format!("it has no `{}`", server.model),
@@ -130,13 +136,27 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
             let window = if window { servers::window(&http, &server, PATIENCE, stop) } else { None };
             Server::Up { base_url: server.base_url, model: only.unwrap_or(server.model), window }
         }
-        Err(failure) => {
+        Err(Missing { failure, is_loading }) => {
+            let cause = cause(config, is_loading);
+            let why = if let Failure::Down { why } = failure { why } else { failure.to_string() };
             let elsewhere = servers::detect(&http, &servers::PORTS, connect::DETECT, stop);
             let known = &config.providers.local.base_url;
             let elsewhere = elsewhere.into_iter().map(|server| server.base_url).filter(|url| !known.contains(url));
-            Server::Down { base_url: known.join(", "), why: failure.to_string(), elsewhere: elsewhere.collect() }
+            Server::Down { base_url: known.join(", "), why, cause, elsewhere: elsewhere.collect() }
         }
     }
+}
+
+/// What keeps the configured servers from answering.
+fn cause(config: &Config, is_loading: bool) -> Cause {
+    let local = &config.providers.local;
+    if (!local.allow_remote || config.privacy.local_only) && local.base_url.iter().any(|url| http::is_remote(url)) {
+        return Cause::Remote;
+    }
+    if cfg!(not(feature = "tls")) && local.base_url.iter().any(|url| url.starts_with("https:")) {
+        return Cause::Tls;
+    }
+    if is_loading { Cause::Loading } else { Cause::Silence }
 }
 
 /// Examines everything for `mux doctor`. With a watcher it goes deep: each provider that is logged in is called once,

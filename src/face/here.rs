@@ -122,6 +122,7 @@ fn ago(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::doctor::Cause;
     use crate::engine::installed::Installed;
     use crate::sys::state::budget::Left;
     use crate::sys::state::tools::Login;
@@ -144,7 +145,7 @@ mod tests {
         let server = if is_up {
             Server::Up { base_url, model: "m\x1b[2J".into(), window: None }
         } else {
-            Server::Down { base_url, why: "no answer".into(), elsewhere: Vec::new() }
+            Server::Down { base_url, why: "no answer".into(), cause: Cause::Silence, elsewhere: Vec::new() }
         };
         let last = last.map(|(kind, is_failed, n_files)| Last {
             id: "01A".into(),

@@ -119,7 +119,7 @@ pub fn run(
         Server::NoModel { base_url, why, models } => {
             Health { base_url, seen: Seen::Down { why, found_elsewhere: models } }
         }
-        Server::Down { base_url, why, elsewhere } => {
+        Server::Down { base_url, why, elsewhere, .. } => {
             Health { base_url, seen: Seen::Down { why, found_elsewhere: elsewhere } }
         }
     };

@@ -69,17 +69,34 @@ pub enum Health {
     Down(String),
 }
 
+/// Why there is no server to use.
+#[derive(Debug)]
+pub struct Missing {
+    pub failure: Failure,
+    /// Whether one runs and will be ready.
+    pub is_loading: bool,
+}
+
 /// Finds the server to use.
 ///
 /// # Errors
 /// `Down` with the reason of each configured server; `Stopped` or `Timeout` by `stop`.
 pub fn find(http: &Http, wanted: &Wanted<'_>, stop: &Stop) -> Result<Found, Failure> {
+    search(http, wanted, stop).map_err(|missing| missing.failure)
+}
+
+/// As [`find`], for who wants to know whether waiting helps.
+///
+/// # Errors
+/// As [`find`].
+pub fn search(http: &Http, wanted: &Wanted<'_>, stop: &Stop) -> Result<Found, Missing> {
+    let missing = |failure| Missing { failure, is_loading: false };
     let begun = Instant::now();
     let servers: Vec<Server> = wanted.base_urls.iter().map(|url| server(url, wanted.model, wanted.key)).collect();
     loop {
         let states = survey(http, wanted, &servers, stop);
         if let Some(reason) = stop.reason() {
-            return Err(stopped(reason, begun.elapsed()));
+            return Err(missing(stopped(reason, begun.elapsed())));
         }
         let up = servers.iter().zip(&states).filter(|(_, (health, _))| *health == Health::Up);
         if let Some((server, _)) = up.min_by_key(|(_, (_, load))| *load) {
@@ -94,10 +111,11 @@ pub fn find(http: &Http, wanted: &Wanted<'_>, stop: &Stop) -> Result<Found, Fail
                 return Ok(Found { server, is_adopted: true });
             }
             let why = states.into_iter().map(|(health, _)| health.why().to_string()).collect::<Vec<_>>();
-            return Err(Failure::Down { why: why.join("; ") });
+            return Err(missing(Failure::Down { why: why.join("; ") }));
         }
         if begun.elapsed() >= wanted.loading {
-            return Err(Failure::Down { why: format!("it is still loading after {} s", begun.elapsed().as_secs()) });
+            let why = format!("it is still loading after {} s", begun.elapsed().as_secs());
+            return Err(Missing { failure: Failure::Down { why }, is_loading: true });
         }
         stop.sleep(POLL);
     }
@@ -164,6 +182,12 @@ pub fn models(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> O
     let listed = asker.get(&server.api("/models"))?;
     let ids = listed.get("data")?.as_array()?.iter().map(|model| text(model, "/id").to_string());
     Some(ids.filter(|id| !id.is_empty()).collect())
+}
+
+/// Returns whether a server refuses what it is asked, for want of a key or of another one.
+pub fn is_locked(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> bool {
+    let listed = http.get(&server.api("/models"), server.key.as_ref(), timeout, LIMIT, stop);
+    listed.is_ok_and(|answer| matches!(answer.status, 401 | 403))
 }
 
 /// Counts the tokens of a text where the server can (llama.cpp, vLLM). The chat template comes on top.
