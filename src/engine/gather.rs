@@ -233,6 +233,9 @@ fn demanded_path(env: &Env, place: &Place, name: &str) -> Result<RelPath, Error>
         Error::new(ErrorKind::Refused, what).hint("give the directory that holds it with `--workdir`")
     };
     let inside = full.strip_prefix(&place.dir).map_err(|_| outside())?.to_string_lossy().into_owned();
+    if inside.is_empty() && !name.is_empty() {
+        return Err(cannot_show(name, "it is the work directory itself"));
+    }
     names::readable(&inside).map_err(|rule| cannot_show(name, &rule.to_string()))
 }
 

@@ -158,11 +158,8 @@ fn one_named(target: &Path) -> Result<Place, Error> {
 
 /// The git root of the current directory, else the current directory.
 fn here(env: &Env) -> Result<Place, Error> {
-    let Some(cwd) = &env.cwd else {
-        let error = Error::new(ErrorKind::Usage, "the current directory does not exist any more");
-        return Err(error.hint("change to another one, or give `--workdir DIR`"));
-    };
-    let dir = git::root(cwd).unwrap_or_else(|| cwd.clone());
+    let cwd = env.here("change to another one, or give `--workdir DIR`")?;
+    let dir = git::root(cwd).unwrap_or_else(|| cwd.to_path_buf());
     Ok(Place { dir, named: Vec::new(), here: String::new() })
 }
 

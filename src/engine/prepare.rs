@@ -11,7 +11,7 @@ use crate::engine::place::{self, Place, Said};
 use crate::engine::run::{House, Job};
 use crate::engine::verify::{self, Origin};
 use crate::rules::argv;
-use crate::rules::config::{Config, Trigger};
+use crate::rules::config::{Config, Tools, Trigger};
 use crate::rules::config_keys::TOOLS;
 use crate::rules::forecast::Pace;
 use crate::rules::intent::{self, Intent};
@@ -23,7 +23,7 @@ use crate::sys::disk::{Cause, WorkDir};
 use crate::sys::state::paces::Paces;
 use crate::words::error::{Error, Kind as ErrorKind};
 use crate::words::stop::Stop;
-use crate::words::task::{Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Refusal, Tier};
+use crate::words::task::{Asked, Cloud, Decision, Facts, Hands, Kind, Last, Policy, Provider, Refusal, Tier};
 use crate::words::time::Utc;
 use std::path::Path;
 
@@ -137,15 +137,21 @@ fn known(asked: Asked, config: &Config) -> Result<(), Error> {
 /// A provider that was named on the command line has to be one that the configuration knows.
 fn declared(settings: &Effective, job: &Job<'_>) -> Result<(), Error> {
     let tools = &settings.config.providers.sota_cli.tools;
-    for provider in job.asked.provider().into_iter().chain(job.verify_with) {
-        if tools.named(provider.name()).is_none() {
-            let known: Vec<&str> = tools.0.iter().map(|(name, _)| name.as_str()).collect();
-            let what = format!("there is no cloud CLI `{}` in the configuration", provider.name());
-            let hint = format!("known are {}; others are declared in `providers.sota_cli.tools`", known.join(", "));
-            return Err(Error::new(ErrorKind::Usage, what).hint(hint));
-        }
+    job.asked.provider().into_iter().chain(job.verify_with).try_for_each(|provider| is_declared(tools, provider))
+}
+
+/// Refuses a provider that the configuration does not know.
+///
+/// # Errors
+/// `Usage`, with those that it knows.
+pub fn is_declared(tools: &Tools, provider: Provider) -> Result<(), Error> {
+    if tools.named(provider.name()).is_some() {
+        return Ok(());
     }
-    Ok(())
+    let known: Vec<&str> = tools.0.iter().map(|(name, _)| name.as_str()).collect();
+    let what = format!("there is no cloud CLI `{}` in the configuration", provider.name());
+    let hint = format!("known are {}; others are declared in `providers.sota_cli.tools`", known.join(", "));
+    Err(Error::new(ErrorKind::Usage, what).hint(hint))
 }
 
 /// All layers, with the flags of the job on top.

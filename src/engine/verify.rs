@@ -377,6 +377,10 @@ fn parse(text: &str) -> Result<Vec<String>, argv::Fault> {
     match from_json::read::<Vec<String>>(text.as_bytes()).ok().filter(|_| text.trim_start().starts_with('[')) {
         Some(list) if list.first().is_none_or(String::is_empty) => Err(argv::Fault::Empty),
         Some(list) => Ok(list),
+        // A program that is called `["sh"` cannot be meant; one that is called `[` can.
+        None if text.trim_start().strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('"')) => {
+            Err(argv::Fault::List)
+        }
         None => argv::split(text),
     }
 }

@@ -242,29 +242,40 @@ fn other(name: &str, mut parser: Parser) -> Result<Command, Error> {
     }
     Ok(match name {
         "doctor" => Command::Doctor { json, deep, config },
+        "status" if check && json => return Err(contradiction("`--json` and `--check`")),
         "status" if check => Command::Status { form: Form::Check, config },
         "status" => Command::Status { form: if json { Form::Json } else { Form::Page }, config },
         "why" => Command::Why { run_id: run_id(value)?, json, config },
         "diff" => Command::Diff { run_id: run_id(value)?, config },
         "undo" => Command::Undo { args: UndoArgs { run_id: run_id(value)?, json, ..undo }, config },
         "config" => Command::Config { action: action(value, json)?, config },
-        _ => Command::Trust { dir: value.map(PathBuf::from), remove },
+        _ => Command::Trust { dir: value.map(as_path).transpose()?, remove },
     })
 }
 
 fn run_id(value: Option<OsString>) -> Result<Option<String>, Error> {
-    value.map(|value| value.string().map_err(usage)).transpose()
+    let value = value.map(|value| value.string().map_err(usage)).transpose()?;
+    if value.as_deref() == Some("") {
+        let error = Error::new(ErrorKind::Usage, "an empty run id names no run");
+        return Err(error.hint("a variable of the shell may be empty; `mux log` lists the recent ids"));
+    }
+    Ok(value)
 }
 
 fn action(value: Option<OsString>, json: bool) -> Result<Action, Error> {
     let Some(word) = value else { return Ok(Action::Show { json }) };
-    Ok(match word.to_str() {
-        Some("show") => Action::Show { json },
+    let action = match word.to_str() {
+        Some("show") => return Ok(Action::Show { json }),
         Some("path") => Action::Path,
         Some("init") => Action::Init,
         Some("check") => Action::Check,
         Some(_) | None => return Err(unexpected(&Arg::Value(word), &["show", "path", "init", "check"])),
-    })
+    };
+    if json {
+        let error = Error::new(ErrorKind::Usage, format!("`mux config {}` has no `--json`", word.to_string_lossy()));
+        return Err(error.hint("all values and where each comes from: `mux config show --json`"));
+    }
+    Ok(action)
 }
 
 /// The long options that the help page lists in the lines or the section of a command.
@@ -286,25 +297,27 @@ fn options_of(name: &str) -> Vec<&'static str> {
 /// The error for an option before the command. One that a command has stands behind it.
 fn out_of_place(arg: &Arg<'_>) -> Error {
     let error = unexpected(arg, &["--help", "--version"]);
-    let Arg::Long(name) = arg else { return error };
-    let page = page::read(HELP);
+    let (name, page) = (written(arg), page::read(HELP));
     let mut having = page.commands.iter();
-    let of = having.find(|command| {
-        command.flags.iter().any(|flag| flag.long.is_some_and(|long| long.trim_start_matches('-') == *name))
-    });
+    let of = having.find(|command| command.flags.iter().any(|flag| flag.is(&name)));
     match of {
-        Some(command) => error.hint(format!("an option stands behind its command: `mux {} --{name} …`", command.name)),
+        Some(command) => error.hint(format!("an option stands behind its command: `mux {} {name} …`", command.name)),
         None => error,
     }
 }
 
 fn unexpected(arg: &Arg<'_>, known: &[&str]) -> Error {
-    let name = match arg {
+    let name = written(arg);
+    Error::new(ErrorKind::Usage, format!("unexpected argument `{name}`")).hint(meant(&name, known))
+}
+
+/// An argument as it stands on the line.
+fn written(arg: &Arg<'_>) -> String {
+    match arg {
         Arg::Short(letter) => format!("-{letter}"),
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(value) => value.to_string_lossy().into_owned(),
-    };
-    Error::new(ErrorKind::Usage, format!("unexpected argument `{name}`")).hint(meant(&name, known))
+    }
 }
 
 /// Says which known word is meant, if one is close; else where all are listed.
@@ -324,7 +337,10 @@ fn text(parser: &mut Parser) -> Result<String, Error> {
 }
 
 fn path(parser: &mut Parser) -> Result<PathBuf, Error> {
-    let value = parser.value().map_err(usage)?;
+    as_path(parser.value().map_err(usage)?)
+}
+
+fn as_path(value: OsString) -> Result<PathBuf, Error> {
     if value.is_empty() {
         let error = Error::new(ErrorKind::Usage, "an empty path is not a path");
         return Err(error.hint("a variable of the shell may be empty; `.` is the current directory"));
@@ -373,7 +389,27 @@ fn span(option: &str, value: &str) -> Result<u64, Error> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn usage(error: lexopt::Error) -> Error {
-    Error::new(ErrorKind::Usage, error.to_string()).hint("`mux --help` lists the commands and their options")
+    let help = "`mux --help` lists the commands and their options";
+    let (what, hint) = match &error {
+        lexopt::Error::MissingValue { option: Some(option) } => {
+            let page = page::read(HELP);
+            let mut flags = page.commands.iter().flat_map(|command| &command.flags);
+            let value = flags.find(|flag| flag.is(option)).and_then(|flag| flag.value).unwrap_or("VALUE");
+            (format!("`{option}` needs a value"), format!("`{option} {value}`: {help}"))
+        }
+        lexopt::Error::UnexpectedValue { option, value } => {
+            (format!("`{option}` takes no value"), format!("leave out `={}`: {help}", value.to_string_lossy()))
+        }
+        lexopt::Error::NonUnicodeValue(value) => {
+            (format!("the argument `{}` is not UTF-8 text", value.to_string_lossy()), help.to_string())
+        }
+        lexopt::Error::MissingValue { option: None }
+        | lexopt::Error::UnexpectedOption(_)
+        | lexopt::Error::UnexpectedArgument(_)
+        | lexopt::Error::ParsingFailed { .. }
+        | lexopt::Error::Custom(_) => (error.to_string(), help.to_string()),
+    };
+    Error::new(ErrorKind::Usage, what).hint(hint)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::engine::bench::{self, Bench, Program, Wanted};
 use crate::engine::doctor::Server;
 use crate::engine::run::House;
-use crate::engine::{installed, look};
+use crate::engine::{installed, look, prepare};
 use crate::face::args::BenchArgs;
 use crate::face::status::emit;
 use crate::rules::config::Config;
@@ -59,6 +59,7 @@ pub fn run(
     let program = bench::program(house.env, &wanted);
     let server = match args.provider {
         Some(provider) => {
+            prepare::is_declared(&settings.config.providers.sota_cli.tools, provider)?;
             if !agreed(provider, &program, args.yes, house, &settings.config, watcher, stop)? {
                 return Ok(1);
             }

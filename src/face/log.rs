@@ -14,6 +14,7 @@ use crate::rules::width::{cut, pad, width};
 use crate::sys::ledger::{Ledger, Tally};
 use crate::sys::tty;
 use crate::words::count::Count;
+use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
 use crate::words::stop::{Stop, StopReason};
 use crate::words::time::Utc;
@@ -106,7 +107,7 @@ pub fn run(
         check_route(route, &settings.config.providers.sota_cli.tools)?;
     }
     let since = args.since_ms.map(|span| Utc(house.env.now.0.saturating_sub(span)));
-    let workdir = args.workdir.as_deref().map(|dir| absolute(house.env.cwd.as_deref(), dir));
+    let workdir = args.workdir.as_deref().map(|dir| absolute(house.env, dir)).transpose()?;
     let grep = args.grep.as_deref().map(needle);
     let query = Query {
         n: args.n,
@@ -137,8 +138,11 @@ fn check_route(route: &str, tools: &Tools) -> Result<(), Error> {
 }
 
 /// A directory as records name it. One that is gone is taken as it is written: there were runs in it.
-fn absolute(cwd: Option<&Path>, dir: &Path) -> PathBuf {
-    fs_err::canonicalize(dir).unwrap_or_else(|_| cwd.unwrap_or(Path::new("/")).join(dir))
+fn absolute(env: &Env, dir: &Path) -> Result<PathBuf, Error> {
+    match fs_err::canonicalize(dir) {
+        Err(_) if dir.is_relative() => Ok(env.here("`cd`, or give a path from the root")?.join(dir)),
+        real => Ok(real.unwrap_or_else(|_| dir.to_path_buf())),
+    }
 }
 
 /// A text as it stands in a line of JSON, in lower case.

@@ -82,11 +82,10 @@ pub fn start(command: &Command, env: &Env, streams: Streams<'_>, stop: &Stop) ->
             config::run(*action, env, config.as_deref(), project().as_deref(), State::locate(env)?.dir(), out)
         }
         Command::Trust { dir, remove } => {
-            let here = || {
-                Error::new(Kind::Usage, "the current directory does not exist any more")
-                    .hint("`cd`, or name the directory")
+            let dir = match dir.clone().or_else(project) {
+                Some(dir) => dir,
+                None => env.here("`cd`, or name the directory")?.to_path_buf(),
             };
-            let dir = dir.clone().or_else(project).ok_or_else(here)?;
             trust::run(env, &dir, *remove, State::locate(env)?.dir(), out)
         }
         Command::Doctor { json, deep, config } => {

@@ -54,7 +54,7 @@ pub fn run(
 /// work directory that the current directory is in; what was done elsewhere is undone by its id only.
 fn newest(house: &House<'_>, project: Option<&Path>) -> Result<String, Error> {
     let ledger = look::look(house, project)?.ledger;
-    let cwd = house.env.cwd.as_deref().unwrap_or(Path::new(""));
+    let cwd = house.env.here("`cd`, or give the id of a run: `mux log` lists all")?;
     let mut taken_back = BTreeSet::new();
     let newest = look::last(&ledger, &mut |row| {
         let is_taken_back = taken_back.contains(row.run_id.as_ref());

@@ -19,6 +19,8 @@ pub enum Fault {
     Shell(char),
     /// A NUL byte can't be passed to a program.
     Nul,
+    /// It begins like a list of texts in JSON, and is none.
+    List,
 }
 
 impl fmt::Display for Fault {
@@ -30,6 +32,7 @@ impl fmt::Display for Fault {
             Fault::Shell('\n') => f.write_str("a line break needs a shell"),
             Fault::Shell(char) => write!(f, "`{char}` needs a shell"),
             Fault::Nul => f.write_str("it holds a NUL byte"),
+            Fault::List => f.write_str("it is no list of texts in JSON"),
         }
     }
 }
@@ -43,7 +46,7 @@ impl Fault {
                 format!(r#"write it as ["sh", "-c", {quoted}], or quote the character"#)
             }
             Fault::Empty => "a program and its arguments, such as `cargo test -q`".into(),
-            Fault::Unclosed(_) | Fault::Dangling | Fault::Nul => {
+            Fault::Unclosed(_) | Fault::Dangling | Fault::Nul | Fault::List => {
                 r#"a list is taken as it stands: ["program", "an argument"]"#.into()
             }
         }

@@ -1,5 +1,6 @@
 //! What surrounds the process, read once by `main` and passed down as a value.
 
+use crate::words::error::{Error, Kind};
 use crate::words::time::Utc;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,6 +17,15 @@ pub struct Env {
 }
 
 impl Env {
+    /// Returns the current directory.
+    ///
+    /// # Errors
+    /// `Usage` when it no longer exists; `instead` is what would do.
+    pub fn here(&self, instead: &str) -> Result<&Path, Error> {
+        let gone = || Error::new(Kind::Usage, "the current directory does not exist any more").hint(instead);
+        self.cwd.as_deref().ok_or_else(gone)
+    }
+
     /// Returns the value of a variable; an empty one counts as not set.
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.vars.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())

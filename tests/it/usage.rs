@@ -58,7 +58,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "run|--verify",
         b"",
         2,
-        "missing argument for option '--verify'|`mux --help` lists the commands and their options",
+        "`--verify` needs a value|`--verify CMD`: `mux --help` lists the commands and their options",
     ),
     (
         "run|--change|--verify||x",
@@ -76,7 +76,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "run|--change|--verify|[\"sh\", 1]|x",
         b"",
         2,
-        "cannot verify with `[\"sh\", 1]`: `[sh,` is not a program|install `[sh,`, or check the spelling and PATH",
+        "cannot use `[\"sh\", 1]` of `--verify`: it is no list of texts in JSON|a list is taken as it stands: [\"program\", \"an argument\"]",
     ),
     (
         "run|--change|--verify|make && make check|x",
@@ -152,7 +152,7 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         "run|--quiet=yes|x",
         b"",
         2,
-        "unexpected argument for option '--quiet': \"yes\"|`mux --help` lists the commands and their options",
+        "`--quiet` takes no value|leave out `=yes`: `mux --help` lists the commands and their options",
     ),
     ("run|-x", b"", 2, "unexpected argument `-x`|`mux --help` lists what there is"),
     (
@@ -206,6 +206,54 @@ const ROWS: &[(&str, &[u8], i32, &str)] = &[
         2,
         "there is no repository here: fatal: not a git repository (or any of the parent directories): .git|`cd` into \
          one, or make one: `git init`",
+    ),
+    ("log|-n", b"", 2, "`-n` needs a value|`-n N`: `mux --help` lists the commands and their options"),
+    (
+        "bench|--format",
+        b"",
+        2,
+        "`--format` needs a value|`--format whole|edits`: `mux --help` lists the commands and their options",
+    ),
+    (
+        "bench|--provider|clod|--yes",
+        b"",
+        2,
+        "there is no cloud CLI `clod` in the configuration|known are claude, codex, gemini; others are declared in \
+         `providers.sota_cli.tools`",
+    ),
+    ("-C|dir|run|x", b"", 2, "unexpected argument `-C`|an option stands behind its command: `mux run -C …`"),
+    ("status|--json|--check", b"", 2, "`--json` and `--check` contradict each other|keep the one that you mean"),
+    (
+        "config|check|--json",
+        b"",
+        2,
+        "`mux config check` has no `--json`|all values and where each comes from: `mux config show --json`",
+    ),
+    ("setup|--remove|--trust", b"", 2, "`--remove` and `--trust` contradict each other|keep the one that you mean"),
+    (
+        "setup|--print-skill|--dry-run",
+        b"",
+        2,
+        "`--print-skill` registers nothing; it stands alone|`mux setup --print-skill`, or the rest without it",
+    ),
+    (
+        "undo|",
+        b"",
+        2,
+        "an empty run id names no run|a variable of the shell may be empty; `mux log` lists the recent ids",
+    ),
+    (
+        "trust|",
+        b"",
+        2,
+        "an empty path is not a path|a variable of the shell may be empty; `.` is the current directory",
+    ),
+    (
+        "run|--answer|--file|.|x",
+        b"",
+        2,
+        "cannot show `.` to the model: it is the work directory itself|`git ls-files` lists the names that work, from \
+         the work directory",
     ),
     ("log|-n|many", b"", 2, "`-n many` is not a number|the default: `-n 20`"),
     (
@@ -391,6 +439,22 @@ fn an_argument_that_is_no_text_is_refused() {
         command.args(args.iter().map(|arg| OsStr::from_bytes(arg)));
         let ran = run(command, b"");
         assert!(ran.exit == 2 && ran.stderr.starts_with(b"mux: "), "{}", ran.report());
+    }
+}
+
+#[test]
+fn a_current_directory_that_is_gone_is_named() {
+    let world = World::new("gone");
+    for args in
+        [&["undo"][..], &["log", "--workdir", "."], &["run", "Explain the cache"], &["trust"], &["hook", "status"]]
+    {
+        let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" \"$@\"";
+        let mut command = world.command("/bin/sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_mux")]).args(args);
+        let ran = run(command, b"");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let is_named = said.starts_with("mux: the current directory does not exist any more\n  hint: ");
+        assert!(ran.exit == 2 && is_named && ran.stdout.is_empty(), "{}", ran.report());
     }
 }
 

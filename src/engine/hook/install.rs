@@ -56,9 +56,7 @@ pub struct Report {
 /// `Usage` outside of a repository; `Refused` for a directory that is not this repository's, or that another program
 /// makes anew; `Io`.
 pub fn run(env: &Env, action: Action, wanted: &[Hook], exe: io::Result<PathBuf>, stop: &Stop) -> Result<Report, Error> {
-    let cwd = env.cwd.as_deref().ok_or_else(|| {
-        Error::new(Kind::Usage, "the current directory does not exist any more").hint("`cd` into the repository")
-    })?;
+    let cwd = env.here("`cd` into the repository")?;
     let root = git::root(cwd);
     let place = root.as_deref().unwrap_or(cwd);
     let program = proc::which(OsStr::new("git"), env.var("PATH"), cwd);

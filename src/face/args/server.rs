@@ -1,6 +1,6 @@
 //! The arguments of the two commands for clients: `mux mcp` and `mux setup`.
 
-use super::{Command, options_of, path, seconds, text, unexpected, usage};
+use super::{Command, contradiction, options_of, path, seconds, text, unexpected, usage};
 use crate::face::setup::SetupArgs;
 use crate::rules::registration::Client;
 use crate::words::error::{Error, Kind};
@@ -37,6 +37,13 @@ pub fn setup(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long("print-skill") => args.print_skill = true,
             Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(unexpected(&arg, &options_of("setup"))),
         }
+    }
+    if args.print_skill && args != (SetupArgs { print_skill: true, ..SetupArgs::default() }) {
+        let error = Error::new(Kind::Usage, "`--print-skill` registers nothing; it stands alone");
+        return Err(error.hint("`mux setup --print-skill`, or the rest without it"));
+    }
+    if args.remove && args.trust {
+        return Err(contradiction("`--remove` and `--trust`"));
     }
     Ok(Command::Setup(args))
 }
