@@ -6,14 +6,16 @@
 //! It finds shapes, not meaning: a pass phrase made of words is not found. A false find blocks a call or
 //! blanks a word, so every scanner has guards against placeholders and code; the tests list both sides.
 
+mod address;
 mod assigned;
 mod drawn;
 mod marked;
 mod shapes;
+mod things;
 
 use crate::rules::sorted::sorted;
 use crate::words::count::Count;
-use drawn::{is_credential, is_random};
+use drawn::is_random;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -51,31 +53,44 @@ pub struct Alarm<P> {
 
 /// The mark of a line whose secret is none.
 const ALLOWED: &str = "mux: allow-secret";
-/// Longest password in the address of a database, in bytes.
-const LONGEST_PASSWORD: usize = 100;
 /// How many bytes of a line an excerpt shows before and behind the secret.
 const AROUND: (usize, usize) = (40, 20);
+/// Bytes of a key, or of a value, that are judged: what goes on is like its beginning.
+const JUDGED: usize = 256;
+/// Longest first part of a JSON Web Token, in bytes.
+const LONGEST_HEAD: usize = 1024;
 /// Further places of a secret that are named one by one.
 const MOST_PLACES: usize = 8;
 
 /// Returns the places of all secrets in a text. `also` are values to find besides the shapes: those of configured keys.
 pub fn find(text: &str, also: &[String]) -> Vec<Found> {
     let spans = spans(text, also);
-    let place = |(index, span): (usize, &Span)| {
-        let before = text.get(..span.start).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = text.get(line_start..).unwrap_or("");
-        let line_end = line_start + line.find('\n').unwrap_or(line.len());
-        Found {
-            rule: span.rule,
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
-            excerpt: excerpt(text, &spans, index, line_start, line_end),
-            is_allowed: text.get(line_start..line_end).is_some_and(|line| line.contains(ALLOWED)),
-            identity: Identity::of(text.get(span.start..span.end).unwrap_or("")),
+    let (mut line, mut line_start, mut line_end, mut is_allowed) = (1, 0, 0, false);
+    let (mut counted, mut column) = (0, 1);
+    let mut found = Vec::with_capacity(spans.len());
+    for (index, span) in spans.iter().enumerate() {
+        // Counted from one to the next: there may be thousands of them, also on one line.
+        let between = text.get(counted..span.start).unwrap_or("");
+        if index == 0 || between.contains('\n') {
+            line += between.matches('\n').count();
+            line_start = between.rfind('\n').map_or(counted, |newline| counted + newline + 1);
+            let rest = text.get(line_start..).unwrap_or("");
+            line_end = line_start + rest.find('\n').unwrap_or(rest.len());
+            is_allowed = text.get(line_start..line_end).is_some_and(|line| line.contains(ALLOWED));
+            (counted, column) = (line_start, 1);
         }
-    };
-    spans.iter().enumerate().map(place).collect()
+        column += text.get(counted..span.start).unwrap_or("").chars().count();
+        counted = span.start;
+        found.push(Found {
+            rule: span.rule,
+            line,
+            column,
+            excerpt: excerpt(text, &spans, index, line_start, line_end),
+            is_allowed,
+            identity: Identity::of(text.get(span.start..span.end).unwrap_or("")),
+        });
+    }
+    found
 }
 
 /// Puts the places of one value together, in the order of their first places. What is allowed is to be left out before:
@@ -194,6 +209,8 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         spans.extend(text.match_indices(value.as_str()).map(span));
     }
     let bytes = text.as_bytes();
+    // The end of what was found: no key begins inside another one.
+    let mut covered = 0;
     let (mut before, mut word_start) = ([b' '; 3], 0);
     for (at, byte) in bytes.iter().enumerate() {
         // Most letters stand inside a word, where no key begins: the same question as `is_start`, without looking back.
@@ -202,18 +219,19 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         let word = before;
         before = [before[1], before[2], *byte];
         let span = match byte {
+            _ if at < covered => None,
             byte if byte.is_ascii_alphabetic() => {
                 if is_inside {
                     continue;
                 }
                 jwt(text, at).or_else(|| shapes::shaped(text, at))
             }
-            b':' => url_password(text, at)
+            b':' => address::url_password(text, at)
                 .or_else(|| marked::telegram(text, at))
                 .or_else(|| login(text, at))
-                .or_else(|| driver_password(text, at))
+                .or_else(|| address::driver_password(text, at))
                 .or_else(|| private_member(text, at)),
-            b'/' => marked::google(text, at).or_else(|| oracle_password(text, at)),
+            b'/' => marked::google(text, at).or_else(|| address::oracle_password(text, at)),
             b'!' => marked::salesforce(text, at),
             b'-' => private_key(text, at)
                 .or_else(|| putty(text, at))
@@ -225,6 +243,7 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
         };
         // Not `extend`: it would ask for room at each byte.
         if let Some(span) = span {
+            covered = span.end;
             spans.push(span);
         }
         if !is_word(*byte) {
@@ -232,9 +251,11 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
                 spans.extend(marked::ending(text, at));
             }
             word_start = at + 1;
-            if assigned::is_end(word)
+            if at >= covered
+                && assigned::is_end(word)
                 && let Some(span) = assigned::named(text, at)
             {
+                covered = span.end;
                 spans.push(span);
             }
         }
@@ -255,10 +276,13 @@ fn spans(text: &str, also: &[String]) -> Vec<Span> {
 fn jwt(text: &str, at: usize) -> Option<Span> {
     let is_head = matches!(text.as_bytes().get(at..)?, [b'e', b'y', b'J', ..]);
     let rest = text.get(at..).filter(|_| is_head && is_start(text, at))?;
-    let length = run(rest.as_bytes(), is_word_or_dot);
-    let mut parts = rest.get(..length)?.splitn(3, '.');
-    let (head, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_jwt = head.len() >= 10 && claims.len() >= 10 && claims.starts_with("eyJ") && signature.len() >= 10;
+    // The head is short, and every other part ends where the next one begins: no part is read again and again.
+    let head = run(rest.as_bytes().get(..rest.len().min(LONGEST_HEAD))?, is_word);
+    let claims = rest.get(head..)?.strip_prefix('.').filter(|claims| head >= 10 && claims.starts_with("eyJ"))?;
+    let n_claims = run(claims.as_bytes(), is_word);
+    let signature = claims.get(n_claims..)?.strip_prefix('.').filter(|_| n_claims >= 10)?;
+    let length = rest.len() - signature.len() + run(signature.as_bytes(), is_word_or_dot);
+    let is_jwt = rest.len() - signature.len() + 10 <= length;
     is_jwt.then_some(Span { start: at, end: at + length, rule: "jwt" })
 }
 
@@ -295,63 +319,20 @@ fn putty(text: &str, at: usize) -> Option<Span> {
     (length >= 40).then_some(Span { start, end: start + length, rule: "private-key" })
 }
 
-/// The password in `scheme://user:password@host`, `at` being the first colon.
-fn url_password(text: &str, at: usize) -> Option<Span> {
-    let rest = text.get(at..)?.strip_prefix("://")?;
-    let is_authority = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`');
-    let authority = rest.get(..run(rest.as_bytes(), is_authority))?;
-    let (login, host) = authority.rsplit_once('@')?;
-    let (user, password) = login.split_once(':')?;
-    // Names that nobody can own (RFC 2606), and this machine: there, only what nobody thinks up for a page or a test.
-    let host = host.split(':').next().unwrap_or(host);
-    let is_nowhere = ["example.com", "example.net", "example.org"].iter().any(|name| host.ends_with(name))
-        || ["localhost", "127.0.0.1", ""].contains(&host);
-    // `%2F` is a sign, and no digit.
-    let plain: String = password.split('%').enumerate().filter_map(|(n, part)| part.get(2 * n.min(1)..)).collect();
-    let is_secret = if is_nowhere {
-        plain.len() >= 10 && is_random(&plain, true)
-    } else {
-        is_credential(&plain) && password != user
-    };
-    if !is_secret {
-        return None;
-    }
-    let start = at + "://".len() + user.len() + 1;
-    Some(Span { start, end: start + password.len(), rule: "url-password" })
-}
-
 /// The password in `curl -u user:password`, `at` being the colon.
 fn login(text: &str, at: usize) -> Option<Span> {
     let user = run_before(text, at, is_word_or_dot);
     let before = text.get(..at - user)?;
     let value = text.get(at + 1..)?;
+    if user == 0 || !(before.ends_with("-u ") || before.ends_with("--user ")) {
+        return None;
+    }
     let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\,;".contains(&byte));
-    let is_flag = user > 0 && (before.ends_with("-u ") || before.ends_with("--user "));
-    let is_secret = is_flag && is_random(value.get(..length)?, true);
-    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "login-password" })
-}
-
-/// The password in `user:password@tcp(host)`, as Go's driver of `MySQL` wants it, `at` being the colon.
-fn driver_password(text: &str, at: usize) -> Option<Span> {
-    // No longer: a minified program is one run.
-    let value = text.as_bytes().get(at + 1..)?;
-    let value = value.get(..value.len().min(LONGEST_PASSWORD))?;
-    let length = run(value, |byte| byte != b'@' && byte.is_ascii_graphic());
-    let (value, behind) = text.get(at + 1..)?.split_at_checked(length)?;
-    let is_driver = behind.starts_with("@tcp(") || behind.starts_with("@unix(");
-    let is_secret = is_driver && is_credential(value);
-    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "url-password" })
-}
-
-/// The password in `jdbc:oracle:thin:user/password@host`, `at` being the slash.
-fn oracle_password(text: &str, at: usize) -> Option<Span> {
-    let user = run_before(text, at, is_word_or_dot);
-    let value = text.get(at + 1..).filter(|_| text.get(..at - user).is_some_and(|it| it.ends_with("oracle:thin:")))?;
-    let length = run(value.as_bytes(), |byte| byte.is_ascii_graphic() && !b"\"'`\\@/".contains(&byte));
-    let (value, behind) = value.split_at_checked(length)?;
-    let is_oracle = behind.starts_with('@');
-    let is_secret = is_oracle && is_credential(value);
-    is_secret.then_some(Span { start: at + 1, end: at + 1 + length, rule: "url-password" })
+    is_random(value.get(..length)?, true).then_some(Span {
+        start: at + 1,
+        end: at + 1 + length,
+        rule: "login-password",
+    })
 }
 
 /// The private member `"d"` of a JSON Web Key (RFC 7517), `at` being its colon.
@@ -641,6 +622,20 @@ mod tests {
             "postgresql://scott:tiger@db/x and http://user:pass%20pass@host/",
             "print(\"no such token \" + name(u4) + \" in line 12345\")",
             "docker run -p 127.0.0.1:8080 app2024",
+            "secret_key: &HpkePrivateKey, password: Option<String>, token: str = None, apiKey: string;",
+            "pub private_key: X25519PrivateKey, epoch_secret: &EpochSecret, var privateKey: ASN1.ASN1OctetString",
+            "val accessToken: OAuth2AccessToken = x; const OTHER_PASSWORD: WIN32_ERROR = 2108u32;",
+            "password: env.SEQ_DB2_PW || env.SEQ_PW, clientSecret: IDENTITY_SERVER4_CLIENT_SECRET",
+            "authorization: \"https://account.box.com/api/oauth2/authorize\", { authorization: 'myUser' }",
+            "authorization: Optional. Defines the rules. const val Authorization = \"Authorization\"",
+            "jsonwebtoken: \"npm:^9.0.2\", \"@octokit/auth-token\": \"^4.0.0-beta1\"",
+            "CachingSha2Password => \"caching_sha2_password\", 'secret': 'V1SecretVolumeSource'",
+            "--sasl-password=projects/12345/secrets/my-sasl-secret/versions/1",
+            "login_two_factor_passcode=Autentiseringskod, apiKey: \"test-api-key-0001\", token: \"TOKEN-0001\"",
+            "subject_token=\"urn:ietf:params:oauth:token-type:id_token2\"",
+            "USDC_TOKEN = \"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"",
+            "RSA_PUBLIC_KEY = \"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA3FlqJr5TRskIQIgdE3Dd\"",
+            "postgres://user:p%40ssw0rd@db/x, https://me:%3Cpassword%3E@proxy.corp, https://x:ACCESS_TOKEN@git.acme.io",
             "密码: 密码12345678 · naïve · 👩‍💻",
         ] {
             check(text, text);
@@ -696,6 +691,30 @@ mod tests {
         assert_eq!(clean, serde_json::json!({"n": 1, "task": expected, "empty": ""}));
         assert_eq!(redact_json("{\"a\":\"b\\\\\"}", &[]), "{\"a\":\"b\\\\\"}");
         assert_eq!(redact_json("\"torn", &[]), "\"torn");
+    }
+
+    #[test]
+    fn a_long_text_is_read_once_whatever_it_repeats() {
+        // Each of these begins a key at every few bytes. Read to its end from each of them, a line takes minutes.
+        for part in ["eyJ.", "eyJ-", "glpat-", "a:", "~", "1Q~", "token=", "token: ", "x-p", "\\\"", "secret|", "://a:"]
+        {
+            let _ = find(&part.repeat(50_000 / part.len()), &[]);
+        }
+        let block = format!("-----BEGIN PRIVATE KEY-----\n{}\n", key("", 44));
+        assert_eq!(find(&block.repeat(4000), &[]).len(), 1);
+        let keys = format!("{} ", key("ghp_", 36)).repeat(4000);
+        let found = find(&keys, &[]);
+        assert_eq!((found.len(), found.last().map(|found| found.column)), (4000, Some(41 * 3999 + 1)));
+    }
+
+    #[test]
+    fn a_long_key_is_found_to_its_end() {
+        let long = key("", 5000);
+        check(&format!("glpat-{long}"), "[redacted:gitlab-token]");
+        check(&format!("token = \"{long}\","), "token = \"[redacted:assigned-secret]\",");
+        check(&format!("?token={long}&name=example"), "?token=[redacted:assigned-secret]&name=example");
+        let jwt = format!("{}.{}.{}", key("eyJ", 20), key("eyJ", 5000), key("", 43));
+        check(&format!("jwt {jwt}, more"), "jwt [redacted:jwt], more");
     }
 
     #[test]

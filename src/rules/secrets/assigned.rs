@@ -1,7 +1,7 @@
 //! Values that are secret by their name: assignments, headers, XML elements. Shapes stand beside this file.
 
 use super::drawn::{is_credential, is_key_material, is_login, is_name, is_random};
-use super::{Span, is_upper_or_digit, is_word, is_word_or_dot, line_before, run};
+use super::{JUDGED, Span, is_upper_or_digit, is_word, is_word_or_dot, line_before, run};
 use std::sync::LazyLock;
 
 /// A name that ends so (in lower case, without `_` and `-`) is assigned a secret.
@@ -49,9 +49,15 @@ const KEY_NAMES: &[&str] = &[
 /// Names of environment variables that may hold key material.
 const VARIABLE_NAMES: &[&str] = &["key", "pass", "auth", "pat", "salt", "signature", "sig"];
 
+/// Names of keys that are no secret.
+const PUBLIC_NAMES: &[&str] = &["publickey", "publishablekey"];
+
 /// Names of headers whose value is a secret whatever it looks like.
 const SECRET_HEADERS: &[&str] =
     &["authorization", "proxyauthorization", "xapikey", "xgoogapikey", "xauthtoken", "privatetoken"];
+
+/// Longest type between a name and its value, in bytes.
+const LONGEST_TYPE: usize = 200;
 
 /// Whether a word that ends with three bytes may be one of the names: nearly every word is seen off by that.
 pub fn is_end([one, two, three]: [u8; 3]) -> bool {
@@ -105,22 +111,30 @@ pub fn named(text: &str, at: usize) -> Option<Span> {
     // Laravel writes its key so.
     value = value.strip_prefix("base64:").unwrap_or(value);
     let start = text.len() - value.len();
-    let length = length(value, link, is_quoted);
-    let (value, behind) = value.split_at_checked(length)?;
-    let is_closed = behind.starts_with(['"', '\'', '`', '\\']);
+    let judged = value.get(..value.floor_char_boundary(JUDGED))?;
+    let mut end = length(judged, link, is_quoted);
+    let judged = judged.get(..end)?;
     let (rule, is_secret) = match strength {
-        Name::Header if scheme == "basic " => ("authorization", is_login(value)),
+        Name::Header if scheme == "basic " => ("authorization", is_login(judged)),
         Name::Header => {
-            // Behind a name in quotes, a value without them is code.
-            let is_line = rest.starts_with(':') && !is_name(value, false);
-            (
-                "authorization",
-                is_credential(value) && (!scheme.is_empty() || is_quoted || is_line || is_random(value, false)),
-            )
+            // Behind a name in quotes, a value without them is code; `Authorization: Optional.` begins a sentence.
+            let is_line = !is_quoted && rest.starts_with(':') && !is_name(judged.trim_end_matches('.'), false);
+            // The address where one is authorised is none.
+            let is_one = is_credential(judged) && !judged.contains("://");
+            ("authorization", is_one && (!scheme.is_empty() || is_line || is_random(judged, is_quoted)))
         }
-        Name::Secret => ("assigned-secret", is_random(value, is_quoted)),
-        Name::Variable => ("high-entropy", is_key_material(value)),
+        Name::Secret => ("assigned-secret", is_random(judged, is_quoted)),
+        Name::Variable => ("high-entropy", is_key_material(judged)),
     };
+    if !is_secret {
+        return None;
+    }
+    // A character has at most four bytes: it was cut there, and is longer.
+    if judged.len() + 4 > JUDGED {
+        end = length(value, link, is_quoted);
+    }
+    let (value, behind) = value.split_at_checked(end)?;
+    let is_closed = behind.starts_with(['"', '\'', '`', '\\']);
     let is_linked = match link {
         // What goes on behind a blank is a sentence.
         Link::Sign => !is_quoted || is_closed || behind.is_empty(),
@@ -129,7 +143,7 @@ pub fn named(text: &str, at: usize) -> Option<Span> {
         // The quote may as well end a string that ends with the name.
         Link::Blank => !is_quoted || (is_closed && !value.contains(['(', ')'])),
     };
-    (is_secret && is_linked).then_some(Span { start, end: start + value.len(), rule })
+    is_linked.then_some(Span { start, end: start + end, rule })
 }
 
 /// Takes off what Python writes before a string: `b"…"`.
@@ -215,7 +229,8 @@ fn link<'a>(before: &str, name: &str, rest: &'a str) -> Option<(Link, &'a str)> 
 /// The value behind a type: `: string = "…"`.
 fn typed(rest: &str) -> Option<&str> {
     let is_type = |byte: u8| is_word(byte) || b": &'<>?.|[]".contains(&byte);
-    let value = rest.get(run(rest.as_bytes(), is_type)..)?.strip_prefix('=')?.trim_start();
+    let length = run(rest.as_bytes().get(..rest.len().min(LONGEST_TYPE))?, is_type);
+    let value = rest.get(length..)?.strip_prefix('=')?.trim_start();
     value.starts_with(['"', '\'', '`']).then_some(value)
 }
 
@@ -272,8 +287,10 @@ fn name_of(name: &str, before: &str) -> Option<Name> {
     }
     // A link that is signed lets in whoever has it.
     let is_signature = || (name == "sig" || name.ends_with("Signature")) && before.ends_with(['?', '&']);
-    let is_variable =
-        (ends(VARIABLE_NAMES) && is_upper()) || ends(KEY_NAMES) || ["auth", "_auth"].contains(&name) || is_signature();
+    let is_variable = (ends(VARIABLE_NAMES) && is_upper() && !ends(PUBLIC_NAMES))
+        || ends(KEY_NAMES)
+        || ["auth", "_auth"].contains(&name)
+        || is_signature();
     is_variable.then_some(Name::Variable)
 }
 

@@ -1,6 +1,7 @@
 //! Whether a value looks drawn by a machine or invented as a password, or is a word, code, a path, an example.
 
 use super::is_word;
+use super::things::is_thing;
 
 /// A value that holds one of these (in lower case) is an example, a template or code.
 const PLACEHOLDERS: &[&str] = &[
@@ -48,11 +49,12 @@ fn is_filler(value: &str) -> bool {
 }
 
 /// Words of the matter, and of tests. A value that is nothing else stands for a secret.
-const WORDS: [&str; 38] = [
+const WORDS: [&str; 39] = [
     "password",
     "passwd",
     "passphrase",
     "pass",
+    "word",
     "secret",
     "sekret",
     "token",
@@ -111,10 +113,11 @@ fn is_spoken(value: &str) -> bool {
     parts().next().is_some() && parts().all(is_made_of_words)
 }
 
-/// Whether digits number a name: at most one, or some that count (`123`).
+/// Whether digits number a name: at most one, or some that count (`123`, `0001`).
 fn is_count(digits: &str) -> bool {
     let counts = || digits.bytes().zip(digits.bytes().skip(1)).all(|(one, two)| one + 1 == two);
-    digits.len() <= 1 || (digits.len() >= 3 && digits.starts_with(['0', '1']) && counts())
+    let is_padded = || digits.starts_with('0') && digits.trim_start_matches('0').len() <= 1;
+    digits.len() <= 1 || (digits.len() >= 3 && digits.starts_with(['0', '1']) && (counts() || is_padded()))
 }
 
 /// Whether a text can be cut into words of the list.
@@ -138,7 +141,7 @@ pub fn is_key_material(value: &str) -> bool {
 pub fn is_credential(value: &str) -> bool {
     let mix = Mix::of(value);
     let is_made = mix.digits > 0 || (mix.upper > 0 && mix.lower > 0) || value.len() >= 40;
-    value.len() >= 6 && is_made && !is_placeholder(value) && !value.contains(['(', '['])
+    value.len() >= 6 && is_made && !is_placeholder(value) && !value.contains(['(', '[']) && !is_thing(value, true)
 }
 
 /// Whether the base64 of `user:password` holds a password. (`dXNlcjpwYXNz`, in many a test, is `user:pass`.)
@@ -172,9 +175,6 @@ pub fn is_random(value: &str, is_quoted: bool) -> bool {
         && mix.digits >= 3
         && mix.different >= 16
         && (is_quoted || (mix.marks >= 4 && !is_call(value)));
-    let is_code = (!is_punctuated && value.contains(['(', ')', '[', ']', '>', '|']))
-        || value.contains("://")
-        || value.contains("::");
     let is_drawn = is_drawn(value, if is_quoted { 12 } else { 16 }) || is_cased(value, mix.digits);
     let both_cases = mix.lower > 0 && mix.upper > 0;
     let is_enough = if is_quoted {
@@ -184,18 +184,26 @@ pub fn is_random(value: &str, is_quoted: bool) -> bool {
         // A chain of names (`request.token2`) has dots, and none of the signs that only passwords have.
         let is_member = |part: &str| part.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
         let is_chain = value.trim_end_matches(['.', '!']).split('.').skip(1).any(is_member)
-            && !is_cased(value, 0)
+            && (!is_cased(value, 0) || is_constant(value))
             && mix.oddities == 0;
         value.len() >= 10 && (mix.digits >= 2 || is_drawn || is_password) && !is_chain
+    };
+    let is_code = || {
+        is_public(value)
+            || (!is_punctuated && value.contains(['(', ')', '[', ']', '>', '|']))
+            || value.contains("://")
+            || value.contains("::")
     };
     is_enough
         && letters >= 2
         && mix.different >= 6
         && mix.different * 4 >= value.len().min(32)
-        && !is_code
+        && !is_code()
         && !is_path(value, is_drawn || mix.oddities >= 2)
         && !is_escaped(value)
         && !is_name(value, is_quoted)
+        && !is_thing(value, is_quoted)
+        && !is_version(value)
         && !is_filler(value)
         && !is_placeholder(value)
 }
@@ -210,7 +218,34 @@ fn is_escaped(value: &str) -> bool {
 fn is_path(value: &str, is_drawn: bool) -> bool {
     let is_dotted = value.starts_with("./") || value.starts_with("..") || (value.starts_with('.') && !is_drawn);
     let is_rooted = value.starts_with('/') && (value.len() < 32 || value.contains(['.', '_', '-']));
-    is_dotted || is_rooted || value.starts_with("~/") || value.starts_with(['=', ':'])
+    // `projects/1/secrets/s`, as clouds name things.
+    let is_plain = |part: &str| {
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number || part.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    let is_listed = value.matches('/').count() >= 2 && value.split('/').all(|part| !part.is_empty() && is_plain(part));
+    is_dotted || is_rooted || is_listed || value.starts_with("~/") || value.starts_with(['=', ':'])
+}
+
+/// Whether a value is a name for all the world: that of a standard, or the address of a contract (whose key is longer).
+fn is_public(value: &str) -> bool {
+    let is_address = |hex: &str| hex.len() == 40 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value.starts_with("urn:") || value.strip_prefix("0x").is_some_and(is_address)
+}
+
+/// Whether a value is the version of a package, as lock files have it: `npm:^9.0.2`, `^3.0.0-beta.1`.
+fn is_version(value: &str) -> bool {
+    let numbers = value.trim_start_matches(['^', '~', '>', '<', '=', 'v']).split(['-', '+']).next().unwrap_or("");
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    ["npm:", "patch:", "workspace:"].iter().any(|prefix| value.starts_with(prefix))
+        || (numbers.split('.').count() == 3 && numbers.split('.').all(is_number))
+}
+
+/// Whether the last member of a chain is a constant: `env.SEQ_DB2_PW`.
+fn is_constant(chain: &str) -> bool {
+    let last = chain.rsplit('.').next().unwrap_or("");
+    let is_of_one = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    last.contains('_') && last.starts_with(|letter: char| letter.is_ascii_uppercase()) && last.bytes().all(is_of_one)
 }
 
 /// Whether a value is a name that somebody gave a thing: `new_password2`, and without quotes also `defaultToConfig2`.
@@ -263,7 +298,9 @@ fn is_drawn(value: &str, least: usize) -> bool {
     let value = value.to_ascii_lowercase();
     let is_vowel = |letter: char| matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u');
     let n_vowels = value.chars().filter(|letter| is_vowel(*letter)).count();
-    let is_unspeakable = n_vowels * 5 <= value.len() || value.split(is_vowel).any(|run| run.len() >= 4);
+    // Words that are joined have vowels enough, though four consonants may meet: `Autentiseringskod`.
+    let is_unspeakable = n_vowels * 5 <= value.len()
+        || (n_vowels * 5 < value.len() * 2 && value.split(is_vowel).any(|run| run.len() >= 4));
     is_unspeakable
         && !["pass", "pwd", "secret", "token", "key", "test", "auth", "credential"]
             .iter()

@@ -25,7 +25,7 @@ pub fn azure(text: &str, at: usize) -> Option<Span> {
     let bytes = text.as_bytes();
     let start = at.checked_sub(5).filter(|start| is_start(text, *start))?;
     let is_mark = bytes.get(at - 1) == Some(&b'Q') && bytes.get(at - 2)?.is_ascii_digit();
-    let length = run(bytes.get(at + 1..)?, is_part);
+    let length = run(bytes.get(at + 1..bytes.len().min(at + 40))?, is_part);
     // A full stop behind it ends the sentence.
     let length = length - usize::from(bytes.get(at + length) == Some(&b'.'));
     let is_key = is_mark && (31..=34).contains(&length) && run_before(text, at, is_part) >= 5;

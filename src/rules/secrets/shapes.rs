@@ -1,7 +1,7 @@
 //! The shapes of keys: what issuers put in front so that keys can be found. Data, and the search in it.
 
 use super::drawn::is_placeholder;
-use super::{Span, is_alphanumeric, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
+use super::{JUDGED, Span, is_alphanumeric, is_start, is_upper_or_digit, is_word, is_word_or_dot, run};
 use std::sync::LazyLock;
 
 /// One shape: a prefix, then at least `least` characters, all of the class.
@@ -233,14 +233,15 @@ pub fn shaped(text: &str, at: usize) -> Option<Span> {
         |shape: &&Shape| matches!(shape.prefix.as_bytes(), [first, second, ..] if first == one && second == two);
     for Shape { rule, prefix, class, least } in SHAPES.iter().filter(alike) {
         let Some(body) = rest.strip_prefix(prefix.as_bytes()) else { continue };
-        let length = run(body, *class);
-        let Some(body) = body.get(..length).filter(|_| length >= *least) else { continue };
+        let judged = body.get(..body.len().min(JUDGED)).unwrap_or(body);
+        let length = run(judged, *class);
+        let Some(judged) = judged.get(..length).filter(|_| length >= *least) else { continue };
         // Short for a mark: a name may begin so too, and has no eight characters before the next `_`.
-        if *rule == "resend-key" && (body.get(8) != Some(&b'_') || length != 33) {
+        if *rule == "resend-key" && (judged.get(8) != Some(&b'_') || length != 33) {
             continue;
         }
-        if !is_placeholder(&String::from_utf8_lossy(body)) && is_mixed(body) {
-            return Some(Span { start: at, end: at + prefix.len() + length, rule });
+        if !is_placeholder(&String::from_utf8_lossy(judged)) && is_mixed(judged) {
+            return Some(Span { start: at, end: at + prefix.len() + run(body, *class), rule });
         }
     }
     None
