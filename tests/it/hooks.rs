@@ -392,6 +392,40 @@ fn a_merge_is_not_blocked_by_what_the_other_side_has() {
 }
 
 #[test]
+fn a_merge_of_several_sides_is_not_blocked_by_what_one_of_them_has() {
+    let repo = Repo::begun("hook_octopus", NOWHERE);
+    for (side, end) in [("one", "5"), ("two", "6")] {
+        repo.git(&["checkout", "-q", "-b", side, "main"]);
+        repo.write(&format!("{side}.txt"), format!("t {}{end}\n", token()));
+        repo.git(&["add", "-A"]);
+        repo.git(&["commit", "-q", "--no-verify", "-m", side]);
+    }
+    repo.git(&["checkout", "-q", "main"]);
+    repo.write("base.txt", "main\n");
+    repo.git(&["commit", "-q", "-a", "-m", "Ours"]);
+    repo.git(&["merge", "-q", "--no-commit", "one", "two"]);
+    repo.write("news.txt", format!("t {}7\n", token()));
+    repo.git(&["add", "-A"]);
+    let ran = repo.try_git(&["commit", "-q"], &[]);
+    let said = repo.masked(&ran.stderr);
+    assert!(ran.exit == 1 && said.starts_with("mux: news.txt:1: github-token: "), "{}", ran.report());
+    assert!(!said.contains("one.txt") && !said.contains("two.txt"), "{said}");
+    repo.git(&["rm", "-q", "-f", "news.txt"]);
+    assert_eq!(repo.commit(&[]).0, "");
+}
+
+#[test]
+fn a_file_that_is_only_meant_to_be_added_is_no_part_of_the_commit() {
+    let repo = Repo::begun("hook_intent", NOWHERE);
+    repo.write("later.txt", "x\n");
+    repo.git(&["add", "-N", "later.txt"]);
+    repo.write("now.txt", "x\n");
+    repo.git(&["add", "now.txt"]);
+    assert_eq!(repo.commit(&[]).1, "Add now.txt");
+    assert_eq!(repo.git(&["status", "--short"]), " A later.txt");
+}
+
+#[test]
 fn the_first_commit_a_detached_head_and_a_shallow_clone_get_their_message() {
     let repo = Repo::new("hook_places", NOWHERE);
     repo.write("a.txt", "a\n");

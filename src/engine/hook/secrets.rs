@@ -4,6 +4,7 @@ use super::{Call, Deed};
 use crate::rules::leaks::{self, Leak, Scan};
 use crate::rules::message::message_of;
 use crate::rules::staged::Reader;
+use crate::sys::git::hook::merged;
 use crate::words::count::Count;
 use crate::words::record::CloudUse;
 use crate::words::task::{Reason, Refusal, Route};
@@ -28,10 +29,12 @@ impl Call<'_> {
         scan.flush();
         self.note(asked);
         let (mut leaks, n_lines) = (scan.leaks, scan.n_lines);
-        // In a merge, what the other side has brought is in its history already.
-        if !leaks.is_empty() && fs_err::symlink_metadata(self.git_dir.join("MERGE_HEAD")).is_ok() {
-            let theirs = self.against("MERGE_HEAD", &keys);
-            leaks.retain(|leak| theirs.contains(leak));
+        // In a merge, what another side has brought is in its history already.
+        for side in merged(&self.git_dir) {
+            if !leaks.is_empty() {
+                let theirs = self.against(&side, &keys);
+                leaks.retain(|leak| theirs.contains(leak));
+            }
         }
         let is_clean = leaks.is_empty();
         let (lines, files) = (Count::of(n_lines, "added line"), Count::of(n_files, "file"));

@@ -4,7 +4,7 @@
 //! for the index file, and that only in the one query that needs it: a partial commit has an index of its own. The git
 //! directory is found once and named by mux. No query writes the index: they are plumbing, which does not refresh it.
 
-use super::{Git, Unanswered, git_dir, root};
+use super::{Git, SMALL, Unanswered, git_dir, is_id, read, root};
 use crate::words::env::Env;
 use crate::words::stop::Stop;
 use std::ffi::OsString;
@@ -63,6 +63,12 @@ pub fn git_dir_of(env: &Env, cwd: &Path, message: Option<&Path>) -> Option<PathB
     of_message.or_else(named).or_else(found).or_else(bare)
 }
 
+/// Returns the ids of the commits that are being merged into HEAD: several of an octopus, none without a merge.
+pub fn merged(git_dir: &Path) -> Vec<String> {
+    let text = read(&git_dir.join("MERGE_HEAD"), SMALL).unwrap_or_default();
+    text.lines().filter(|line| is_id(line)).map(str::to_string).collect()
+}
+
 impl Repo {
     /// Looks at the repository of a hook. `git` has the environment of [`crate::sys::proc::environment`].
     pub fn open(mut git: Git, env: &Env, cwd: &Path, git_dir: &Path) -> Repo {
@@ -106,8 +112,12 @@ impl Repo {
     ) -> Result<(), Unanswered> {
         let mut git = self.git.clone();
         git.env.extend(self.index.iter().map(|file| (OsString::from("GIT_INDEX_FILE"), file.clone().into_os_string())));
-        let args: Vec<&str> =
-            ["diff-index", "--cached", context].into_iter().chain(AS_PATCH).chain([base, "--"]).collect();
+        // A file that is only meant to be added (`git add -N`) is not committed.
+        let args: Vec<&str> = ["diff-index", "--cached", "--ita-invisible-in-index", context]
+            .into_iter()
+            .chain(AS_PATCH)
+            .chain([base, "--"])
+            .collect();
         git.ask(&self.cwd, &args, None, stop, on)
     }
 
