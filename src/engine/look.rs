@@ -120,19 +120,19 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
             let server = found.server;
             let models = servers::models(&http, &server, PATIENCE, stop);
             let key = &config.providers.local.api_key_env;
-            let why = match models.as_deref() {
+            let why = match &models {
                 None if servers::is_locked(&http, &server, PATIENCE, stop) => {
                     format!("it wants a key, and takes none of the variable `{key}` (`providers.local.api_key_env`)")
                 }
-                Some([]) => "it lists no model".to_string(),
-                // A server with one model answers whatever name it is asked by.
-                Some(many @ [_, _, ..]) if !many.contains(&server.model) => format!("it has no `{}`", server.model),
+                Some(models) if models.ids.is_empty() => "it lists no model".to_string(),
+                Some(models) if !models.answers(&server.model) => format!("it has no `{}`", server.model),
                 Some(_) | None => String::new(),
             };
+            let ids = models.map(|models| models.ids).unwrap_or_default();
             if !why.is_empty() {
-                return Server::NoModel { base_url: server.base_url, why, models: models.unwrap_or_default() };
+                return Server::NoModel { base_url: server.base_url, why, models: ids };
             }
-            let only = models.and_then(|models| <[String; 1]>::try_from(models).ok()).map(|[only]| only);
+            let only = <[String; 1]>::try_from(ids).ok().map(|[only]| only);
             let window = if window { servers::window(&http, &server, PATIENCE, stop) } else { None };
             Server::Up { base_url: server.base_url, model: only.unwrap_or(server.model), window }
         }

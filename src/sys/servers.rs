@@ -59,6 +59,22 @@ pub struct Found {
     pub is_adopted: bool,
 }
 
+/// The models that a server lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Models {
+    pub ids: Vec<String>,
+    /// Whether a name that is not listed is an error, as vLLM and Ollama have it. Others that have one model answer
+    /// whatever name they are asked by.
+    pub is_exact: bool,
+}
+
+impl Models {
+    /// Returns whether a call by this name is answered.
+    pub fn answers(&self, name: &str) -> bool {
+        self.ids.iter().any(|id| id == name) || (!self.is_exact && self.ids.len() == 1)
+    }
+}
+
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -177,11 +193,13 @@ pub fn window(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> O
 }
 
 /// Asks which models a server has. `None` where it does not say.
-pub fn models(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> Option<Vec<String>> {
+pub fn models(http: &Http, server: &Server, timeout: Duration, stop: &Stop) -> Option<Models> {
     let asker = Asker { http, server, end: Instant::now() + timeout, stop };
     let listed = asker.get(&server.api("/models"))?;
-    let ids = listed.get("data")?.as_array()?.iter().map(|model| text(model, "/id").to_string());
-    Some(ids.filter(|id| !id.is_empty()).collect())
+    let listed = listed.get("data")?.as_array()?;
+    let is_exact = |model: &Value| matches!(text(model, "/owned_by"), "vllm" | "library");
+    let ids = listed.iter().map(|model| text(model, "/id").to_string());
+    Some(Models { ids: ids.filter(|id| !id.is_empty()).collect(), is_exact: listed.iter().any(is_exact) })
 }
 
 /// Returns whether a server refuses what it is asked, for want of a key or of another one.
@@ -433,6 +451,27 @@ mod tests {
         let found = find(&client(), &wanted(&urls), &soon()).expect("a server");
         assert_eq!(found, Found { server: server(&base(&loopback), "m", None), is_adopted: false });
         assert_eq!(paths(&loopback), ["/health"]);
+    }
+
+    #[test]
+    fn some_answer_by_any_name_and_others_only_by_their_own() {
+        for (listed, by_m, by_other) in [
+            (r#"{"data":[{"id":"m","owned_by":"llamacpp"}]}"#, true, true),
+            (r#"{"data":[{"id":"m","owned_by":"vllm"}]}"#, true, false),
+            (r#"{"data":[{"id":"m","owned_by":"library"}]}"#, true, false),
+            (r#"{"data":[{"id":"m"},{"id":"n"}]}"#, true, false),
+            (r#"{"data":[]}"#, false, false),
+        ] {
+            let loopback = routes(vec![("GET /v1/models", 200, listed)]);
+            let server = server(&base(&loopback), "m", None);
+            let models = models(&client(), &server, MINUTE, &soon()).expect(listed);
+            assert_eq!((models.answers("m"), models.answers("other")), (by_m, by_other), "{listed}");
+            assert!(!is_locked(&client(), &server, MINUTE, &soon()));
+        }
+        let loopback = routes(vec![("GET /v1/models", 401, r#"{"error":{"message":"Invalid API Key"}}"#)]);
+        let server = server(&base(&loopback), "m", None);
+        assert_eq!(models(&client(), &server, MINUTE, &soon()), None);
+        assert!(is_locked(&client(), &server, MINUTE, &soon()));
     }
 
     #[track_caller]

@@ -273,6 +273,8 @@ fn a_long_call_is_answered_early_and_its_result_waited_for_and_kept() {
     // Another server, later.
     let mut client = Client::greeted(&world, &[], "t");
     assert_eq!(done(&client.call(1, "mux_json", again)), result);
+    let beginning = json!({"payload_json": json!({"run_id": run_id[..20].to_lowercase()}).to_string()});
+    assert_eq!(done(&client.call(2, "mux_json", beginning)), result);
     client.close();
     assert_eq!(ledger(&world).len(), 1, "the task was done once");
     server.end();

@@ -85,7 +85,7 @@ impl LocalModel {
     /// Returns the name of the server's model, where it has only one.
     pub fn only(&self, stop: &Stop) -> Option<String> {
         let models = servers::models(&self.http, &self.server, WINDOW_TIMEOUT, stop)?;
-        <[String; 1]>::try_from(models).ok().map(|[only]| only)
+        <[String; 1]>::try_from(models.ids).ok().map(|[only]| only)
     }
 
     /// Returns how many tokens fit, where that has been asked for already: a score is not worth a question.

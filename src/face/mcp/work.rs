@@ -171,14 +171,12 @@ fn health(house: &House<'_>, project: Option<&Path>, stop: &Stop) -> Result<Repo
     })))
 }
 
-/// The result of a run that is over: as it was kept for a client, else what the ledger says of it.
+/// The result of a run that is over: as it was kept for a client, else what the ledger says of it. `id` may be the
+/// beginning of one.
 fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report, Error> {
     let results = Results::at(house.state.runs());
-    if is_run_id(id) {
-        let kept = results.read(id, Part::Result)?;
-        if let Some(outcome) = kept.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
-            return Ok(Report::ended(&outcome, &results.run(id)?.join(Part::Output.file_name())));
-        }
+    if let Some(report) = kept(&results, id)? {
+        return Ok(report);
     }
     let line = look::find(&look::look(house, project)?.ledger, id).map_err(|error| {
         let is_begun = is_run_id(id) && results.run(id).is_ok_and(|dir| dir.exists());
@@ -200,6 +198,11 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
         None => "skipped",
     };
     let run_id = of("run_id").as_str().unwrap_or(id).to_string();
+    if run_id != id
+        && let Some(report) = kept(&results, &run_id)?
+    {
+        return Ok(report);
+    }
     let mut output = "Only the record of this run was kept, not its text.".to_string();
     if of("files").as_array().is_some_and(|files| !files.is_empty()) {
         let _ = write!(output, " `mux diff {run_id}` shows what it changed.");
@@ -213,4 +216,14 @@ fn stored(house: &House<'_>, project: Option<&Path>, id: &str) -> Result<Report,
         "output": output,
     });
     Ok(Report::ended(&outcome, &results.run(&run_id)?.join(Part::Diff.file_name())))
+}
+
+/// The result of a run as it was kept for a client.
+fn kept(results: &Results, run_id: &str) -> Result<Option<Report>, Error> {
+    if !is_run_id(run_id) {
+        return Ok(None);
+    }
+    let kept = results.read(run_id, Part::Result)?;
+    let Some(outcome) = kept.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) else { return Ok(None) };
+    Ok(Some(Report::ended(&outcome, &results.run(run_id)?.join(Part::Output.file_name()))))
 }
