@@ -239,7 +239,9 @@ impl<'a> Call<'a> {
             task: None,
             output: stored.then_some(deed.output),
         };
-        let ledger = finish::ledger(state, config);
+        // Another writer is not waited for past the deadline either.
+        let left = (self.begun + config.hooks.deadline_sec).saturating_duration_since(Instant::now());
+        let ledger = finish::ledger(state, config).within(left.max(TO_FINISH));
         let key = self.env.text(&config.providers.local.api_key_env).map(str::to_string);
         let keys: Vec<String> = key.into_iter().collect();
         let window = config.ledger.summary_window as usize;

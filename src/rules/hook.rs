@@ -93,6 +93,13 @@ pub fn whose(hook: Hook, script: &[u8]) -> Whose {
     }
 }
 
+/// Whether a script asks for the name it has, as those do that are one program for several hooks (husky 4, Overcommit).
+pub fn asks_its_name(script: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(script);
+    text.contains("${0##*/}")
+        || (text.contains("basename") && ["$0", "${0}", "$PROGRAM_NAME"].iter().any(|own| text.contains(own)))
+}
+
 /// The script up to the path of mux, and from there on.
 fn parts(hook: Hook) -> (String, String) {
     let name = hook.name();
@@ -150,6 +157,16 @@ mod tests {
         check(Hook::PreCommit, None, &[("CI", "true"), ("GIT_EDITOR", ":")], None);
         check(Hook::CommitMsg, None, &[("CI", "true"), ("GIT_EDITOR", ":")], None);
         check(Hook::PrePush, None, &[("CI", "1")], Some("CI"));
+    }
+
+    #[test]
+    fn a_script_that_asks_for_its_name_is_known() {
+        for script in ["case $(basename \"$0\") in", "hook_type = File.basename($0)", "name=${0##*/}"] {
+            assert!(asks_its_name(script.as_bytes()), "{script}");
+        }
+        for script in ["cd \"$(dirname \"$0\")\"", "f=$(basename \"$1\")", "\u{fffd}"] {
+            assert!(!asks_its_name(script.as_bytes()), "{script}");
+        }
     }
 
     #[test]

@@ -22,7 +22,8 @@ const LONGEST: u64 = 64 << 10;
 /// Those of the system.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let meta = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // Whoever wants no hooks says `core.hooksPath=/dev/null`.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         meta => meta?,
     };
     let mut bytes = Vec::new();

@@ -102,6 +102,12 @@ impl Ledger {
         Ledger { path, limits, lock_wait: LOCK_WAIT }
     }
 
+    /// Returns the same ledger, whose other writers are waited for no longer than this.
+    #[must_use]
+    pub fn within(self, wait: Duration) -> Ledger {
+        Ledger { lock_wait: self.lock_wait.min(wait), ..self }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -298,7 +304,7 @@ impl Ledger {
                 is_told = true;
             }
             if waited >= limit {
-                let why = format!("another process has held `{}` for {} s", path.display(), limit.as_secs());
+                let why = format!("another process has held `{}` for {:.1} s", path.display(), limit.as_secs_f64());
                 return Err(io::Error::new(ErrorKind::TimedOut, why));
             }
             std::thread::sleep(pause);
@@ -889,7 +895,7 @@ mod tests {
         let temp = Temp::new();
         let mut holder = role("holder", &temp, "", 0);
         assert_eq!(acknowledged(&mut holder, 1), ["held"]);
-        let ledger = Ledger { lock_wait: Duration::from_millis(100), ..temp.ledger(0, 5) };
+        let ledger = temp.ledger(0, 5).within(Duration::from_millis(100));
         let mut said = Vec::new();
         let error = ledger.append(&mut record("A"), 200, &[], &soon(), &mut |text| said.push(text.to_string()));
         let error = error.unwrap_err();

@@ -316,7 +316,8 @@ fn a_secret_stops_the_commit_and_is_named_without_being_shown() {
     repo.git(&["add", "-A"]);
     let ran = repo.try_git(&["commit", "-m", "Add it"], &[]);
     let expected = "mux: conf/app.ini:3: github-token: key = [redacted:github-token]\nmux: not committed: take the secret \
-                    out, or write `mux: allow-secret` on its line if it is none\n";
+                    out; if it is none, write `mux: allow-secret` on its line, or `MUX_HOOKS=0 git commit` where that \
+                    cannot stand\n";
     assert_eq!((ran.exit, repo.masked(&ran.stderr).as_str()), (1, expected), "{}", ran.report());
     let ledger = fs::read_to_string(repo.world.root.join("state/mux/run_ledger.jsonl")).unwrap();
     assert!(!ledger.contains(&token), "{ledger}");
@@ -349,8 +350,8 @@ fn a_secret_in_several_files_is_one_alarm_and_each_place_is_allowed_by_itself() 
     repo.git(&["add", "-A"]);
     let ran = repo.try_git(&["commit", "-m", "Add them"], &[]);
     let expected = "mux: a.ini:2: github-token: key = [redacted:github-token] (and 2 more places: b.ini:2, c.ini:1)\n\
-                    mux: not committed: take the secret out, or write `mux: allow-secret` on each of its lines if it is \
-                    none\n";
+                    mux: not committed: take the secret out; if it is none, write `mux: allow-secret` on each of its \
+                    lines, or `MUX_HOOKS=0 git commit` where that cannot stand\n";
     assert_eq!((ran.exit, repo.masked(&ran.stderr).as_str()), (1, expected), "{}", ran.report());
     let record = repo.records().pop().unwrap();
     assert_eq!(record["verify_summary"], "secrets: 1 at 3 places in 5 added lines of 3 files", "{record}");
@@ -728,6 +729,17 @@ fn a_hook_that_was_there_runs_first_and_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn a_hook_that_asks_for_its_name_is_told_of() {
+    let repo = Repo::bare_of_hooks("hook_own_name", NOWHERE);
+    script(&repo.hook("pre-commit"), "exec run-hook \"$(basename \"$0\")\"\n");
+    script(&repo.hook("pre-push"), "cd \"$(dirname \"$0\")\"\n");
+    let said = repo.mux(&["hook", "install"]);
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    let note = "note: `pre-commit.before-mux` seems to ask for its own name, which has changed: try a commit";
+    assert_eq!(notes, [note], "{said}");
+}
+
+#[test]
 fn what_somebody_has_edited_or_replaced_is_left_alone() {
     let repo = Repo::new("hook_left", NOWHERE);
     let ours = fs::read_to_string(repo.hook("pre-commit")).unwrap();
@@ -819,6 +831,11 @@ fn hooks_go_where_git_looks_for_them() {
     let ran = mux(&["install"]);
     let said = repo.masked(&ran.stderr);
     assert!(ran.exit == 4 && said.contains("`~/work/.husky/_` is made anew by husky"), "{}", ran.report());
+    // Where somebody wants none.
+    repo.git(&["config", "core.hooksPath", "/dev/null"]);
+    let ran = mux(&["install"]);
+    assert!(ran.exit == 4 && repo.masked(&ran.stderr).starts_with("mux: hooks are switched off: "), "{}", ran.report());
+    assert_eq!(repo.mux(&["hook", "status", "pre-push"]), "hooks: /dev/null\npre-push: not installed\n");
     repo.git(&["config", "--unset", "core.hooksPath"]);
     let bare = repo.world.root.join("bare.git");
     repo.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);

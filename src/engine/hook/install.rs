@@ -1,6 +1,6 @@
 //! `mux hook install`, `uninstall`, `status`: where git looks for hooks, what stands there, and what is put there.
 
-use crate::rules::hook::{BEFORE, Hook, Whose, script, whose};
+use crate::rules::hook::{BEFORE, Hook, Whose, asks_its_name, script, whose};
 use crate::sys::git::hook::hooks_dir;
 use crate::sys::git::{self, Git, Unanswered};
 use crate::sys::hooks;
@@ -78,6 +78,10 @@ pub fn run(env: &Env, action: Action, wanted: &[Hook], exe: io::Result<PathBuf>,
         is_below(&found.path, &found.common) || root.as_deref().is_some_and(|root| is_below(&found.path, root));
     let mut report = Report { dir: found.path.clone(), hooks: Vec::new(), notes: Vec::new(), is_left: false };
     match action {
+        Action::Install { .. } if found.path.exists() && !found.path.is_dir() => {
+            let what = format!("hooks are switched off: `core.hooksPath` is `{}`", found.path.display());
+            return Err(Error::new(Kind::Refused, what).hint("`git config --unset core.hooksPath` switches them on"));
+        }
         Action::Install { shared } | Action::Uninstall { shared } if !is_own && !shared => {
             let what = format!("`{}` serves other repositories too (`core.hooksPath`)", found.path.display());
             let hint = "`--shared` changes it for all of them; `git config --local core.hooksPath .git/hooks` gives this \
@@ -170,6 +174,10 @@ fn install(report: &mut Report, hook: Hook, exe: &str) -> Result<(), Error> {
             "installed again".to_string()
         }
         Standing::Foreign { before: false } => {
+            if hooks::read(&path).is_ok_and(|bytes| bytes.is_some_and(|script| asks_its_name(&script))) {
+                let name = shown(&aside);
+                report.notes.push(format!("`{name}` seems to ask for its own name, which has changed: try a commit"));
+            }
             let what = || format!("cannot set `{}` aside", path.display());
             hooks::set_aside(&path, &aside).context(Kind::Io, what)?;
             put()?;

@@ -98,7 +98,8 @@ impl Call<'_> {
         if !is_clean {
             let line = if n_places > alarms.len() { "each of its lines" } else { "its line" };
             self.say(format!(
-                "not committed: take the secret out, or write `mux: allow-secret` on {line} if it is none"
+                "not committed: take the secret out; if it is none, write `mux: allow-secret` on {line}, or `MUX_HOOKS=0 git \
+                 commit` where that cannot stand"
             ));
             self.ended.stops_git = true;
         }

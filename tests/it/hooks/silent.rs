@@ -1,6 +1,6 @@
 //! A model server that takes a question and never answers: one commit waits for it, the next ones do not.
 
-use super::{DOWN, Repo};
+use super::{DOWN, NOWHERE, Repo};
 use crate::bench::World;
 use crate::kill::response;
 use crate::replay::Server;
@@ -57,4 +57,19 @@ fn a_server_that_says_nothing_keeps_one_commit_waiting() {
     assert_eq!(commit(&repo, "four.txt"), "");
     assert!(!repo.mux(&["status"]).contains("left alone"));
     server.end();
+}
+
+#[test]
+fn another_writer_of_the_ledger_is_not_waited_for_past_the_deadline() {
+    let repo = Repo::begun("hook_ledger_held", NOWHERE);
+    repo.world.configure(&format!("providers:\n  local:\n    base_url: \"{NOWHERE}/v1\"\nhooks:\n  deadline_sec: 1\n"));
+    assert!(commit(&repo, "one.txt").starts_with(DOWN));
+    let lock = fs::File::open(repo.world.root.join("state/mux/run_ledger.jsonl.lock")).unwrap();
+    lock.file().lock().unwrap();
+    repo.write("two.txt", "two");
+    repo.git(&["add", "-A"]);
+    let (said, subject) = repo.commit(&["-m", "Add two"]);
+    let waited = said.trim_end().strip_suffix(" s").and_then(|said| said.rsplit_once("run_ledger.jsonl.lock` for "));
+    assert!(waited.unwrap_or_else(|| panic!("{said}")).1.parse::<f64>().unwrap() <= 1.0, "{said}");
+    assert_eq!((subject.as_str(), said.lines().count()), ("Add two", 1));
 }
