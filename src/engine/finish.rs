@@ -11,6 +11,7 @@ use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
 use crate::rules::kin::is_test_file;
+use crate::sys::disk::{self, State as Stands};
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
 use crate::sys::snapshot::{self, Limits};
@@ -60,10 +61,12 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         Some(applied) => drop(take_back(&course.prepared.dir, applied, watcher)),
         None => {}
     }
+    let left = left(&course);
     let answer = course.answer.take().filter(|_| accepted);
-    let output = output(&course, connected, changed.as_ref(), answer, accepted);
+    let output = output(&course, connected, changed.as_ref(), answer, accepted, &left);
     let mut record = record(&course, changed.as_ref(), connected, accepted);
     (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
+    record.left = left;
     record.output_length = output.chars().count() as u64;
     if course.prepared.settings.config.ledger.store_text {
         // The ledger redacts every text that it writes.
@@ -81,11 +84,15 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
     prune(&course.house, &course.prepared.settings.config);
-    let hints = if exit == 0 {
+    let mut hints = if exit == 0 {
         course.passed_over.clone().filter(|_| refused.is_some()).into_iter().collect()
     } else {
         hints(&course, connected, &reason, refused)
     };
+    if !record.left.is_empty() {
+        let first = if accepted { format!("`mux undo {}` and then ", course.run_id) } else { String::new() };
+        hints.insert(0, format!("{first}`mux undo {} --force` brings back what they held before", course.run_id));
+    }
     let (proof, reply) = changed.map(|changed| (changed.proof, changed.changes)).unzip();
     let reply = reply.unwrap_or_default();
     let show_diff = course.job.preview || !accepted;
@@ -102,6 +109,13 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     }
 }
 
+/// Files that a try could not take back, since they had changed, and that are not what they were before the run.
+fn left(course: &Course<'_>) -> Vec<String> {
+    let kept = course.results.run(&course.run_id).ok().and_then(|dir| disk::left(&dir).ok().flatten());
+    let standing = kept.and_then(|kept| kept.compare(&course.prepared.dir).ok()).unwrap_or_default();
+    standing.into_iter().filter(|one| one.state != Stands::AsBefore).map(|one| one.path).collect()
+}
+
 /// The free text of the result.
 fn output(
     course: &Course<'_>,
@@ -109,11 +123,13 @@ fn output(
     changed: Option<&Changed>,
     answer: Option<String>,
     accepted: bool,
+    left: &[String],
 ) -> String {
     if let Some(text) = answer {
         return text;
     }
-    let mut lines: Vec<String> = Vec::new();
+    let changing = "not as before: it changed while mux worked, by a check or by someone else, and was left so";
+    let mut lines: Vec<String> = left.iter().map(|path| format!("`{path}` is {changing}.")).collect();
     if !accepted && matches!(course.job.asked, Asked::Auto | Asked::Local) {
         lines.extend(connected.why.as_ref().map(|why| format!("Not done: {why}.")));
     }
@@ -194,6 +210,7 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
         }),
         verify_summary: proof.map(|proof| proof.summary.clone()).unwrap_or_default(),
         files: changed.map(|changed| changed.files.clone()).filter(|_| accepted).unwrap_or_default(),
+        left: Vec::new(),
         facts: Some(course.facts.clone()),
         policy: Some(course.policy.clone()),
         escalations: course.escalations.clone(),

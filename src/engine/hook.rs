@@ -225,6 +225,7 @@ impl<'a> Call<'a> {
             verify_ok: deed.verify_ok,
             verify_summary: deed.summary,
             files: Vec::new(),
+            left: Vec::new(),
             facts: None,
             policy: None,
             escalations: Vec::new(),

@@ -10,7 +10,7 @@ use crate::engine::verify::{self, Ground, Origin, Plan};
 use crate::rules::names::{self, Planned};
 use crate::rules::weaken::Weakened;
 use crate::rules::{examples, failing};
-use crate::sys::disk::{self, Applied, RollBack, WorkDir};
+use crate::sys::disk::{self, Applied, RollBack, Settled, WorkDir};
 use crate::words::changes::FileOp;
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -41,6 +41,8 @@ pub struct Judged {
     pub applied: Option<Applied>,
     pub files: Vec<FileOp>,
     pub proof: Proof,
+    /// What the checks, or somebody else, made of the files meanwhile.
+    pub settled: Settled,
 }
 
 /// Applies and judges a changeset.
@@ -54,14 +56,17 @@ pub fn judge(
     stop: &Stop,
     watcher: &mut dyn Watcher,
 ) -> Result<Judged, Failure> {
-    let mut applied = Some(apply(trial, stop, watcher)?);
-    let files = applied.as_ref().map(|applied| applied.ops().to_vec()).unwrap_or_default();
-    if files.is_empty() {
+    let mut written = apply(trial, stop, watcher)?;
+    if written.ops().is_empty() {
         return Err(Failure::Unchanged);
     }
-    let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let touched: Vec<String> = written.ops().iter().map(|file| file.path.clone()).collect();
     let ground = Ground { touched: &touched, ..trial.ground };
+    let texts = written.texts();
     let mut proof = verify::verify(trial.plan, &ground, stop, watcher);
+    let settled = written.settle(&texts);
+    let mut files = written.ops().to_vec();
+    let mut applied = Some(written);
     let is_weakened = !trial.weakened.is_empty() && !trial.may_weaken;
     let is_red = proof.verdict == Verdict::Failed && trial.plan.origin != Origin::Flag && !is_weakened;
     if is_red && !proof.red.is_empty() && proof.red.iter().all(|red| red.failures.is_some()) {
@@ -75,7 +80,9 @@ pub fn judge(
             }
             compared @ (Compared::NoWorse { .. } | Compared::Worse(_) | Compared::Unknown) => {
                 if let Compared::NoWorse { .. } = compared {
-                    applied = Some(apply(trial, stop, watcher)?);
+                    let again = apply(trial, stop, watcher)?;
+                    files = again.ops().to_vec();
+                    applied = Some(again);
                 }
                 settle(compared, &mut proof);
             }
@@ -86,7 +93,7 @@ pub fn judge(
     if proof.verdict == Verdict::Failed {
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
     }
-    Ok(Judged { applied, files, proof })
+    Ok(Judged { applied, files, proof, settled })
 }
 
 fn concerns(trial: &Trial<'_>, proof: &Proof, touched: &[String]) -> bool {
@@ -165,6 +172,14 @@ fn weigh(weakened: &[Weakened], may_weaken: bool, proof: &mut Proof) {
 pub fn remark(weakened: &[Weakened]) -> Option<String> {
     let names: Vec<String> = weakened.iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| format!("This change weakens tests: {}.", names.join("; ")))
+}
+
+/// The notes about files that changed while they were checked: what was proved is perhaps not what is there.
+pub fn told(settled: &Settled) -> impl Iterator<Item = String> {
+    settled
+        .moved
+        .iter()
+        .map(|path| format!("`{path}` changed while it was checked, by a check or by someone else, and was left so"))
 }
 
 fn apply(trial: &Trial<'_>, stop: &Stop, watcher: &mut dyn Watcher) -> Result<Applied, Failure> {

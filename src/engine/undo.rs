@@ -73,10 +73,13 @@ pub fn undo(
         watcher.event(&Event::Note(&healed.to_string()));
     }
     let look = look::look(house, project)?;
-    let (target, kept) = find(&results, &look.ledger, wish.run_id)?;
+    let (target, mut layers) = find(&results, &look.ledger, wish.run_id)?;
     house.state.make()?;
     let gone = || format!("cannot undo run {target}: its work directory cannot be used");
-    let dir = kept.work_dir().context(ErrorKind::Io, gone)?;
+    let dir = match layers.first() {
+        Some(layer) => layer.work_dir().context(ErrorKind::Io, gone)?,
+        None => return Err(pruned(&target)),
+    };
     let mut undone = Undone { undoes: target.clone(), exit: 1, ..Undone::default() };
     let run_id = new_run_id(house.env.now);
     let mut busy = |holder: &str| watcher.event(&Event::DirBusy { holder });
@@ -88,7 +91,19 @@ pub fn undo(
         }
         DirLock::Stopped(why) => return Ok(stopped(undone, why)),
     };
-    let standing = kept.compare(&dir).context(ErrorKind::Io, || format!("cannot undo run {target}"))?;
+    let mut compared = Vec::new();
+    for layer in &layers {
+        compared.push(layer.compare(&dir).context(ErrorKind::Io, || format!("cannot undo run {target}"))?);
+    }
+    let is_before = |standing: &Vec<Standing>| standing.iter().all(|one| one.state == State::AsBefore);
+    // What the run had to leave comes after what it kept, and what is as before that needs nothing.
+    if let [kept, left] = compared.as_mut_slice() {
+        let is_back = |one: &Standing| left.iter().any(|it| it.path == one.path && it.state == State::AsBefore);
+        kept.iter_mut().filter(|one| is_back(one)).for_each(|one| one.state = State::AsBefore);
+    }
+    let at = compared.iter().position(|standing| !is_before(standing)).unwrap_or(0);
+    let has_more = compared.iter().skip(at + 1).any(|standing| !is_before(standing));
+    let (kept, standing) = (layers.swap_remove(at), compared.swap_remove(at));
     undone.left =
         standing.iter().filter_map(|one| Some((one.path.clone(), in_the_way(one.state, wish.force)?))).collect();
     let is_done = standing.iter().all(|one| one.state == State::AsBefore);
@@ -112,34 +127,44 @@ pub fn undo(
     undone.unlogged = saved.and_then(|()| log(&look.ledger, &look.settings.config, &mut record, watcher, stop)).err();
     finish::prune(house, &look.settings.config);
     undone.hints.push(format!("`mux undo {run_id}` brings back what was undone"));
+    if has_more {
+        undone.hints.push(format!(
+            "files that changed while run {target} worked are as they were left; `mux undo {target} --force` brings back \
+             what they held before it"
+        ));
+    }
     (undone.run_id, undone.exit) = (Some(run_id), 0);
     watcher.event(&Event::Done);
     Ok(undone)
 }
 
-/// Finds the run and its pre-images.
-fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Kept), Error> {
+/// Finds the run and its pre-images: what it kept, and what it had to leave when it took files back.
+fn find(results: &Results, ledger: &Ledger, id: &str) -> Result<(String, Vec<Kept>), Error> {
+    let layers = |run_id: &str| -> Result<Vec<Kept>, Error> {
+        let dir = results.run(run_id)?;
+        let both = disk::kept(&dir).and_then(|kept| Ok(kept.into_iter().chain(disk::left(&dir)?).collect()));
+        both.context(ErrorKind::Io, || format!("cannot read what run {run_id} kept for an undo"))
+    };
     let (run_id, n_files) = match look::find(ledger, id) {
         Ok(line) => Row::parse(&line).map(|row| (row.run_id.to_string(), row.n_files())).unwrap_or_default(),
         // A run that could not be recorded has kept its files all the same.
-        Err(error) => match results.run(&id.to_ascii_uppercase()) {
-            Ok(dir) if disk::kept(&dir).is_ok_and(|kept| kept.is_some()) => (id.to_ascii_uppercase(), 1),
+        Err(error) => match layers(&id.to_ascii_uppercase()) {
+            Ok(layers) if !layers.is_empty() => return Ok((id.to_ascii_uppercase(), layers)),
             Ok(_) | Err(_) => return Err(error),
         },
     };
-    let kept = disk::kept(&results.run(&run_id)?);
-    let kept = kept.context(ErrorKind::Io, || format!("cannot read what run {run_id} kept for an undo"))?;
+    let layers = layers(&run_id)?;
     // A provider may have changed nothing but directories.
-    if n_files == 0 && kept.is_none() {
+    if n_files == 0 && layers.is_empty() {
         let what = format!("run {run_id} wrote no files: there is nothing to undo");
         return Err(Error::new(ErrorKind::Usage, what).hint("`mux log` shows which runs did"));
     }
-    let pruned = || {
-        let what = format!("cannot undo run {run_id}: what it kept for an undo was pruned");
-        Error::new(ErrorKind::Usage, what)
-            .hint("`state.keep_runs_days` and `state.keep_runs_bytes` say how long it stays")
-    };
-    kept.map(|kept| (run_id.clone(), kept)).ok_or_else(pruned)
+    if layers.is_empty() { Err(pruned(&run_id)) } else { Ok((run_id, layers)) }
+}
+
+fn pruned(run_id: &str) -> Error {
+    let what = format!("cannot undo run {run_id}: what it kept for an undo was pruned");
+    Error::new(ErrorKind::Usage, what).hint("`state.keep_runs_days` and `state.keep_runs_bytes` say how long it stays")
 }
 
 /// Why a file keeps the run from being undone; `None` where it does not.
@@ -269,6 +294,7 @@ fn record(
         verify_ok: None,
         verify_summary: String::new(),
         files: undone.files.clone(),
+        left: Vec::new(),
         facts: None,
         policy: None,
         escalations: Vec::new(),

@@ -223,6 +223,12 @@ fn page(record: &RunRecord, document: &Document<'_>) -> String {
     if !record.verify_summary.is_empty() {
         head.push(("proof", record.verify_summary.clone()));
     }
+    if !record.left.is_empty() {
+        let files = record.left.join(", ");
+        let how =
+            format!("changed while mux worked, by a check or by someone else; `mux undo {} --force`", record.run_id);
+        head.push(("left", format!("{files}: {how} brings back what was there before")));
+    }
     match decided.overruled {
         Some(Overruled::Review) if decided.refused.is_some() => {
             head.push(("overruled", "what was accepted was taken back: nobody gave the review that was wanted".into()));

@@ -47,6 +47,7 @@ pub mod indent;
 pub mod intent;
 pub mod json;
 pub mod kin;
+pub mod layout;
 pub mod leads;
 pub mod leaks;
 pub mod ledger_line;

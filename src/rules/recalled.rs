@@ -389,6 +389,7 @@ fn nothing() -> RunRecord {
         verify_ok: None,
         verify_summary: String::new(),
         files: Vec::new(),
+        left: Vec::new(),
         facts: None,
         policy: None,
         escalations: Vec::new(),

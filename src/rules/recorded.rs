@@ -81,7 +81,7 @@ structs! {
     RunRecord {
         schema, run_id, undoes, seq, timestamp, ts, source, hook, kind, route, reason, wanted, refused, model,
         confidence, task_length, output_length, task_sha256, workdir, runtime_status, retries, verify_ok,
-        verify_summary, files, facts, policy, escalations, overruled, shadow, attempts, commands, cloud, remote,
+        verify_summary, files, left, facts, policy, escalations, overruled, shadow, attempts, commands, cloud, remote,
         local_impl_ratio, duration_ms, task, output
     }
     Facts {

@@ -17,6 +17,7 @@ mod cause;
 mod journal;
 mod kept;
 mod recover;
+mod settle;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -26,10 +27,11 @@ mod work_dir;
 pub use adopt::{Folders, Foreign, adopt};
 pub use cause::{Cause, Found};
 pub use journal::{Gone, Moded, Purpose};
-pub use kept::{Kept, Standing, State, kept};
+pub use kept::{Kept, Standing, State, kept, left};
 #[cfg(test)]
 pub use recover::Why;
 pub use recover::{Left, RollBack};
+pub use settle::Settled;
 pub use work_dir::WorkDir;
 
 use crate::rules::names::Planned;

@@ -523,6 +523,7 @@ mod tests {
             verify_ok: Some(true),
             verify_summary: "python3 -m pytest -q, 1.2 s".to_string(),
             files: Vec::new(),
+            left: Vec::new(),
             facts: None,
             attempts: Vec::new(),
             commands: Vec::new(),

@@ -48,6 +48,10 @@ pub struct RunRecord {
     pub verify_ok: Option<bool>,
     pub verify_summary: String,
     pub files: Vec<FileOp>,
+    /// Files that are not what they were before the run, and not what it wrote either: they changed while it worked. What
+    /// they held is kept for `mux undo`. Absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
     /// What the policy knew when it decided for the last time; null for records that no policy decided (`undo`).
     pub facts: Option<Facts>,
     /// The settings that it decided by.

@@ -119,6 +119,7 @@ const RUN: &[(&str, Stage, i32, &str)] = &[
     ("mux tune --max-cloud 20% --write", Proven, 0, "\nwritten to "),
     ("mux undo", PROSE, 0, "deleted hello.py"),
     ("mux undo RUN_ID", PROSE, 0, "deleted hello.py"),
+    ("mux undo RUN_ID --force", PROSE, 0, "deleted hello.py"),
     ("./setup.sh", Down, 0, "installed "),
     ("./setup.sh --uninstall", Down, 0, "nothing to remove: "),
     ("mux why", PROSE, 0, "what would have changed"),

@@ -218,6 +218,74 @@ fn what_was_edited_since_is_left_unless_forced_and_even_then_kept() {
     assert_eq!(fs::read(scene.world.root.join("home/victim")).unwrap(), b"victim");
 }
 
+/// The task, checked by a command that does something to the file, too.
+fn checked(scene: &mut Scene, check: &str, exit: i32) -> Ran {
+    let ran = scene.mux(&[
+        "run",
+        "--change",
+        "--verify",
+        &format!(r#"["sh", "-c", "{}"]"#, check.replace('\\', r"\\").replace('"', r#"\""#)),
+        TASK,
+    ]);
+    assert_eq!(ran.exit, exit, "{}", ran.report());
+    drop(scene.server.take().map(Server::end));
+    ran
+}
+
+#[test]
+fn what_a_check_formats_is_still_what_mux_wrote() {
+    let format = r#"sed -i 's/"/\x27/g' hello.py; printf '\n\n' >> hello.py"#;
+    let new = |name| {
+        let scene = Scene::new(name, FIXTURE);
+        scene.write("hello.py", b"# by hand\n");
+        (scene.tree(), scene)
+    };
+    let (before, mut scene) = new("format-green");
+    let ran = checked(&mut scene, format, 0);
+    let made = b"print('Hello, world!')\n\n\n";
+    assert_eq!(fs::read(scene.world.work.join("hello.py")).unwrap(), made);
+    assert!(text(&ran.stdout).contains(&format!("changed hello.py ({} bytes)", made.len())), "{}", ran.report());
+    let diff = scene.mux(&["diff"]);
+    assert!(text(&diff.stdout).contains("+print('Hello, world!')\n"), "{}", diff.report());
+    scene.undo(&[], 0, &["undone: 1 file\n"]);
+    assert_eq!(scene.tree(), before);
+    let (before, mut scene) = new("format-red");
+    let ran = checked(&mut scene, &format!("{format}; exit 1"), 1);
+    assert_eq!(scene.tree(), before, "{}", ran.report());
+    let target = id(&ran);
+    scene.undo(&[&target], 2, &["wrote no files"]);
+}
+
+#[test]
+fn what_changes_during_a_check_is_left_told_and_can_be_brought_back() {
+    let mut scene = Scene::new("moved-red", FIXTURE);
+    scene.write("hello.py", b"# by hand\n");
+    let before = scene.tree();
+    let ran = checked(&mut scene, "echo '# checked' >> hello.py; exit 1", 1);
+    let (target, moved) = (id(&ran), scene.tree());
+    assert!(moved != before && text(&ran.stdout).contains("\n`hello.py` is not as before: "), "{}", ran.report());
+    let told = format!("`mux undo {target} --force` brings back");
+    for said in [ran, scene.mux(&["why", &target])] {
+        assert!(text(&said.stdout).contains(&told), "{}", said.report());
+    }
+    let ledger = text(&scene.mux(&["log", "--json"]).stdout);
+    assert!(ledger.contains(r#""files":[],"left":["hello.py"]"#), "{ledger}");
+    scene.undo(&[&target], 1, &["left hello.py: it has changed since the run"]);
+    let undo = id(&scene.undo(&[&target, "--force"], 0, &["undone: 1 file\n"]));
+    assert_eq!(scene.tree(), before);
+    scene.undo(&[&undo], 0, &["undone: 1 file\n"]);
+    assert_eq!(scene.tree(), moved);
+    // A file that the run had made goes again.
+    let mut scene = Scene::new("moved-new", FIXTURE);
+    let ran = checked(&mut scene, "echo '# checked' >> hello.py; exit 1", 1);
+    scene.undo(&[&id(&ran), "--force"], 0, &["deleted hello.py"]);
+    assert!(!scene.world.work.join("hello.py").exists());
+    // What was accepted says so too: the proof is perhaps not of what is there.
+    let mut scene = Scene::new("moved-green", FIXTURE);
+    let ran = checked(&mut scene, "echo '# checked' >> hello.py", 0);
+    assert!(text(&ran.stdout).contains("`hello.py` changed while it was checked"), "{}", ran.report());
+}
+
 #[test]
 fn one_edited_file_keeps_all_of_them() {
     let mut scene = Scene::new("undo-one-of-two", "fixtures/run/031_two_new_files_in_one_reply/http");

@@ -74,26 +74,26 @@ pub fn end(
     let stop = if course.stop.reason().is_some() { &called_off } else { course.stop };
     let is_new = hands.is_new;
     let around = around::after(hands.snapshot, &course.prepared.dir, stop);
-    let Around { applied, diff, beyond } = around.map_err(|why| Failure::Disk { why: why.to_string() })?;
+    let Around { mut applied, diff, beyond } = around.map_err(|why| Failure::Disk { why: why.to_string() })?;
     for beyond in beyond {
         watcher.event(&Event::Note(&beyond.to_string()));
     }
-    let files = applied.ops().to_vec();
+    let mut files = applied.ops().to_vec();
     let fault = fault(course, &files, said.is_some());
     let Some(said) = said.filter(|_| fault.is_none()) else {
         take_back(&course.prepared.dir, applied, watcher);
         forget(is_new, &course.prepared.dir);
         return Err(fault.unwrap_or(Failure::Unchanged));
     };
-    let changes = ChangeSet { changes: written(&files), summary: said, ..ChangeSet::default() };
+    let mut changes = ChangeSet { changes: written(&files), summary: said, ..ChangeSet::default() };
     if course.job.preview {
         take_back(&course.prepared.dir, applied, watcher);
         forget(is_new, &course.prepared.dir);
         let proof = verify::unjudged("a preview".to_string());
         return Ok(Changed { applied: None, files: Vec::new(), proof, score: UNSCORED, diff, changes });
     }
-    let texts = texts(&applied, &course.prepared.dir);
-    let edited = edited(&applied, &texts);
+    let (contents, layout) = (texts(&applied, &course.prepared.dir), applied.texts());
+    let edited = edited(&applied, &contents);
     let weakened = weaken::weakened(&edited);
     let examples = examples::examples(course.job.task, &edited);
     let touched: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
@@ -105,6 +105,8 @@ pub fn end(
         may_weaken: weaken::asks_for(site.task),
     };
     let proof = judge::judge_standing(&standing, site.baseline, stop, watcher);
+    changes.notes.extend(judge::told(&applied.settle(&layout)));
+    files = applied.ops().to_vec();
     let mut applied = Some(applied);
     if proof.verdict == Verdict::Failed {
         applied = applied.and_then(|applied| take_back(&course.prepared.dir, applied, watcher));

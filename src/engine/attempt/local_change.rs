@@ -20,7 +20,7 @@ use crate::rules::weaken::{self, Edited};
 use crate::rules::{argv, confidence, diff, dropped, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
-use crate::words::changes::{Change, ChangeSet, FileOp};
+use crate::words::changes::{ChangeSet, FileOp};
 use crate::words::chat::{Ask, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -348,13 +348,13 @@ pub fn materialise(
     reply::veto(&changes, &before).map_err(|fault| {
         if fault == Fault::Unchanged { Failure::Unchanged } else { Failure::Unusable { fault: fault.to_string() } }
     })?;
-    let diff = whole_diff(&changes, &before);
     let old: Vec<Option<String>> = planned.iter().map(|plan| before(plan.path.as_str())).collect();
     let edited: Vec<Edited<'_>> = planned
         .iter()
         .zip(&old)
         .map(|(plan, old)| Edited { path: plan.path.as_str(), before: old.as_deref(), after: plan.content })
         .collect();
+    let mut diff = whole_diff(&edited);
     // Where nothing may run, this does not either.
     if site.proof.origin != Origin::Nowhere
         && let Some((path, why)) = syntax::fault(&edited, &site.ground, stop)
@@ -388,8 +388,19 @@ pub fn materialise(
         task: site.task,
         more_tries: site.more_tries,
     };
-    let Judged { applied, files, proof } = judge::judge(&trial, site.baseline, stop, watcher)?;
+    let Judged { applied, files, proof, settled } = judge::judge(&trial, site.baseline, stop, watcher)?;
     changes.notes.extend(dropped);
+    if applied.is_some() {
+        changes.notes.extend(judge::told(&settled));
+        if settled.is_formatted {
+            let now: Vec<Option<String>> = planned.iter().map(|plan| before(plan.path.as_str())).collect();
+            let formatted = edited.iter().zip(&now).map(|(one, now)| Edited { after: now.as_deref(), ..*one });
+            diff = whole_diff(&formatted.collect::<Vec<_>>());
+        }
+    } else {
+        // The next try is about what is there now.
+        settled.moved.iter().for_each(|path| site.context.show_again(site.dir, path));
+    }
     let score = if proof.examples > 0 { examples::raised(score) } else { score };
     Ok(Changed { applied, files, proof, score, diff, changes })
 }
@@ -431,17 +442,9 @@ pub fn before(dir: &WorkDir, path: &str) -> Option<String> {
     Some(text.unwrap_or_else(|| String::from_utf8_lossy(&file.bytes).into_owned()))
 }
 
-fn whole_diff(changes: &ChangeSet, before: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut out = String::new();
-    for change in &changes.changes {
-        let old = before(change.path());
-        let new = match change {
-            Change::Write { content, .. } => Some(content.as_str()),
-            Change::Delete { .. } => None,
-        };
-        out.push_str(&diff::unified(change.path(), old.as_deref(), new));
-    }
-    stray::shown(&out)
+fn whole_diff(files: &[Edited<'_>]) -> String {
+    let diffs = files.iter().map(|file| diff::unified(file.path, file.before, file.after));
+    stray::shown(&diffs.collect::<String>())
 }
 
 #[cfg(test)]

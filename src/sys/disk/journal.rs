@@ -1,7 +1,7 @@
 //! The journal of one changeset: what will be done, written down and synced before anything is done.
 //!
 //! `runs/RUN.undo-N` while the changeset is open (the run that works on it holds its lock); `runs/RUN/undo-N` once it is
-//! kept; gone once it is rolled back; `runs/RUN/left-N` where something had to be left alone. Pre-images are
+//! kept; gone once it is rolled back; `runs/RUN/left-N` where something had to be left alone: its pre-images stay. Pre-images are
 //! `runs/RUN/undo-N.I` for step I. State is thus a name: it changes in one rename, needs no space, and all open
 //! journals are found by one listing of `runs/`, however many runs lie there.
 //!
@@ -84,9 +84,11 @@ impl Plan {
         Names { aside: format!("{temp}r"), scratch: format!("{temp}c"), temp }
     }
 
-    /// Reads a plan; `None` for what this mux does not understand.
+    /// Reads a journal: the last of its lines that is whole, and counts; `None` for what this mux does not understand.
     pub(super) fn parse(text: &[u8]) -> Option<Plan> {
-        from_json::read::<Plan>(text).ok().filter(|plan| plan.schema == SCHEMA)
+        let mut lines = text.split_inclusive(|byte| *byte == b'\n').rev();
+        let plan = lines.find_map(|line| from_json::read::<Plan>(line.strip_suffix(b"\n")?).ok());
+        plan.filter(|plan| plan.schema == SCHEMA)
     }
 
     /// Returns the path of a step relative to `base`.
@@ -150,7 +152,7 @@ impl Journal {
         format!(".mux-{}-{}.", self.run_id, self.number)
     }
 
-    /// Writes the plan down, durably.
+    /// Writes the plan down, durably. Written again, it takes the place of the one before.
     pub(super) fn write(&mut self, plan: &Plan) -> Result<(), Cause> {
         let fails = Cause::os("write", &self.name);
         let mut line = serde_json::to_vec(plan).map_err(|_| fails(Errno::IO))?;
@@ -171,8 +173,17 @@ impl Journal {
         })
     }
 
-    /// Ends a changeset that was rolled back but for files that others have changed: their pre-images stay.
-    pub(super) fn end_left(&self) -> Result<(), Cause> {
+    /// Ends a changeset that was rolled back but for the files of the steps that `is_left`: their pre-images stay, an empty
+    /// one for a file that was made; the others go.
+    pub(super) fn end_left(&self, plan: &Plan, is_left: &dyn Fn(&FileOp) -> bool) -> Result<(), Cause> {
+        for (index, step) in plan.steps.iter().enumerate() {
+            let image = self.image(index);
+            if !is_left(step) {
+                let _ = tree::remove(self.run.as_fd(), &image);
+            } else if step.before.is_none() {
+                let _ = tree::create(self.run.as_fd(), &image, tree::PRIVATE);
+            }
+        }
         let left = format!("left-{}", self.number);
         rustix::fs::renameat(&self.runs, &self.name, &self.run, left).map_err(Cause::os("close", &self.name))
     }

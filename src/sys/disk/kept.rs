@@ -17,14 +17,13 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// The changeset of a run, and its pre-images. A run keeps one at the most.
+/// The changeset of a run, and its pre-images. A run keeps one at the most, beside what it had to leave ([`left`]).
 #[derive(Debug)]
 pub struct Kept {
     plan: Plan,
     run: OwnedFd,
-    number: u32,
-    /// The sizes of the pre-images, in bytes.
-    sizes: Vec<u64>,
+    /// The name of the pre-image of each step, and its size in bytes.
+    images: Vec<(String, u64)>,
 }
 
 /// How a file of a run stands now.
@@ -56,25 +55,61 @@ pub enum State {
 /// # Errors
 /// `Os` where the directory or the journal cannot be read; `BADMSG` for a journal of another version of mux.
 pub fn kept(run_dir: &Path) -> Result<Option<Kept>, Cause> {
-    let shown = run_dir.to_string_lossy();
-    let run = match rustix::fs::open(run_dir, DIRECTORY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        run => run.map_err(Cause::os("open directory", &shown))?,
-    };
+    let Some(run) = open_run(run_dir)? else { return Ok(None) };
     for number in 1..=MAX_NUMBER {
-        let name = format!("undo-{number}");
-        let Some((mut file, _)) = tree::look(run.as_fd(), &name, &name)? else { continue };
-        let (mut text, fails) = (Vec::new(), Cause::os("read", &name));
-        file.read_to_end(&mut text).map_err(|error| fails(tree::errno(&error)))?;
-        let plan = Plan::parse(&text).ok_or_else(|| fails(Errno::BADMSG))?;
-        let size = |index| {
-            let stat = rustix::fs::statat(&run, journal::image(number, index), AtFlags::SYMLINK_NOFOLLOW);
-            stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
-        };
-        let sizes = (0..plan.steps.len()).map(size).collect();
-        return Ok(Some(Kept { plan, run, number, sizes }));
+        if let Some(plan) = plan(&run, &format!("undo-{number}"))? {
+            let images = (0..plan.steps.len()).map(|index| image(&run, number, index)).collect();
+            return Ok(Some(Kept { plan, run, images }));
+        }
     }
     Ok(None)
+}
+
+/// Returns what the run with this directory could not take back, because somebody had changed it: each file once, as it
+/// was before the first changeset that touched it. `None` where there is none.
+///
+/// # Errors
+/// As [`kept`].
+pub fn left(run_dir: &Path) -> Result<Option<Kept>, Cause> {
+    let Some(run) = open_run(run_dir)? else { return Ok(None) };
+    let mut all: Option<Plan> = None;
+    let mut images = Vec::new();
+    for number in 1..=MAX_NUMBER {
+        let Some(mut plan) = plan(&run, &format!("left-{number}"))? else { continue };
+        let steps = std::mem::take(&mut plan.steps);
+        (plan.dirs, plan.gone, plan.modes) = (Vec::new(), Vec::new(), Vec::new());
+        let all = all.get_or_insert(plan);
+        for (index, step) in steps.into_iter().enumerate() {
+            let (name, size) = image(&run, number, index);
+            if tree::exists(run.as_fd(), &name) && !all.steps.iter().any(|known| known.path == step.path) {
+                all.steps.push(step);
+                images.push((name, size));
+            }
+        }
+    }
+    Ok(all.filter(|plan| !plan.steps.is_empty()).map(|plan| Kept { plan, run, images }))
+}
+
+fn open_run(run_dir: &Path) -> Result<Option<OwnedFd>, Cause> {
+    match rustix::fs::open(run_dir, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
+        run => run.map(Some).map_err(Cause::os("open directory", &run_dir.to_string_lossy())),
+    }
+}
+
+/// Reads a closed journal; `None` where there is none of this name.
+fn plan(run: &OwnedFd, name: &str) -> Result<Option<Plan>, Cause> {
+    let Some((mut file, _)) = tree::look(run.as_fd(), name, name)? else { return Ok(None) };
+    let (mut text, fails) = (Vec::new(), Cause::os("read", name));
+    file.read_to_end(&mut text).map_err(|error| fails(tree::errno(&error)))?;
+    Plan::parse(&text).ok_or_else(|| fails(Errno::BADMSG)).map(Some)
+}
+
+/// Returns the name of a pre-image and its size.
+fn image(run: &OwnedFd, number: u32, index: usize) -> (String, u64) {
+    let name = journal::image(number, index);
+    let stat = rustix::fs::statat(run, &name, AtFlags::SYMLINK_NOFOLLOW);
+    (name, stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0)))
 }
 
 impl Kept {
@@ -204,29 +239,32 @@ impl Kept {
         Ok(gone)
     }
 
+    fn image(&self, index: usize) -> &str {
+        self.images.get(index).map_or("", |image| &image.0)
+    }
+
     /// Whether the pre-image of a step is there and whole, where it needs one.
     fn has(&self, index: usize) -> Result<bool, Cause> {
         let Some(before) = self.plan.steps.get(index).and_then(|step| step.before.as_ref()) else { return Ok(true) };
-        let name = journal::image(self.number, index);
-        Ok(tree::now(self.run.as_fd(), &name, &name)?.is(Some(before)))
+        let name = self.image(index);
+        Ok(tree::now(self.run.as_fd(), name, name)?.is(Some(before)))
     }
 
     /// Makes a pre-image that is a symbolic link again, as `temp`; false for one that is a file.
     pub(super) fn copy_link(&self, index: usize, dir: BorrowedFd<'_>, temp: &str, path: &str) -> Result<bool, Cause> {
-        let name = journal::image(self.number, index);
-        tree::copy_link(self.run.as_fd(), &name, dir, temp).map_err(Cause::os("write", path))
+        tree::copy_link(self.run.as_fd(), self.image(index), dir, temp).map_err(Cause::os("write", path))
     }
 
     /// Opens a pre-image.
     pub(super) fn open(&self, index: usize) -> Result<(File, Stat), Cause> {
-        let name = journal::image(self.number, index);
-        tree::look(self.run.as_fd(), &name, &name)?.ok_or_else(|| Cause::os("read", &name)(Errno::NOENT))
+        let name = self.image(index);
+        tree::look(self.run.as_fd(), name, name)?.ok_or_else(|| Cause::os("read", name)(Errno::NOENT))
     }
 
     /// Returns the SHA-256 and the size of a pre-image.
     pub(super) fn facts(&self, index: usize) -> (String, u64) {
         let before = self.plan.steps.get(index).and_then(|step| step.before.clone());
-        (before.unwrap_or_default(), self.sizes.get(index).copied().unwrap_or(0))
+        (before.unwrap_or_default(), self.images.get(index).map_or(0, |image| image.1))
     }
 }
 

@@ -88,7 +88,10 @@ pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) ->
         if done.left.iter().any(|left| matches!(left.why, Why::Failed(_))) {
             return Ok(());
         }
-        if done.left.is_empty() { journal.remove(plan.steps.len()) } else { journal.end_left() }
+        if done.left.is_empty() {
+            return journal.remove(plan.steps.len());
+        }
+        journal.end_left(plan, &|step| done.left.iter().any(|left| left.path == step.path))
     });
     if let Err(cause) = ended {
         done.left.push(Left { path: plan.prefix.clone(), why: Why::Failed(cause) });

@@ -460,16 +460,63 @@ fn what_somebody_changed_since_is_left_alone_and_named() {
         ]
     );
     // The old contents of those that were left are still there, and nothing is open.
-    let images: Vec<_> = tree_of(&bench.runs)
-        .into_iter()
-        .filter(|(path, _)| path.contains("undo-1."))
-        .map(|(_, (_, _, text))| text)
-        .collect();
-    assert_eq!(images.iter().filter(|text| *text == b"old").count(), images.len());
-    assert!(images.len() >= 4, "{:?}", bench.state());
+    let images = tree_of(&bench.runs).into_iter().filter(|(path, _)| path.contains("undo-1."));
+    let mut images: Vec<_> = images.map(|(_, (_, _, text))| text).collect();
+    images.sort();
+    let want: [&[u8]; 5] = [b"", b"old", b"old", b"old", b"old"];
+    assert_eq!(images, want, "{:?}", bench.state());
     assert_eq!((bench.journals(Purpose::Report), bench.run_dir().join("left-1").exists()), (0, true));
     assert_eq!(bench.apply(&[set("fine", "again")]).unwrap().keep().unwrap().len(), 1, "the run goes on with number 2");
     assert!(bench.run_dir().join("undo-2").exists());
+    // They can be brought back, and nothing else.
+    fs::remove_file(bench.work.join("linked")).unwrap();
+    fs::write(bench.work.join("fine"), "later").unwrap();
+    let dir = WorkDir::open(&bench.work).unwrap();
+    let kept = super::left(&bench.run_dir()).unwrap().unwrap();
+    let standing = kept.compare(&dir).unwrap();
+    let states: Vec<_> = standing.iter().map(|one| (one.path.as_str(), one.state)).collect();
+    let paths = ["edited", "linked", "removed", "revived", "made/it"];
+    assert_eq!(states, paths.map(|path| (path, State::Changed)));
+    fs::create_dir_all(bench.runs.join("UNDO")).unwrap();
+    kept.undo(&dir, &bench.runs.join("UNDO"), &standing, &never()).unwrap().keep().unwrap();
+    let read = |path: &str| fs::read_to_string(bench.work.join(path)).ok();
+    let old = Some("old".to_string());
+    assert_eq!(paths.map(read), [old.clone(), old.clone(), old.clone(), old, None]);
+    assert_eq!(read("fine"), Some("later".to_string()));
+    assert!(
+        super::left(&bench.runs.join("UNDO")).unwrap().is_none()
+            && super::left(&bench.runs.join("none")).unwrap().is_none()
+    );
+}
+
+#[test]
+fn another_layout_is_the_same_change_and_anything_else_is_somebodys() {
+    let bench = Bench::new();
+    bench.write("a.py", "old");
+    bench.write("b.py", "old");
+    bench.write("gone", "old");
+    let changes =
+        [set("a.py", "f('x')\n"), set("b.py", "new\n"), set("c.py", "c\n"), set("d.py", "d\n"), delete("gone")];
+    let mut applied = bench.apply(&changes).unwrap();
+    let texts = applied.texts();
+    assert_eq!(applied.settle(&texts), Settled::default());
+    bench.write("a.py", "f(\n    \"x\",\n)\n");
+    bench.write("b.py", "new and more\n");
+    fs::remove_file(bench.work.join("c.py")).unwrap();
+    bench.write("gone", "again");
+    let moved = ["b.py", "c.py", "gone"].map(String::from).to_vec();
+    assert_eq!(applied.settle(&texts), Settled { is_formatted: true, moved });
+    assert_eq!((applied.ops()[0].after.clone(), applied.ops()[0].bytes), (sha("f(\n    \"x\",\n)\n"), 14));
+    // Also after a kill: the journal says what the files are by now.
+    let journal = bench.runs.join("RUN.undo-1");
+    let text = fs::read(&journal).unwrap();
+    std::mem::forget(applied);
+    fs::remove_file(&journal).unwrap();
+    fs::write(&journal, text).unwrap();
+    let left: Vec<_> = bench.heal().remove(0).left.into_iter().map(|left| left.path).collect();
+    assert_eq!(left, ["b.py", "gone"], "what was made and is gone needs nothing");
+    assert_eq!(fs::read_to_string(bench.work.join("a.py")).unwrap(), "old");
+    assert!(!bench.work.join("d.py").exists());
 }
 
 #[test]
