@@ -57,7 +57,13 @@ pub enum DirLock {
 /// A lock that is held. The kernel frees it with the descriptor, so a killed run leaves no stale lock.
 #[derive(Debug)]
 pub struct Held {
-    _file: File,
+    _files: Vec<File>,
+}
+
+/// Lock files: one to hold alone, and others to share with who wants them shared too.
+struct Wanted {
+    own: PathBuf,
+    above: Vec<PathBuf>,
 }
 
 impl State {
@@ -127,7 +133,8 @@ impl State {
         self.dir.join("escalations")
     }
 
-    /// Takes the lock on a work directory, so that two runs never interleave in one tree. `workdir` is canonical.
+    /// Takes the lock on a work directory, so that two runs never interleave in one tree: neither there nor in a directory
+    /// that holds it or lies in it. `workdir` is canonical.
     /// While it waits, `on_wait` is told the holder, once for each.
     ///
     /// # Errors
@@ -140,7 +147,10 @@ impl State {
         patience: Patience,
         on_wait: &mut dyn FnMut(&str),
     ) -> Result<DirLock, Error> {
-        self.lock(workdir, "lock", run_id, stop, patience, on_wait)
+        // What writes in a directory writes in all that hold it: each of these is shared with others that lie in it.
+        let above = workdir.ancestors().skip(1).map(|dir| self.lock_file(dir, "lock"));
+        let wanted = Wanted { own: self.lock_file(workdir, "lock"), above: above.collect() };
+        lock(workdir, &wanted, run_id, stop, patience, on_wait)
     }
 
     /// Takes the lock on the one place for a provider in a work directory. As [`State::lock_workdir`], which a run that
@@ -155,49 +165,14 @@ impl State {
         stop: &Stop,
         on_wait: &mut dyn FnMut(&str),
     ) -> Result<DirLock, Error> {
-        self.lock(workdir, "provider", run_id, stop, Patience::Wait, on_wait)
+        let wanted = Wanted { own: self.lock_file(workdir, "provider"), above: Vec::new() };
+        lock(workdir, &wanted, run_id, stop, Patience::Wait, on_wait)
     }
 
-    fn lock(
-        &self,
-        workdir: &Path,
-        what: &str,
-        run_id: &str,
-        stop: &Stop,
-        patience: Patience,
-        on_wait: &mut dyn FnMut(&str),
-    ) -> Result<DirLock, Error> {
-        let digest = Sha256::digest(workdir.as_os_str().as_bytes());
+    fn lock_file(&self, dir: &Path, what: &str) -> PathBuf {
+        let digest = Sha256::digest(dir.as_os_str().as_bytes());
         let name = digest.first_chunk().map_or(0, |half| u128::from_be_bytes(*half));
-        let path = self.locks().join(format!("{name:032x}.{what}"));
-        let context = || format!("cannot lock the work directory `{}` with `{}`", workdir.display(), path.display());
-        let mut told = String::new();
-        loop {
-            if let Some(reason) = stop.reason() {
-                return Ok(DirLock::Stopped(reason));
-            }
-            let mut file = open_lock(&path).context(Kind::Io, context)?;
-            match file.try_lock() {
-                // The file that was locked may have been removed in between (a user tidying up): then it locks nothing.
-                Ok(()) if is_at(&file, &path) => {
-                    let line = format!("{run_id} (process {})\n", std::process::id());
-                    file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).context(Kind::Io, context)?;
-                    return Ok(DirLock::Held(Held { _file: file }));
-                }
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error).context(Kind::Io, context),
-            }
-            let holder = holder(&mut file);
-            if patience == Patience::None {
-                return Ok(DirLock::Busy { holder });
-            }
-            if told != holder {
-                on_wait(&holder);
-                told = holder;
-            }
-            std::thread::sleep(stop.tick());
-        }
+        self.locks().join(format!("{name:032x}.{what}"))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -260,6 +235,55 @@ fn open_lock(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+/// Takes all locks or none; who waits holds none.
+fn lock(
+    workdir: &Path,
+    wanted: &Wanted,
+    run_id: &str,
+    stop: &Stop,
+    patience: Patience,
+    on_wait: &mut dyn FnMut(&str),
+) -> Result<DirLock, Error> {
+    let own = wanted.own.display();
+    let context = || format!("cannot lock the work directory `{}` with `{own}`", workdir.display());
+    let mut told = String::new();
+    'again: loop {
+        if let Some(reason) = stop.reason() {
+            return Ok(DirLock::Stopped(reason));
+        }
+        let (mut held, mut busy) = (Vec::new(), None);
+        for path in wanted.above.iter().chain([&wanted.own]) {
+            let mut file = open_lock(path).context(Kind::Io, context)?;
+            match if *path == wanted.own { file.try_lock() } else { file.try_lock_shared() } {
+                // The file that was locked may have been removed in between (a user tidying up): then it locks nothing.
+                Ok(()) if is_at(&file, path) => held.push(file),
+                Ok(()) => continue 'again,
+                Err(TryLockError::WouldBlock) => {
+                    busy = Some(holder(&mut file));
+                    break;
+                }
+                Err(TryLockError::Error(error)) => return Err(error).context(Kind::Io, context),
+            }
+        }
+        let Some(holder) = busy else {
+            let line = format!("{run_id} (process {})\n", std::process::id());
+            for file in &mut held {
+                file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).context(Kind::Io, context)?;
+            }
+            return Ok(DirLock::Held(Held { _files: held }));
+        };
+        drop(held);
+        if patience == Patience::None {
+            return Ok(DirLock::Busy { holder });
+        }
+        if told != holder {
+            on_wait(&holder);
+            told = holder;
+        }
+        std::thread::sleep(stop.tick());
+    }
 }
 
 /// Whether an open file is the one that stands at a path.
@@ -439,11 +463,35 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_locked_with_all_that_lies_in_it() {
+        let temp = Temp::new();
+        let state = temp.locate().unwrap();
+        state.make().unwrap();
+        let lock = |dir: &str| match state.lock_workdir(Path::new(dir), dir, &soon(), Patience::None, &mut |_| {}) {
+            Ok(DirLock::Held(held)) => Ok(held),
+            Ok(DirLock::Busy { holder }) => Err(holder.split_once(' ').unwrap().0.to_string()),
+            other => panic!("{other:?}"),
+        };
+        let (one, two) = (lock("/p/one").unwrap(), lock("/p/two/deep").unwrap());
+        for (dir, holder) in [("/p/one", "/p/one"), ("/p/two", "/p/two/deep"), ("/p/one/x", "/p/one")] {
+            assert_eq!(lock(dir).unwrap_err(), holder);
+        }
+        assert!(lock("/p").is_err() && lock("/p/one-more").is_ok() && lock("/q").is_ok());
+        drop(one);
+        assert!(lock("/p").is_err());
+        drop(two);
+        let all = lock("/p").unwrap();
+        assert_eq!(lock("/p/one").unwrap_err(), "/p");
+        drop(all);
+        assert!(lock("/p/one").is_ok());
+    }
+
+    #[test]
     fn a_lock_file_that_is_no_file_is_refused() {
         let temp = Temp::new();
         let state = temp.locate().unwrap();
         state.make().unwrap();
-        let lock = || state.lock_workdir(Path::new("/a"), "RUN", &soon(), Patience::None, &mut |_| {});
+        let lock = || state.lock_workdir(Path::new("/"), "RUN", &soon(), Patience::None, &mut |_| {});
         drop(lock().unwrap());
         let entry = fs_err::read_dir(state.locks()).unwrap().next().unwrap().unwrap().path();
         fs_err::remove_file(&entry).unwrap();

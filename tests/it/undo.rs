@@ -313,10 +313,12 @@ fn what_cannot_be_undone_is_said() {
     let mut scene = Scene::new("undo-not", FIXTURE);
     let target = scene.run();
     scene.undo(&["7ZZ"], 2, &["unknown run id `7ZZ`", "mux log"]);
-    // The lock of the work directory is the only one.
-    let lock = fs::read_dir(scene.world.root.join("state/mux/locks")).unwrap().next().unwrap().unwrap().path();
-    let lock = fs::File::open(lock).unwrap();
-    lock.file().lock().unwrap();
+    // Of the work directory and of all that hold it.
+    let locks = fs::read_dir(scene.world.root.join("state/mux/locks")).unwrap();
+    let lock: Vec<_> = locks.map(|entry| fs::File::open(entry.unwrap().path()).unwrap()).collect();
+    for file in &lock {
+        file.file().lock().unwrap();
+    }
     scene.undo(&[&target, "--no-wait"], 1, &["undone: 0 files\n", "holds the work directory"]);
     drop(lock);
     let work = scene.world.work.clone();
