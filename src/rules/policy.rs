@@ -211,7 +211,12 @@ fn failure(facts: &Facts) -> Reason {
         Last::Change { .. } => Reason::VerifyFailed,
         Last::Unapplied => facts.escalated.clone().unwrap_or(Reason::LowConfidence),
         Last::Nothing if !facts.local_up => Reason::LocalDown,
-        Last::Nothing | Last::Answer(_) => Reason::LowConfidence,
+        Last::Nothing => match facts.stopped {
+            Some(Refusal::Deadline) => Reason::LocalFailed(FailureClass::Timeout),
+            Some(_) => Reason::LocalFailed(FailureClass::Canceled),
+            None => Reason::LowConfidence,
+        },
+        Last::Answer(_) => Reason::LowConfidence,
     }
 }
 
@@ -316,8 +321,17 @@ mod tests {
         let last = Last::Failed { class: FailureClass::Server, again: false };
         let (tier, escalated) = (Tier::CloudAnswer, Some(Reason::LowConfidence));
         let stopped = Some(Refusal::Canceled);
-        let facts = Facts { last, tier, escalated, stopped, local_tries: 1, ..facts(Kind::Answer) };
-        check(&policy(), &facts, "give up low_confidence, refused canceled");
+        let tried = Facts { last, tier, escalated, stopped, local_tries: 1, ..facts(Kind::Answer) };
+        check(&policy(), &tried, "give up low_confidence, refused canceled");
+    }
+
+    #[test]
+    fn what_is_called_off_before_the_first_try_is_no_question_of_confidence() {
+        for kind in [Kind::Answer, Kind::Change] {
+            let stopped = |why| Facts { stopped: Some(why), ..facts(kind) };
+            check(&policy(), &stopped(Refusal::Canceled), "give up local_failed:canceled, refused canceled");
+            check(&policy(), &stopped(Refusal::Deadline), "give up local_failed:timeout, refused deadline");
+        }
     }
 
     #[test]
@@ -451,7 +465,7 @@ mod tests {
     fn a_stopped_run_keeps_what_it_has() {
         let policy = policy();
         let late = |facts: Facts| Facts { stopped: Some(Refusal::Deadline), ..facts };
-        check(&policy, &late(facts(Kind::Answer)), "give up low_confidence, refused deadline");
+        check(&policy, &late(facts(Kind::Answer)), "give up local_failed:timeout, refused deadline");
         check(&policy, &late(failed(Kind::Change, 1)), "give up local_failed:truncated, refused deadline");
         check(&policy, &late(changed(Verdict::Failed, SURE, 1)), "give up verify_failed, refused deadline");
         check(&policy, &late(answered(SURE)), "accept confident, refused deadline");
