@@ -5,6 +5,7 @@
 //! only where the task points at it, and an absolute target outside a given work directory is refused, never redirected.
 
 use crate::rules::intent::Intent;
+use crate::rules::names::{self, Rule};
 use crate::rules::places;
 use crate::sys::disk::WorkDir;
 use crate::sys::git;
@@ -208,6 +209,32 @@ pub fn check(env: &Env, dir: &WorkDir, state: &Path) -> Result<(), Error> {
             let what = format!("mux does not work in `{}`: {rule}", dir.path().display());
             Err(Error::new(ErrorKind::Refused, what).hint("give a project's directory with `--workdir DIR`"))
         }
+    }
+}
+
+/// Refuses what a change may not be made in although its names would do: a directory whose files are protected by what
+/// stands above them, and a repository without a work tree.
+///
+/// # Errors
+/// `Refused`.
+pub fn guarded(dir: &WorkDir) -> Result<(), Error> {
+    let refused = |why: &str, hint: &str| {
+        let what = format!("mux changes nothing in `{}`: {why}", dir.path().display());
+        Err(Error::new(ErrorKind::Refused, what).hint(hint))
+    };
+    // A work tree may stand where tools keep theirs, as in `.claude/worktrees/x`: what is above it does not count.
+    let top = git::root(dir.path());
+    let below = top.and_then(|top| dir.path().strip_prefix(top).ok()).unwrap_or(dir.path());
+    match names::guards(below) {
+        Some(Rule::AutoRun) => refused(
+            "tools run or obey what is there without being asked",
+            "give the project's directory with `--workdir DIR` and name the file with `--file PATH`",
+        ),
+        Some(rule) => refused(&rule.to_string(), "change them by hand"),
+        None if git::is_bare(dir.path()) => {
+            refused("it is a repository without a work tree", "clone it, and work in the clone")
+        }
+        None => Ok(()),
     }
 }
 

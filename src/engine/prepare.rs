@@ -83,6 +83,9 @@ pub fn prepare(house: &House<'_>, job: &Job<'_>, run_id: &str, stop: &Stop) -> R
     if kind == Kind::Change || job.workdir.is_some() {
         checked?;
     }
+    if kind == Kind::Change {
+        place::guarded(&dir)?;
+    }
     if let Some(prefix) = &intent.prefix {
         let refused = |rule| {
             let error = Error::new(ErrorKind::Refused, format!("cannot put files in `{prefix}`: {rule}"));

@@ -8,6 +8,7 @@
 use crate::words::changes::Change;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// Most files in one reply.
 pub const MAX_FILES: usize = 200;
@@ -173,7 +174,9 @@ pub fn check_all<'a>(changes: &'a [Change], allowed_by_user: &[String]) -> Resul
 fn judge(path: &str, allowed_by_user: &[String]) -> Result<(RelPath, bool), Rule> {
     let path = normalise(path)?;
     let folded: Vec<String> = path.split('/').map(fold).collect();
-    if folded.iter().any(|name| is_version_control(name)) {
+    // By custom, `x.git/` is a repository without a work tree.
+    let mut folders = folded.iter().rev().skip(1);
+    if folded.iter().any(|name| is_version_control(name)) || folders.any(|name| name.strip_suffix(".git").is_some()) {
         return Err(Rule::VersionControl);
     }
     if is_listed(&folded, AGENT_CONFIGS) {
@@ -354,6 +357,15 @@ const ACCENTS: &[(char, &str)] = &[
     ('\u{327}', "çcģgķkļlņnŗrşsţt"),
     ('\u{328}', "ąaęeįiųu"),
 ];
+
+/// Returns the rule that protects all that is below a directory: `project/.claude`, `.github/workflows`. Names without a
+/// dot say little there: a directory may be called `rust-toolchain`.
+pub fn guards(dir: &Path) -> Option<Rule> {
+    let names = dir.components().map(|name| fold(&name.as_os_str().to_string_lossy()));
+    let below: Vec<String> = names.skip_while(|name| !name.starts_with('.')).collect();
+    let is_guarded = |list| is_listed(&below, list);
+    is_guarded(AGENT_CONFIGS).then_some(Rule::AgentConfig).or_else(|| is_guarded(AUTO_RUN).then_some(Rule::AutoRun))
+}
 
 /// Whether some run of the folded components is on the list. An entry is one component or several; a `*` at the end of
 /// the entry stands for any ending, one at its start for any beginning.

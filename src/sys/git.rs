@@ -40,6 +40,13 @@ pub fn root(path: &Path) -> Option<PathBuf> {
     path.ancestors().take(DEEPEST).find(|folder| git_dir(folder).is_some()).map(Path::to_path_buf)
 }
 
+/// Returns whether a directory is a repository itself, as a bare one is: git runs hooks and obeys settings that lie in it.
+pub fn is_bare(dir: &Path) -> bool {
+    let is =
+        |name: &str, is_folder: bool| fs_err::metadata(dir.join(name)).is_ok_and(|meta| meta.is_dir() == is_folder);
+    is("HEAD", false) && is("objects", true) && is("refs", true)
+}
+
 /// Returns the git directory of a work tree: `.git`, or where the file of that name points.
 pub fn git_dir(root: &Path) -> Option<PathBuf> {
     let entry = root.join(".git");
