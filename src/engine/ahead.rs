@@ -69,6 +69,7 @@ pub fn is_told_by_checks(task: &str, prepared: &Prepared) -> bool {
     prepared.kind == Kind::Change
         && prepared.proof.origin != Origin::Nowhere
         && context.files.is_empty()
+        && !context.hides
         && context.to_create.is_empty()
         && !makes_new(task, &prepared.intent)
         && failing::speaks_of_a_fault(task)

@@ -7,6 +7,7 @@ use crate::engine::attempt::ask::LocalModel;
 use crate::engine::attempt::cloud_change::{self, Hands};
 use crate::engine::attempt::local_change;
 use crate::engine::attempt::parcel::{self, Story};
+use crate::engine::attempt::reading;
 use crate::engine::gate::{Gate, Refused, Sent};
 use crate::engine::judge::take_back;
 use crate::engine::prepare::Prepared;
@@ -134,7 +135,7 @@ impl Course<'_> {
         let (provider, sent) = self.call(Tier::Advice, &told, reason, watcher)?;
         let Some(advice) = self.take(Tier::Advice, provider, sent, watcher) else { return Ok(self.provider_failed()) };
         let stop = self.stop;
-        let read = local_change::read(&mut self.site(false), &advice, Form::Whole);
+        let read = reading::read(&mut self.site(false), &advice, Form::Whole);
         let stood = self.facts.standing;
         if read.is_ok() {
             self.take_back_standing(watcher);

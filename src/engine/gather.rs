@@ -13,6 +13,7 @@ use crate::rules::kin;
 use crate::rules::leads;
 use crate::rules::mentions::{self, Held};
 use crate::rules::names::{self, RelPath};
+use crate::rules::spelled;
 use crate::sys::disk::WorkDir;
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind as ErrorKind};
@@ -52,13 +53,27 @@ pub fn gather(
             None => return Err(cannot_show(name, "it does not exist")),
         }
     }
-    for name in place.named.iter().chain(&intent.files) {
+    // A quotation with blanks in it is one name where there is such a file, or none else can be meant.
+    let mut task = task.to_string();
+    let mut spaced = Vec::new();
+    for (name, is_said) in spelled::quoted(&task.clone()) {
+        let exists = candidates(place, name, None).iter().any(|path| !matches!(read(dir, path, Why::Named), Ok(None)));
+        if exists || is_said && kind == Kind::Change {
+            task = task.replace(name, "");
+            spaced.push(name.to_string());
+        }
+    }
+    let plain = intent.files.iter().filter(|name| spaced.is_empty() || task.contains(name.as_str()));
+    for name in place.named.iter().chain(plain).chain(&spaced) {
         let candidates = candidates(place, name, intent.prefix.as_deref());
         let found = candidates.iter().find_map(|path| read(dir, path, Why::Named).transpose());
         match found {
             Some(Ok(file)) if gathered.shows(&file.path) => {}
             Some(Ok(file)) => gathered.files.push(file),
-            Some(Err(why)) => gathered.notes.push(format!("`{name}` is not shown to the model: {why}")),
+            Some(Err(why)) => {
+                gathered.notes.push(format!("`{name}` is not shown to the model: {why}"));
+                gathered.hides = true;
+            }
             None if let Some(file) = document(dir, name) => {
                 gathered.files.extend(Some(file).filter(|file| !gathered.shows(&file.path)));
             }

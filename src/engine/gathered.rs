@@ -12,7 +12,7 @@ use crate::rules::parts::{self, Sought};
 use crate::rules::prompt::{Shown, estimate_tokens};
 use crate::rules::sorted::sorted;
 use crate::rules::stray;
-use crate::sys::disk::WorkDir;
+use crate::sys::disk::{Cause, WorkDir};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -49,6 +49,8 @@ pub struct Gathered {
     pub allowed: Vec<String>,
     /// Said to the user: what could not be shown, and why.
     pub notes: Vec<String>,
+    /// Whether the task names a file that cannot be shown.
+    pub hides: bool,
     /// What to look for in a file of which only parts fit.
     pub sought: Sought,
 }
@@ -303,16 +305,23 @@ impl Gathered {
     }
 
     /// Adds a file that a reply rewrote without having seen it. Returns whether it is shown now and was not before.
-    pub fn add_rewritten(&mut self, dir: &WorkDir, path: &RelPath) -> bool {
+    ///
+    /// # Errors
+    /// Why a file that is there cannot be shown. What is no file is for the disk to refuse.
+    pub fn add_rewritten(&mut self, dir: &WorkDir, path: &RelPath) -> Result<bool, String> {
         if self.shows(path.as_str()) {
-            return false;
+            return Ok(false);
         }
         match read(dir, path, Why::Rewritten) {
             Ok(Some(file)) => {
                 self.files.push(file);
-                true
+                Ok(true)
             }
-            Ok(None) | Err(_) => false,
+            Ok(None) => Ok(false),
+            Err(why) => match dir.read(path, 0) {
+                Ok(_) | Err(Cause::TooLarge { .. }) => Err(why),
+                Err(_) => Ok(false),
+            },
         }
     }
 }

@@ -293,12 +293,14 @@ pub fn label(line: &str, adjacent: bool) -> Option<(&str, Strength)> {
     if bare.len() > 1024 {
         return None;
     }
-    if let Some((key, rest)) = bare.split_once(':') {
+    if let Some((key, rest)) = bare.split_once([':', '：']) {
         let key = key.trim_matches(|char: char| char == '*' || char == ' ' || char.is_ascii_digit());
-        if KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+        if KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) || is_foreign_key(key) {
             let rest = rest.trim_start_matches("**");
             let path = undress(rest.split_once(" (").map_or(rest, |(path, _)| path));
-            return (!path.is_empty() && !path.contains(char::is_whitespace)).then_some((path, Strength::Strong));
+            // One with blanks is a sentence, or a name that whoever knows the names will know.
+            let is_name = !path.contains(char::is_whitespace) || language(path).is_some();
+            return (!path.is_empty() && is_name).then_some((path, Strength::Strong));
         }
     }
     let is_quoted = line.contains('`');
@@ -309,18 +311,45 @@ pub fn label(line: &str, adjacent: bool) -> Option<(&str, Strength)> {
     if is_heading && adjacent && is_strange_file(bare) {
         return Some((bare, Strength::Strong));
     }
-    let announces = line.trim_end().ends_with([':', '*']) || is_heading;
+    let announces = line.trim_end().ends_with([':', '：', '*']) || is_heading;
     if !announces || !(adjacent || is_heading) || is_usage(bare) {
         return None;
     }
-    let mut paths = bare.split_whitespace().filter_map(|word| {
-        let word = word.trim_matches(|char: char| matches!(char, '*' | '(' | ')' | ',' | ':' | '"' | '\''));
-        let quoted = word.strip_prefix('`').and_then(|word| word.strip_suffix('`'));
-        let path = quoted.unwrap_or(word);
-        (is_file(path) && (quoted.is_some() || path.contains('.'))).then_some(path)
+    // In Chinese or Japanese nothing but the mark is between a name and the words around it.
+    let parts = bare.split('`').enumerate().flat_map(|(number, part)| {
+        let is_quoted = number % 2 == 1;
+        let words = part.split_whitespace().filter(move |_| !is_quoted);
+        words.chain(Some(part).filter(|_| is_quoted)).map(move |word| (word, is_quoted))
+    });
+    let mut paths = parts.filter_map(|(word, is_quoted)| {
+        let path = word.trim_matches(|char: char| matches!(char, '*' | '(' | ')' | ',' | ':' | '"' | '\''));
+        (is_file(path) && (is_quoted || path.contains('.'))).then_some(path)
     });
     let path = paths.next()?;
     paths.all(|other| other == path).then_some((path, Strength::Weak))
+}
+
+/// Whether the words before a colon end with "file", "file name" or "path" in another language.
+fn is_foreign_key(key: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "文件",
+        "文件名",
+        "路径",
+        "檔案",
+        "ファイル",
+        "ファイル名",
+        "파일",
+        "datei",
+        "fichier",
+        "archivo",
+        "fichero",
+        "arquivo",
+        "ficheiro",
+        "файл",
+    ];
+    let key = key.to_lowercase();
+    let last = key.rsplit(' ').next().unwrap_or(&key);
+    WORDS.iter().any(|word| last == *word || !word.is_ascii() && last.ends_with(word))
 }
 
 /// Whether a line speaks of running or using something, so that the block after it is no file.
@@ -358,7 +387,7 @@ pub fn undress(line: &str) -> &str {
     text = ["- ", "* ", "+ "].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text).trim();
     loop {
         let before = text.len();
-        text = text.strip_suffix(':').unwrap_or(text).trim();
+        text = text.strip_suffix([':', '：']).unwrap_or(text).trim();
         for mark in ["**", "`", "\"", "'", "*"] {
             if let Some(inner) = text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark)) {
                 text = inner.trim();

@@ -40,12 +40,15 @@ pub fn from_blocks<'a>(
         (Vec::new(), Vec::new(), Edits { lifted, found: Vec::new(), last: None });
     let mut quotes = Vec::new();
     for (number, block) in blocks.iter().enumerate() {
-        edits.take(block.lead, None);
-        let path = block.path.filter(|(path, strength)| *strength == Strength::Strong || fits(block.language, path));
+        edits.take(block.lead, None, expect);
+        let path = block.path.filter(|(path, strength)| match strength {
+            Strength::Strong => !path.contains(' ') || expect.knows(path),
+            Strength::Weak => fits(block.language, path),
+        });
         let is_diff_asked = path.map(|(path, _)| path).or(expect.target).and_then(language) == Some("diff");
         if !is_diff_asked && edits::is_all_edits(&block.body) {
             if let Cow::Borrowed(body) = &block.body {
-                edits.take(body, path.map(|(path, _)| path));
+                edits.take(body, path.map(|(path, _)| path), expect);
             }
         } else if !is_diff_asked && let Some(what) = loose(block) {
             edits.add(path.map(|(path, _)| path), Edit { path: None, what });
@@ -68,11 +71,17 @@ pub fn from_blocks<'a>(
             unnamed.push(block);
         }
     }
-    edits.take(tail, None);
+    edits.take(tail, None, expect);
     let pieces = blocks.iter().map(|block| block.lead).chain([tail]);
     // Beside the file that was asked for, a line that deletes is a mistake; alone, it is the answer.
     let may_delete = expect.target.is_none() || (drafts.is_empty() && unnamed.is_empty());
-    let deleted = summarise(pieces, may_delete, &mut set.summary);
+    let mut deleted = summarise(pieces, &mut set.summary);
+    if let (Some(target), false) = (expect.target, may_delete) {
+        let other = format!("only `{target}` was asked for");
+        let why = |path: &str| if same(path, target) { "its content came too" } else { other.as_str() };
+        let ignored = deleted.drain(..).map(|path| format!("`{}` is not deleted: {}", quote(&path), why(&path)));
+        set.notes.extend(ignored);
+    }
     let is_named = |target| drafts.iter().any(|draft| draft.path.as_deref().is_some_and(|path| same(path, target)));
     match expect.target {
         Some(target) if is_named(target) => {}
@@ -122,12 +131,13 @@ struct Edits<'b, 'a> {
 
 impl<'a> Edits<'_, 'a> {
     /// Takes the edits whose marks stand in a piece of text that is known to be about `path`.
-    fn take(&mut self, piece: &'a str, path: Option<&'a str>) {
+    fn take(&mut self, piece: &'a str, path: Option<&'a str>, expect: &Expect<'_>) {
         let (mut from, mut at) = (0, 0);
         for line in piece.split_inclusive('\n') {
             let number = edits::marked(line);
             if let Some((edits, _)) = number.and_then(|number| self.lifted.edits.get(number)) {
                 let said = piece.get(from..at).and_then(blocks::path_in_lead).map(|(path, _)| path);
+                let said = said.filter(|path| !path.contains(' ') || expect.knows(path));
                 let edits = edits.clone();
                 for edit in edits {
                     self.add(said.or(path), edit);
@@ -237,11 +247,11 @@ fn commands_in(body: &str, commands: &mut Vec<String>) {
 }
 
 /// Joins the prose around the blocks, without the lines that name files; returns the paths of `DELETE:` lines.
-fn summarise<'a>(pieces: impl Iterator<Item = &'a str>, may_delete: bool, summary: &mut String) -> Vec<String> {
+fn summarise<'a>(pieces: impl Iterator<Item = &'a str>, summary: &mut String) -> Vec<String> {
     let mut deleted = Vec::new();
     for line in pieces.flat_map(str::lines) {
         let bare = blocks::undress(line);
-        if let Some(path) = bare.strip_prefix("DELETE:").filter(|_| may_delete) {
+        if let Some(path) = bare.strip_prefix("DELETE:") {
             deleted.push(blocks::undress(path).to_owned());
         } else if summary.len() < MAX_SUMMARY_BYTES
             && !bare.is_empty()

@@ -19,18 +19,21 @@
 //! Several blocks for one path: the last complete one is taken, and a note says so. A block that quotes a shown file,
 //! shows output or how to use the result is no file. What is left without a path is quoted back in a [`Fault`].
 //! Edit blocks and diffs (`edits.rs`) are applied to what was shown; beside a complete file of the same path they are
-//! ignored. **Invariant:** content is never changed: no newline, BOM or byte is added or lost (but the newline at the end of a
-//! last block that was not closed). Paths are as the model wrote them; `names.rs` judges them.
+//! ignored. **Invariant:** content is never changed: no byte is added or lost, but the newline at the end of a last block that
+//! was not closed, and what `ends.rs` keeps of the file that is replaced. Paths are as the model wrote them; `names.rs` judges
+//! them.
 
 use crate::rules::amend::{amend, is_diff};
 use crate::rules::blocks::{self, Block, Ending, Strength, canonical, file_name, language};
 use crate::rules::drafts::{Draft, MAX_COMMANDS, clean, cut, from_blocks, same};
 use crate::rules::echo::Parted;
 use crate::rules::edits::{self, Edit, Lifted, What};
+use crate::rules::ends;
 pub use crate::rules::fault::Fault;
 use crate::rules::fault::quote;
 use crate::rules::payload;
 use crate::rules::sorted::sorted;
+use crate::rules::spelled::{self, Places};
 use crate::rules::stray;
 pub use crate::rules::veto::{declined, veto};
 use crate::words::changes::{Change, ChangeSet};
@@ -49,6 +52,24 @@ pub struct Expect<'a> {
     pub parted: &'a [Parted<'a>],
     /// How it was asked for changes of what it saw.
     pub form: Form,
+    /// Whether the task is about line ends: else a file keeps its own (`ends.rs`).
+    pub about_ends: bool,
+    /// What other spellings of a path may mean (`spelled.rs`).
+    pub places: Places<'a>,
+}
+
+impl<'a> Expect<'a> {
+    /// Returns the path that is meant, where the reply spells it in another way.
+    fn meant(&self, path: &str) -> Option<String> {
+        let known = self.shown.iter().map(|(path, _)| *path).chain(self.target);
+        spelled::meant(path, &known.collect::<Vec<&'a str>>(), &self.places)
+    }
+
+    /// Whether a path is one of those that mux knows: one with blanks in it is no sentence then.
+    pub fn knows(&self, path: &str) -> bool {
+        let new = self.places.new.iter().map(String::as_str);
+        self.shown.iter().map(|(path, _)| *path).chain(self.target).chain(new).any(|known| same(known, path))
+    }
 }
 
 /// Reads a complete reply. A reply that was cut must not come here: an open last block counts as finished.
@@ -74,6 +95,17 @@ pub fn parse(text: &str, expect: &Expect<'_>) -> Result<ChangeSet, Fault> {
         Some(payload) => from_payload(payload, &mut set)?,
         None => from_blocks(&blocks, tail, &lifted, expect, &mut set)?,
     };
+    let (mut drafts, mut edits) = (drafts, edits);
+    let paths = drafts.iter_mut().map(|draft| &mut draft.path).chain(edits.iter_mut().map(|edit| &mut edit.path));
+    for path in paths.flatten() {
+        if let Some(meant) = expect.meant(path) {
+            let note = format!("the reply says `{}`; taken as `{meant}`", quote(path));
+            *path = Cow::Owned(meant);
+            if !set.notes.contains(&note) {
+                set.notes.push(note);
+            }
+        }
+    }
     choose(drafts, expect, &mut set)?;
     amend(edits, expect, &mut set)?;
     if set.changes.is_empty() { Err(Fault::NoFile) } else { Ok(set) }
@@ -197,6 +229,11 @@ fn choose(drafts: Vec<Draft<'_>>, expect: &Expect<'_>, set: &mut ChangeSet) -> R
                 content.push('\n');
             }
         }
+        let old = expect.shown.iter().find(|(shown, _)| self::same(shown, &path)).filter(|_| !expect.about_ends);
+        let content = match old {
+            Some((_, old)) => ends::kept(old, content),
+            None => content,
+        };
         set.changes.push(Change::Write { path, content });
     }
     Ok(())
@@ -540,7 +577,9 @@ mod tests {
     fn files_are_deleted_by_a_line_of_their_own() {
         check("", "DELETE: old.py\n\nFILE: new.py\n```\nx\n```", "-old.py\nnew.py=\"x\\n\"");
         check("", "Gone now.\nDELETE: `old.py`\n", "-old.py\nsays: Gone now.");
-        check("a.py", "DELETE: a.py\n```\nx\n```", "a.py=\"x\\n\"\nsays: DELETE: a.py");
+        check("a.py", "DELETE: a.py\n```\nx\n```", "a.py=\"x\\n\"\nnote: `a.py` is not deleted: its content came too");
+        let other = "a.py=\"x\\n\"\nnote: `b.py` is not deleted: only `a.py` was asked for";
+        check("a.py", "```\nx\n```\nDELETE: b.py", other);
         check("", "FILE: a.txt\n```\nDELETE: b\n```", r#"a.txt="DELETE: b\n""#);
     }
 
@@ -667,7 +706,7 @@ mod tests {
         let seen: Vec<(&str, Vec<Range<usize>>)> = parted.lines().map(seen).collect();
         let parted: Vec<Parted<'_>> = seen.iter().map(|(path, lines)| Parted { path, lines }).collect();
         let target = target.as_deref().map(str::trim);
-        let expect = Expect { target, shown: &shown, parted: &parted, form: Form::Edits };
+        let expect = Expect { target, shown: &shown, parted: &parted, form: Form::Edits, ..Expect::default() };
         let set = parse(&reply, &expect).map_err(|fault| fault.to_string())?;
         veto(&set, &|path| input.get(path).cloned()).map_err(|fault| fault.to_string())?;
         let mut files = input.clone();

@@ -48,6 +48,7 @@ mod terminal;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+mod trees;
 mod tries;
 mod two;
 mod undo;

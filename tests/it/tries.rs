@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 /// Lays out files, gives the replies one after the other and runs `mux run` with the words; says how it ended, its line
 /// in the ledger, and what each call asked.
-fn tried(name: &str, files: &[(&str, &str)], replies: &[&str], words: &[&str]) -> (World, Ran, Value, Vec<Value>) {
+pub fn tried(name: &str, files: &[(&str, &str)], replies: &[&str], words: &[&str]) -> (World, Ran, Value, Vec<Value>) {
     let world = World::new(name);
     for (path, text) in files {
+        fs::create_dir_all(world.work.join(path).parent().unwrap()).unwrap();
         fs::write(world.work.join(path), text).unwrap();
     }
     let http = world.root.join("http");

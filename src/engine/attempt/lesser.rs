@@ -3,7 +3,8 @@
 //! **Invariant:** taken only where the tests were red before the change and are green with a part of it. What only leaves
 //! green tests green proves nothing of the task.
 
-use crate::engine::attempt::local_change::{Changed, Site, before, materialise};
+use crate::engine::attempt::local_change::{Changed, Site, materialise};
+use crate::engine::attempt::reading::before;
 use crate::engine::judge::take_back;
 use crate::engine::verify::Ground;
 use crate::rules::examples;

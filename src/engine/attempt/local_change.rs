@@ -3,6 +3,7 @@
 
 use crate::engine::attempt::ask::{LocalModel, ask};
 use crate::engine::attempt::lesser::prove_less;
+use crate::engine::attempt::reading::{before, inside_prefix, read, seen_before, target};
 use crate::engine::baseline::Baseline;
 use crate::engine::experience::Experience;
 use crate::engine::gathered::Gathered;
@@ -11,11 +12,10 @@ use crate::engine::syntax;
 use crate::engine::verify::{self, Ground, Origin};
 use crate::rules::confidence::{Question, Usual};
 use crate::rules::config::EditFormat;
-use crate::rules::echo::Parted;
 use crate::rules::form::{self, Size};
 use crate::rules::loops::before_loop;
 use crate::rules::prompt::{self, ChangePrompt};
-use crate::rules::reply::{self, Expect, Fault};
+use crate::rules::reply::{self, Fault};
 use crate::rules::weaken::{self, Edited};
 use crate::rules::{argv, confidence, diff, dropped, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
@@ -29,9 +29,6 @@ use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
 /// Small models hold on to their first idea; said so, some let go of it.
 const SAME_AGAIN: &str = "it is the same change as in the try before, and the check still fails. Keep what is right in \
     it and change what the output of the check shows to be wrong.";
-
-/// Tries that look at one file only, where a red check leads to several.
-const NARROW: u32 = 2;
 
 /// What earlier tries leave for the next one.
 #[derive(Clone, Default)]
@@ -296,39 +293,6 @@ fn quoted(failure: &Failure) -> Option<String> {
     }
 }
 
-/// The one file that the task is about, when it is known: then the model is asked for its content and nothing else. Where
-/// only a red check tells, later tries may change the other files that it leads to.
-fn target(context: &Gathered, number: u32) -> Option<&str> {
-    let named: Vec<&str> = context.named().map(|file| file.path.as_str()).collect();
-    match (named.as_slice(), context.to_create.as_slice()) {
-        ([], [only]) => Some(only),
-        ([only], []) => Some(only),
-        ([], []) if number <= NARROW => context.led_to(),
-        (_, _) => None,
-    }
-}
-
-/// Reads the changes in the text of a reply, whoever wrote it. Nothing is written.
-pub fn read(site: &mut Site<'_>, text: &str, form: Form) -> Result<ChangeSet, Failure> {
-    let shown: Vec<(&str, &str)> =
-        site.context.files.iter().map(|file| (file.path.as_str(), file.content.as_str())).collect();
-    let parted = site.context.only_edited().map(|file| Parted { path: &file.path, lines: &file.parts });
-    let parted: Vec<Parted<'_>> = parted.collect();
-    let expect = Expect { target: target(site.context, site.number), shown: &shown, parted: &parted, form };
-    reply::parse(text, &expect).map_err(|fault| {
-        // A file that is edited unseen is shown first, like one that is rewritten unseen.
-        if let Fault::Unshown { path } = &fault
-            && names::readable(path).is_ok_and(|path| site.context.add_rewritten(site.dir, &path))
-        {
-            return Failure::Unseen { paths: format!("`{path}`") };
-        }
-        match reply::declined(text) {
-            Some(quote) => Failure::Declined { quote: quote.to_string() },
-            None => Failure::Unusable { fault: fault.to_string() },
-        }
-    })
-}
-
 /// From changes that were read to applied and proven files.
 pub fn materialise(
     site: &mut Site<'_>,
@@ -403,43 +367,6 @@ pub fn materialise(
     }
     let score = if proof.examples > 0 { examples::raised(score) } else { score };
     Ok(Changed { applied, files, proof, score, diff, changes })
-}
-
-/// "Create … in tools/report" asks for files below that directory, and nowhere else.
-fn inside_prefix(prefix: Option<&str>, changes: &ChangeSet) -> Result<(), Failure> {
-    let Some(prefix) = prefix.map(|prefix| prefix.trim_matches('/')) else { return Ok(()) };
-    let outside = changes.changes.iter().find(|change| {
-        let path = change.path().trim_start_matches("./");
-        path.strip_prefix(prefix).is_none_or(|rest| !rest.starts_with('/'))
-    });
-    match outside {
-        None => Ok(()),
-        Some(change) => Err(Failure::Unusable {
-            fault: format!("`{}` is not below `{prefix}/`. Put every new file below `{prefix}/`.", change.path()),
-        }),
-    }
-}
-
-/// A file that exists but was not shown to the model would be rewritten blindly: it is shown first, once.
-fn seen_before(site: &mut Site<'_>, planned: &[names::Planned<'_>]) -> Result<(), Failure> {
-    let mut unseen = Vec::new();
-    for plan in planned {
-        if site.context.add_rewritten(site.dir, &plan.path) {
-            unseen.push(format!("`{}`", plan.path.as_str()));
-        }
-    }
-    if unseen.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Unseen { paths: unseen.join(", ") })
-}
-
-/// Returns the text of a file as it is, `None` where there is none.
-pub fn before(dir: &WorkDir, path: &str) -> Option<String> {
-    let path = names::readable(path).ok()?;
-    let file = dir.read(&path, names::MAX_FILE_BYTES as u64).ok()??;
-    let text = stray::to_text(&file.bytes).map(|(text, _)| text);
-    Some(text.unwrap_or_else(|| String::from_utf8_lossy(&file.bytes).into_owned()))
 }
 
 fn whole_diff(files: &[Edited<'_>]) -> String {

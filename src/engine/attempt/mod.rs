@@ -8,3 +8,4 @@ pub mod local_answer;
 pub mod local_change;
 pub mod pacing;
 pub mod parcel;
+pub mod reading;
