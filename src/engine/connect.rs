@@ -136,7 +136,11 @@ pub fn connect(
     let (http, key) = (agent(config), key(house.env, config));
     let wanted = wanted(settings, key.as_ref());
     let mut status = RuntimeStatus::Up;
-    let mut found = servers::find(&http, &wanted, stop);
+    let mut is_loading = false;
+    let mut found = servers::search(&http, &wanted, stop).map_err(|missing| {
+        is_loading = missing.is_loading;
+        missing.failure
+    });
     if let (Err(Failure::Down { .. }), Some(command)) = (&found, &config.local_runtime.restart_cmd) {
         match restart(house, command, config, run_id) {
             Ok(launched) => {
@@ -172,6 +176,9 @@ pub fn connect(
                 _ if remote.is_some() && !config.providers.local.allow_remote => {
                     "if code may leave this machine: set `providers.local.allow_remote: true`".to_string()
                 }
+                _ if is_loading => "the model server is loading its model: wait for it, or raise \
+                     `providers.local.first_token_timeout_sec` in mux.yaml"
+                    .to_string(),
                 Some(server) => {
                     format!(
                         "a server answers at {}: export MUX_PROVIDERS_LOCAL_BASE_URL={}",

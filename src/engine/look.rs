@@ -122,7 +122,7 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
             let key = &config.providers.local.api_key_env;
             let why = match &models {
                 None if servers::is_locked(&http, &server, PATIENCE, stop) => {
-                    format!("it wants a key, and takes none of the variable `{key}` (`providers.local.api_key_env`)")
+                    format!("it wants a key: `{key}` holds none that it takes (`providers.local.api_key_env`)")
                 }
                 Some(models) if models.ids.is_empty() => "it lists no model".to_string(),
                 Some(models) if !models.answers(&server.model) => format!("it has no `{}`", server.model),
@@ -150,11 +150,12 @@ pub fn server(house: &House<'_>, settings: &Effective, window: bool, stop: &Stop
 /// What keeps the configured servers from answering.
 fn cause(config: &Config, is_loading: bool) -> Cause {
     let local = &config.providers.local;
-    if (!local.allow_remote || config.privacy.local_only) && local.base_url.iter().any(|url| http::is_remote(url)) {
-        return Cause::Remote;
-    }
+    // An address that this build cannot read counts as another machine's, too; hence first.
     if cfg!(not(feature = "tls")) && local.base_url.iter().any(|url| url.starts_with("https:")) {
         return Cause::Tls;
+    }
+    if (!local.allow_remote || config.privacy.local_only) && local.base_url.iter().any(|url| http::is_remote(url)) {
+        return Cause::Remote;
     }
     if is_loading { Cause::Loading } else { Cause::Silence }
 }
@@ -211,4 +212,29 @@ pub fn examine(
     };
     let http = connect::agent(config);
     Ok(doctor::examine(&patient, &mut |host, port| http.touch(host, port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_server_away_is_seen_in_the_configuration_first() {
+        let (here, there) = ("http://127.0.0.1:1/v1", "http://10.0.0.5:1/v1");
+        let tls = if cfg!(feature = "tls") { Cause::Silence } else { Cause::Tls };
+        for (url, allow_remote, local_only, is_loading, expected) in [
+            (here, false, false, false, Cause::Silence),
+            (here, false, true, true, Cause::Loading),
+            (there, false, false, false, Cause::Remote),
+            (there, true, true, false, Cause::Remote),
+            (there, true, false, true, Cause::Loading),
+            ("https://127.0.0.1:1/v1", false, false, false, tls),
+        ] {
+            let mut config = Config::default();
+            config.providers.local.base_url = vec![url.into()];
+            config.providers.local.allow_remote = allow_remote;
+            config.privacy.local_only = local_only;
+            assert_eq!(cause(&config, is_loading), expected, "{url}, {allow_remote}, {local_only}, {is_loading}");
+        }
+    }
 }

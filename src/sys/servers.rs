@@ -130,7 +130,8 @@ pub fn search(http: &Http, wanted: &Wanted<'_>, stop: &Stop) -> Result<Found, Mi
             return Err(missing(Failure::Down { why: why.join("; ") }));
         }
         if begun.elapsed() >= wanted.loading {
-            let why = format!("it is still loading after {} s", begun.elapsed().as_secs());
+            let after = format!(" after {} s", begun.elapsed().as_secs());
+            let why = format!("it is still loading{}", if wanted.loading.is_zero() { "" } else { &after });
             return Err(Missing { failure: Failure::Down { why }, is_loading: true });
         }
         stop.sleep(POLL);
@@ -525,8 +526,9 @@ mod tests {
         let loopback = routes(vec![("GET /health", 503, "")]);
         let urls = [base(&loopback)];
         let impatient = Wanted { loading: Duration::ZERO, ..wanted(&urls) };
-        let why = "it is still loading after 0 s".to_string();
-        assert_eq!(find(&client(), &impatient, &soon()), Err(Failure::Down { why }));
+        let why = "it is still loading".to_string();
+        let missing = search(&client(), &impatient, &soon()).expect_err("a server");
+        assert_eq!((missing.failure, missing.is_loading), (Failure::Down { why }, true));
         let stop = soon();
         stop.cancel();
         assert_eq!(find(&client(), &wanted(&urls), &stop), Err(Failure::Stopped { why: Refusal::Canceled }));
