@@ -49,15 +49,17 @@ commands:
   status              the model server, recent routes and failures; reads only
   log                 recent runs; -f shows each as it ends
   report              one HTML page with charts of all runs
-  why [RUN_ID]        why a run went where it went, and what would have changed it
+  why [RUN_ID]        why a run went where it went, and what would have changed
+                      that
   replay              what other settings would have made of the recorded runs
   bench               is the model good enough: small tasks with hidden tests
-  tune                a threshold, or the weights of the score, from your own runs
-  diff [RUN_ID]       what a run changed, or what its last try would have changed
+  tune                a threshold, or weights of the score, from your own runs
+  diff [RUN_ID]       what a run changed, or its last try would have changed
   undo [RUN_ID]       take a run back; an undo can be undone too
   egress              all that mux ever sent out of this machine
-  mcp                 serve the Model Context Protocol on standard input and output
-  setup               register that with claude, codex and gemini, where installed
+  mcp                 serve the Model Context Protocol on standard input and
+                      output
+  setup               register that with claude, codex, gemini, where installed
   hook install|uninstall|status
                       git hooks: commit messages, no secret in a commit, reviews
   config [show|path|init|check]
@@ -74,8 +76,8 @@ options of run:
       --task-file FILE  read the task from FILE; `-` is standard input
       --answer        the task wants an answer; write nothing
       --change        the task wants files changed
-      --route ROUTE   auto, local, cloud, claude, codex, gemini, or a CLI that the
-                      configuration declares
+      --route ROUTE   auto, local, cloud, claude, codex, gemini, or a CLI that
+                      the configuration declares
       --local-only    start no cloud process, contact no other machine
       --prefer-local  only failed proof or a server that is down may escalate
       --verify CMD    prove the result with CMD (repeatable); a JSON list is
@@ -84,7 +86,7 @@ options of run:
       --verify-with PROVIDER  have the change reviewed by this cloud CLI
       --file PATH     show this file to the model (repeatable); also lets a
                       run write a file that tools execute unasked
-      --dry-run       kind, work directory, context and first step; calls nothing
+      --dry-run       kind, work directory, context, first step; calls nothing
       --preview       generate and show the diff; write nothing
       --no-wait       end at once when another run holds the work directory
       --deadline SECONDS  end the run by then
@@ -94,13 +96,14 @@ options of run:
 
 options of the others:
   doctor [--json] [--deep] [--config FILE]
-                      --deep calls each cloud CLI once, after saying what it spends
+                      --deep calls each cloud CLI once, after saying what it
+                      spends
   status [--json | --check] [--config FILE]
   log [-n N] [--route ROUTE] [--failed] [--since 7d] [--workdir DIR]
       [--grep TEXT] [--json] [-f, --follow] [--config FILE]
   report [-o FILE] [--since 90d] [--config FILE]
-                      default: mux-report.html here, or standard output where that
-                      is no terminal; `-` is standard output
+                      default: mux-report.html here, or standard output where
+                      that is no terminal; `-` is standard output
   why [RUN_ID] [--json] [--config FILE]
   replay [--threshold X] [--keywords A,B] [--max-attempts N] [--since 30d]
       [--curve] [--csv | --json] [--config FILE]
@@ -109,12 +112,12 @@ options of the others:
   bench [--quick] [--format whole|edits] [--deadline SECONDS] [--json]
       [--provider claude|codex|gemini [--yes]] [--config FILE]; SECONDS for each
       task
-  tune --fit [--write | --reset] [--json] [--config FILE]; fits the weights of the
-      score on the ledger and shows how good they are
+  tune --fit [--write | --reset] [--json] [--config FILE]; fits the weights of
+      the score on the ledger and shows how good they are
   diff [RUN_ID] [--config FILE]
-  undo [RUN_ID] [--force] [--no-wait] [--json] [--config FILE]; without RUN_ID it
-      is the last run that changed files here and is not taken back; else the last
-      run
+  undo [RUN_ID] [--force] [--no-wait] [--json] [--config FILE]; without RUN_ID
+      it is the last run that changed files here and is not taken back; else the
+      last run
   egress [--since 30d] [--json]; --prune 90d forgets what is older
   mcp [--budget SECONDS] [--config FILE]; a call that takes longer is answered
       with a run id, and mux_json gives its result later
@@ -436,6 +439,12 @@ mod tests {
 
     fn text(task: &str) -> TaskText {
         TaskText::Text(task.into())
+    }
+
+    #[test]
+    fn the_page_fits_a_terminal() {
+        let wide: Vec<&str> = HELP.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]
