@@ -10,7 +10,7 @@ use crate::words::stop::Stop;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Examines and prints; with a watcher providers are called too. Returns the exit code.
+/// Examines and prints; with a watcher providers are called too. Returns the exit code; after a signal nothing is printed.
 ///
 /// # Errors
 /// A configuration or a state directory that cannot be read; output that cannot be written.
@@ -23,6 +23,10 @@ pub fn run(
     stop: &Stop,
 ) -> Result<u8, Error> {
     let report = look::examine(house, project, deep, stop)?;
+    // What was not looked at any more would be told as missing.
+    if let Some(code) = stop.signal_code() {
+        return Ok(code);
+    }
     doctor(&report, json, out).context(Kind::Io, || "cannot write the report".to_string())
 }
 

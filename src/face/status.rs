@@ -114,6 +114,10 @@ pub fn run(
 ) -> Result<u8, Error> {
     let Look { settings, ledger, unfinished, .. } = look::look(house, project)?;
     let server = look::server(house, &settings, form != Form::Check, stop);
+    // A server that was not waited for would be told as down.
+    if let Some(code) = stop.signal_code() {
+        return Ok(code);
+    }
     let health = match &server {
         Server::Up { base_url, model, window } => Health { base_url, seen: Seen::Up { model, window: *window } },
         Server::NoModel { base_url, why, models } => {

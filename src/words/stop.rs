@@ -60,6 +60,14 @@ impl Stop {
         }
     }
 
+    /// Returns the exit code of the signal that has ended the work, if one has.
+    pub fn signal_code(&self) -> Option<u8> {
+        match self.reason() {
+            Some(StopReason::Signal(signal)) => Some(128 + signal),
+            Some(StopReason::Canceled | StopReason::Deadline) | None => None,
+        }
+    }
+
     /// Returns whether someone (not the clock) has ended the work.
     pub fn is_called(&self) -> bool {
         self.why.load(Ordering::SeqCst) != 0

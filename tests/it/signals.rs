@@ -6,6 +6,7 @@ use crate::replay::Server;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::io::Read;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,6 +108,25 @@ fn a_signal_ends_a_run_while_its_files_are_verified() {
             until(&format!("process {pid} of the verification is gone"), || is_gone(&world, pid));
         }
         server.end();
+    }
+}
+
+/// What was not looked at any more is not told as missing.
+#[test]
+fn a_look_that_a_signal_ends_says_nothing() {
+    for (signal, exit) in SIGNALS {
+        for args in [&["doctor"][..], &["status"], &["status", "--check"]] {
+            let world = World::new("look");
+            let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/v1", silent.local_addr().unwrap());
+            world.configure(&format!("providers:\n  local:\n    base_url: \"{url}\"\n    model: m\n"));
+            let child = start(&world, args);
+            let held = silent.accept().unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            let ran = end(child);
+            assert!(ran.exit == exit && ran.stdout.is_empty(), "{args:?}\n{}", ran.report());
+            drop(held);
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Report {
         }
         let is_answer = fields.get("kind").is_some_and(|kind| kind == "answer");
         let mut text = if is_answer {
-            "ERROR: no answer was good enough to be accepted; this is what there is.\n".to_string()
+            "ERROR: no answer was accepted; `output` is what there is.\n".to_string()
         } else {
             "ERROR: the task is not done; the files are as they were before.\n".to_string()
         };
