@@ -166,6 +166,8 @@ impl Course<'_> {
             let who = if model.is_some() { "the local model does what it says" } else { "no local try is left for it" };
             watcher.event(&Event::Note(&format!("{} advises in words: {who}", provider.name())));
         }
+        // It is read best without the diff that it is about.
+        self.effort.start_over();
         self.effort.advice = Some(advice);
         let last = model.map(|model| {
             self.take_back_standing(watcher);

@@ -3,7 +3,8 @@
 
 use crate::engine::ahead::Before;
 use crate::engine::attempt::ask::{LocalModel, prompt_tokens, surely_fits};
-use crate::engine::attempt::local_change::{Changed, Effort};
+use crate::engine::attempt::effort::Effort;
+use crate::engine::attempt::local_change::Changed;
 use crate::engine::baseline::Baseline;
 use crate::engine::connect::{self, Connected};
 use crate::engine::experience::{self, Experience};

@@ -75,10 +75,9 @@ impl Course<'_> {
         number: u32,
         watcher: &mut dyn Watcher,
     ) -> (Attempt, Result<Changed, Failure>) {
-        // What somebody advises is read best without the diff that it is about: see `Effort::start_over`.
         if std::mem::take(&mut self.anew) {
             self.effort.forget();
-        } else if self.is_fresh(number) || self.effort.advice.is_some() {
+        } else if self.is_fresh(number) {
             self.effort.start_over();
         }
         let mut effort = std::mem::take(&mut self.effort);

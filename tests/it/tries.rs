@@ -45,3 +45,31 @@ fn only_tests_that_a_run_wrote_are_told_as_such() {
         assert_eq!(said, is_told, "{}", ran.report());
     }
 }
+
+/// A file, and a check that is red until `mean` is right.
+const LEDGER: &str = "LIMIT = 3\n\n\ndef total(prices):\n    return sum(prices)\n\n\ndef mean(prices):\n    return 0\n";
+const CHECK: &str = "import ledger\n\nassert ledger.mean([1, 3]) == 2, \"mean is wrong\"\n";
+const FIX: [&str; 3] = ["--verify", "python3 check.py", "Fix mean in ledger.py: it is always 0."];
+
+fn whole(body: &str) -> String {
+    format!("```python\n{}```\n", LEDGER.replace("return 0", body))
+}
+
+fn prompt(asked: &Value) -> &str {
+    asked["messages"][1]["content"].as_str().unwrap()
+}
+
+#[test]
+fn a_reply_that_cannot_be_used_takes_no_evidence_away() {
+    let replies =
+        [&whole("return sum(prices)"), "I have corrected `mean`.", &whole("return sum(prices) / len(prices)")];
+    let files = [("ledger.py", LEDGER), ("check.py", CHECK)];
+    let (_, ran, record, asked) = tried("evidence", &files, &replies, &FIX);
+    assert_eq!((ran.exit, &record["reason"]), (0, &"verified".into()), "{}", ran.report());
+    assert_eq!(record["attempts"][1]["failure"]["kind"], "unusable", "{record}");
+    let said = prompt(&asked[2]);
+    let thrown = "An earlier try was thrown away, because a check failed:";
+    assert!(said.contains(thrown) && said.contains("AssertionError: mean is wrong"), "{said}");
+    assert!(said.contains("An earlier reply could not be used: There is no fenced block"), "{said}");
+    assert!(!said.contains("I have corrected"), "the check has run another one: {said}");
+}

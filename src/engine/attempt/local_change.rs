@@ -2,6 +2,7 @@
 //! it was; what it taught goes into the [`Effort`] of the next one.
 
 use crate::engine::attempt::ask::{LocalModel, ask};
+use crate::engine::attempt::effort::Effort;
 use crate::engine::attempt::lesser::prove_less;
 use crate::engine::attempt::reading::{before, inside_prefix, read, seen_before, target};
 use crate::engine::baseline::Baseline;
@@ -25,54 +26,6 @@ use crate::words::chat::{Ask, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
-
-/// Small models hold on to their first idea; said so, some let go of it.
-const SAME_AGAIN: &str = "it is the same change as in the try before, and the check still fails. Keep what is right in \
-    it and change what the output of the check shows to be wrong.";
-
-/// What earlier tries leave for the next one.
-#[derive(Clone, Default)]
-pub struct Effort {
-    /// The failing command and the useful tail of its output.
-    pub evidence: Option<String>,
-    /// The diff, or the reply, of the try before.
-    pub previous: Option<String>,
-    /// What was wrong with the form of the reply before.
-    pub fault: Option<String>,
-    /// What a provider or a review says has to be done.
-    pub advice: Option<String>,
-}
-
-impl Effort {
-    /// Before the last try: only what the checks said stays. Small models hold on to their first idea as long as they
-    /// see it (seen: the same diff three times), and there is no try left to lose.
-    pub fn start_over(&mut self) {
-        if self.evidence.is_some() {
-            self.forget();
-        }
-    }
-
-    /// Before a try that begins anew: what was said of replies has not helped.
-    pub fn forget(&mut self) {
-        self.previous = None;
-        self.fault = None;
-    }
-
-    /// After a reply that brought nothing: what was known before it still stands. One that was given up is told why, without
-    /// the text that may have led it there.
-    fn keep(&mut self, before: &Effort, failure: &Failure) {
-        if let Failure::Looped { .. } | Failure::Hopeless { .. } = failure {
-            *self = Effort { fault: quoted(failure), previous: None, ..before.clone() };
-        } else if let Failure::Cut
-        | Failure::Empty
-        | Failure::ReasoningOnly
-        | Failure::ToolCalls
-        | Failure::Declined { .. } = failure
-        {
-            self.clone_from(before);
-        }
-    }
-}
 
 /// Everything of a run that a try needs.
 pub struct Site<'a> {
@@ -135,6 +88,7 @@ pub fn attempt(
     let form = form(site, how.max_tokens);
     let messages = messages(site, effort, form);
     let before = std::mem::take(effort);
+    let mut said = None;
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
     attempt.form = Some(form);
     if let Some(saved) = attempt.saved_ms() {
@@ -160,12 +114,7 @@ pub fn attempt(
             if let Failure::Stale { path } = failure {
                 site.context.show_again(site.dir, path);
             }
-            effort.fault = quoted(failure);
-            effort.previous = effort.fault.is_some().then_some(reply.text);
-        }
-        // A model that sees no mistake is shown what the checks say of the files as they are.
-        if matches!(changed, Err(Failure::Unchanged)) && !site.preview {
-            effort.evidence = verify::verify(site.proof, &site.ground, stop, watcher).evidence;
+            said = Some(reply.text);
         }
         changed
     });
@@ -180,15 +129,15 @@ pub fn attempt(
             attempt.edits.clone_from(&changed.changes.edits);
             attempt.left_out.clone_from(&changed.changes.left_out);
             if changed.proof.verdict == Verdict::Failed {
-                effort.evidence.clone_from(&changed.proof.evidence);
-                effort.previous = Some(changed.diff.clone());
-                if effort.previous == before.previous {
-                    effort.fault = Some(SAME_AGAIN.to_string());
-                }
+                *effort = before.after_red(changed.proof.evidence.as_deref(), &changed.diff);
             }
         }
         Err(failure) => {
-            effort.keep(&before, failure);
+            *effort = before.after_failure(failure, said);
+            // A model that sees no mistake is shown what the checks say of the files as they are.
+            if *failure == Failure::Unchanged && !site.preview {
+                effort.evidence = verify::verify(site.proof, &site.ground, stop, watcher).evidence;
+            }
             attempt.failure = Some(failure.clone());
         }
     }
@@ -267,30 +216,6 @@ fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::c
         advice: effort.advice.as_deref(),
         form,
     })
-}
-
-/// What the model is told about a reply that could not be used.
-fn quoted(failure: &Failure) -> Option<String> {
-    if let Failure::Unusable { fault } = failure {
-        Some(fault.clone())
-    } else if let Failure::Looped { times, .. } = failure {
-        Some(format!(
-            "it said the same {times} times over and did not come to an end. Write each part once, and end the reply \
-             when the task is done."
-        ))
-    } else if let Failure::RefusedPath { path, rule } = failure {
-        Some(format!("`{path}` must not be written: {rule}."))
-    } else if let Failure::Syntax { path, why } = failure {
-        Some(format!("`{path}` does not parse. Its language says:\n{why}"))
-    } else if let Failure::Unchanged = failure {
-        Some("Every file in it is the same as before. Make the change that the task asks for.".to_string())
-    } else if let Failure::Stale { path } = failure {
-        Some(format!("`{path}` has changed while you wrote. It is shown above as it is now: change that."))
-    } else if let Failure::Unseen { paths } = failure {
-        Some(format!("{paths} exists already and was not shown to you. It is shown above now: keep what must stay."))
-    } else {
-        None
-    }
 }
 
 /// From changes that were read to applied and proven files.
@@ -372,42 +297,4 @@ pub fn materialise(
 fn whole_diff(files: &[Edited<'_>]) -> String {
     let diffs = files.iter().map(|file| diff::unified(file.path, file.before, file.after));
     stray::shown(&diffs.collect::<String>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_try_forgets_the_diff_but_not_the_evidence() {
-        let text = |text: &str| Some(text.to_string());
-        let mut red = Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN), advice: None };
-        red.start_over();
-        assert_eq!((red.evidence, red.previous, red.fault), (text("red"), None, None));
-        // Without evidence the fault is all there is, and it speaks of the reply.
-        let mut unusable = Effort { evidence: None, previous: text("reply"), fault: text("no files"), advice: None };
-        unusable.start_over();
-        assert_eq!((unusable.evidence, unusable.previous, unusable.fault), (None, text("reply"), text("no files")));
-    }
-
-    #[test]
-    fn a_reply_that_brought_nothing_takes_nothing_away() {
-        let text = |text: &str| Some(text.to_string());
-        let before =
-            Effort { evidence: text("red"), previous: text("diff"), fault: text(SAME_AGAIN), advice: text("do") };
-        let after = |failure: &Failure| {
-            let mut effort = Effort { fault: text("no files"), ..Effort::default() };
-            effort.keep(&before, failure);
-            (effort.evidence, effort.previous, effort.fault, effort.advice)
-        };
-        let all = (text("red"), text("diff"), text(SAME_AGAIN), text("do"));
-        let declined = Failure::Declined { quote: "I cannot".to_string() };
-        for failure in [Failure::Cut, Failure::Empty, Failure::ReasoningOnly, Failure::ToolCalls, declined] {
-            assert_eq!(after(&failure), all, "{failure}");
-        }
-        let looped = Failure::Looped { block: 9, times: 99, after: 9999 };
-        assert_eq!(after(&looped), (text("red"), None, quoted(&looped), text("do")));
-        let unusable = Failure::Unusable { fault: "no files".to_string() };
-        assert_eq!(after(&unusable), (None, None, text("no files"), None), "it is told what is wrong with this one");
-    }
 }

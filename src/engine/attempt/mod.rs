@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cloud_change;
+pub mod effort;
 pub mod leaving;
 pub mod lesser;
 pub mod local_answer;
