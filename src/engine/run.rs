@@ -172,6 +172,12 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         );
         watcher.event(&Event::Note(&hint));
     }
+    if prepared.kind == Kind::Answer {
+        let asked = [("`--verify`", !job.verify.is_empty()), ("`--verify-with`", job.verify_with.is_some())];
+        for (option, _) in asked.iter().filter(|(_, is_given)| *is_given) {
+            watcher.event(&Event::Note(&format!("the task is taken as `answer`; {option} is for changes")));
+        }
+    }
     watcher.event(&Event::Finding);
     let connected = connect::connect(house, &prepared.settings, prepared.kind, &run_id, stop, watcher);
     let policy = prepare::policy(&prepared.settings.config, prepared.kind, job.prefer_local, watcher.can_ask());

@@ -432,6 +432,22 @@ fn a_check_makes_a_change_of_a_task_that_leaves_its_kind_open() {
 }
 
 #[test]
+fn options_for_changes_do_nothing_to_an_answer_and_that_is_said() {
+    let world = World::new("idle-options");
+    world.configure("providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    model: m\n");
+    let mut command = world.mux();
+    command.args(["run", "--verify", "true", "--verify-with", "claude", "Why are payments of zero refused?"]);
+    let ran = run(command, b"");
+    let said = "mux: the task is taken as `answer`; `--verify` is for changes\n\
+                mux: the task is taken as `answer`; `--verify-with` is for changes\n";
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), said, "{}", ran.report());
+    let mut command = world.mux();
+    command.args(["run", "--verify", "true", "Refuse payments of zero"]);
+    let ran = run(command, b"");
+    assert!(ran.stderr.is_empty(), "{}", ran.report());
+}
+
+#[test]
 fn an_argument_that_is_no_text_is_refused() {
     let world = World::new("bytes");
     for args in [&[&b"run"[..], b"\xff\xfe"][..], &[b"\xff"], &[b"run", b"--verify", b"\xff"], &[b"log", b"--\xff"]] {

@@ -185,7 +185,7 @@ fn fields(outcome: &Value, full: &Path) -> Map<String, Value> {
 }
 
 /// What the command line calls a thing, and what a client calls it: a model does what an error tells it.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
     ("`mux run -C DIR …`", "`workdir`"),
     ("`--workdir DIR`", "`workdir`"),
     ("`--workdir`", "`workdir`"),
@@ -193,6 +193,7 @@ const KEYS: [(&str, &str); 10] = [
     ("`--change` or `--answer` decides", "`kind` of mux_json decides"),
     ("`--route`", "`route`"),
     ("`--verify`", "`verify`"),
+    ("`--verify-with`", "`verify_with`"),
     ("`--file ", "`files`: `"),
     ("`--file`", "`files`"),
     ("`--local-only`", "`local_only`"),
