@@ -5,13 +5,13 @@ use crate::engine::attempt::local_change::Changed;
 use crate::engine::connect::Connected;
 use crate::engine::heal;
 use crate::engine::judge::take_back;
+use crate::engine::leavings;
 use crate::engine::outcome::{Outcome, exit_code, is_unwritable};
 use crate::engine::run::{Course, House};
 use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
 use crate::rules::kin::is_test_file;
-use crate::sys::disk::{self, State as Stands};
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
 use crate::sys::snapshot::{self, Limits};
@@ -61,9 +61,10 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         Some(applied) => drop(take_back(&course.prepared.dir, applied, watcher)),
         None => {}
     }
-    let left = left(&course);
+    let left = leavings::left(&course);
+    let open = if accepted { Vec::new() } else { leavings::open(&course, watcher) };
     let answer = course.answer.take().filter(|_| accepted);
-    let output = output(&course, connected, changed.as_ref(), answer, accepted, &left);
+    let output = leavings::told(&left, &open) + &output(&course, connected, changed.as_ref(), answer, accepted);
     let mut record = record(&course, changed.as_ref(), connected, accepted);
     (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
     record.left = left;
@@ -80,6 +81,7 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     });
     let exit = match signal {
         Some(signal) if !accepted => 128 + signal,
+        _ if !open.is_empty() => 3,
         Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, &course.attempts),
     };
     let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
@@ -109,13 +111,6 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     }
 }
 
-/// Files that a try could not take back, since they had changed, and that are not what they were before the run.
-fn left(course: &Course<'_>) -> Vec<String> {
-    let kept = course.results.run(&course.run_id).ok().and_then(|dir| disk::left(&dir).ok().flatten());
-    let standing = kept.and_then(|kept| kept.compare(&course.prepared.dir).ok()).unwrap_or_default();
-    standing.into_iter().filter(|one| one.state != Stands::AsBefore).map(|one| one.path).collect()
-}
-
 /// The free text of the result.
 fn output(
     course: &Course<'_>,
@@ -123,13 +118,11 @@ fn output(
     changed: Option<&Changed>,
     answer: Option<String>,
     accepted: bool,
-    left: &[String],
 ) -> String {
     if let Some(text) = answer {
         return text;
     }
-    let changing = "not as before: it changed while mux worked, by a check or by someone else, and was left so";
-    let mut lines: Vec<String> = left.iter().map(|path| format!("`{path}` is {changing}.")).collect();
+    let mut lines: Vec<String> = Vec::new();
     if !accepted && matches!(course.job.asked, Asked::Auto | Asked::Local) {
         lines.extend(connected.why.as_ref().map(|why| format!("Not done: {why}.")));
     }

@@ -18,6 +18,7 @@ pub mod heal;
 pub mod hook;
 pub mod installed;
 pub mod judge;
+pub mod leavings;
 pub mod listing;
 pub mod look;
 pub mod outcome;

@@ -28,9 +28,7 @@ pub use adopt::{Folders, Foreign, adopt};
 pub use cause::{Cause, Found};
 pub use journal::{Gone, Moded, Purpose};
 pub use kept::{Kept, Standing, State, kept, left};
-#[cfg(test)]
-pub use recover::Why;
-pub use recover::{Left, RollBack};
+pub use recover::{Left, RollBack, Why};
 pub use settle::Settled;
 pub use work_dir::WorkDir;
 

@@ -287,6 +287,22 @@ fn what_changes_during_a_check_is_left_told_and_can_be_brought_back() {
 }
 
 #[test]
+fn what_the_disk_does_not_let_be_restored_is_said_and_restored_later() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: root may write everywhere");
+        return;
+    }
+    let mut scene = Scene::new("unrestored", FIXTURE);
+    scene.write("hello.py", b"# by hand\n");
+    let before = scene.tree();
+    let ran = checked(&mut scene, "chmod 555 .; exit 1", 3);
+    assert!(text(&ran.stdout).contains("the next mux command tries again"), "{}", ran.report());
+    fs::set_permissions(&scene.world.work, PermissionsExt::from_mode(0o755)).unwrap();
+    scene.mux(&["diff"]);
+    assert_eq!((scene.tree(), scene.journals()), (before, 0));
+}
+
+#[test]
 fn one_edited_file_keeps_all_of_them() {
     let mut scene = Scene::new("undo-one-of-two", "fixtures/run/031_two_new_files_in_one_reply/http");
     let before = scene.tree();

@@ -102,7 +102,12 @@ pub(super) fn roll_back(base: BorrowedFd<'_>, plan: &Plan, journal: &Journal) ->
 /// Takes the steps back that delete, or those that do not.
 fn take_all_back(walk: &mut Walk<'_>, plan: &Plan, journal: &Journal, deletes: bool, done: &mut RollBack) {
     for (index, step) in plan.steps.iter().enumerate().filter(|(_, step)| (step.op == Op::Delete) == deletes) {
-        let back = enter(walk, plan, step).and_then(|there| {
+        let entered = match enter(walk, plan, step) {
+            // Where a file has taken the place of the directory, there is none either.
+            Err(Cause::Refused { found: Found::NotADirectory, .. }) => Ok(false),
+            entered => entered,
+        };
+        let back = entered.and_then(|there| {
             if there {
                 walk.touch();
                 return take_back(walk.fd(), plan, journal, index, step);

@@ -490,6 +490,24 @@ fn what_somebody_changed_since_is_left_alone_and_named() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_directory_ends_the_changeset_too() {
+    let bench = Bench::new();
+    bench.write("old/b", "old");
+    let applied = bench.apply(&[set("new/a", "new"), set("old/b", "new")]).unwrap();
+    for dir in ["new", "old"] {
+        fs::remove_dir_all(bench.work.join(dir)).unwrap();
+        bench.write(dir, "mine");
+    }
+    let left = |path: &str| Left { path: path.into(), why: Why::ChangedSince };
+    assert_eq!(applied.roll_back(), RollBack { restored: 0, left: vec![left("old/b"), left("new")] });
+    assert_eq!((bench.journals(Purpose::Report), bench.run_dir().join("left-1").exists()), (0, true));
+    let kept = super::left(&bench.run_dir()).unwrap().unwrap();
+    let standing = kept.compare(&WorkDir::open(&bench.work).unwrap()).unwrap();
+    let [Standing { path, state: State::Blocked(Found::NotADirectory), .. }] = standing.as_slice() else { panic!() };
+    assert_eq!(path, "old/b");
+}
+
+#[test]
 fn another_layout_is_the_same_change_and_anything_else_is_somebodys() {
     let bench = Bench::new();
     bench.write("a.py", "old");

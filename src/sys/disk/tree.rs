@@ -108,10 +108,11 @@ impl<'a> Walk<'a> {
                     let path = dir.get(..end - 1).unwrap_or(dir);
                     // Linux says ENOTDIR for a link too, when a directory is asked for. What is a directory by now was
                     // a link a moment ago.
-                    let found = match file_type(at, name) {
-                        Ok(FileType::Symlink | FileType::Directory) => Found::SymbolicLink,
-                        _ if errno == Errno::LOOP => Found::SymbolicLink,
-                        _ if errno == Errno::NOTDIR => Found::NotADirectory,
+                    let found = match (errno, file_type(at, name)) {
+                        (Errno::LOOP, _) | (Errno::NOTDIR, Ok(FileType::Symlink | FileType::Directory)) => {
+                            Found::SymbolicLink
+                        }
+                        (Errno::NOTDIR, _) => Found::NotADirectory,
                         _ => return Err(Cause::os("open directory", path)(errno)),
                     };
                     return Err(Cause::refused(path, found));
