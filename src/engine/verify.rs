@@ -267,18 +267,18 @@ fn check(
     watcher: &mut dyn Watcher,
     runs: &mut Vec<CommandRun>,
 ) -> (String, Went, Duration) {
-    let (mut name, mut went, mut took, output) = run(command, ground, stop, watcher, runs);
-    if origin == Origin::Project && matches!(went, Went::Failed(..)) && evidence::lacks_pytest(&output) {
-        let folder =
-            ["tests", "test"].into_iter().find(|folder| suites::has_python_tests(&ground.workdir.join(folder)));
-        let mut words = vec!["python3", "-m", "unittest", "discover"];
-        words.extend(folder.iter().flat_map(|folder| ["-s", folder]));
-        let command: Vec<String> = words.into_iter().map(String::from).collect();
-        let output;
-        (name, went, took, output) = run(&command, ground, stop, watcher, runs);
-        let is_passed = matches!(went, Went::Passed);
-        if matches!(went, Went::Empty) || (!is_passed && output.contains("No module named 'pytest'")) {
-            went = Went::Absent("python3 has no pytest, which these tests need".into());
+    let (mut name, mut went, mut took, mut output) = run(command, ground, stop, watcher, runs);
+    let is_lacking = |went: &Went, output: &str| matches!(went, Went::Failed(..)) && evidence::lacks_pytest(output);
+    if origin == Origin::Project && is_lacking(&went, &output) {
+        if let Some(command) = suites::with_other_python(command) {
+            (name, went, took, output) = run(&command, ground, stop, watcher, runs);
+        }
+        if let Some(command) = suites::without_pytest(command, ground.workdir).filter(|_| is_lacking(&went, &output)) {
+            (name, went, took, output) = run(&command, ground, stop, watcher, runs);
+            let is_passed = matches!(went, Went::Passed);
+            if matches!(went, Went::Empty) || (!is_passed && output.contains("No module named 'pytest'")) {
+                went = Went::Absent("python3 has no pytest, which these tests need".into());
+            }
         }
     }
     (name, went, took)
