@@ -38,18 +38,29 @@ fn verdict(text: &str) -> Option<(bool, Vec<Value>)> {
     }
 }
 
-/// An issue as a line, whether it came as a text or as an object of texts.
+/// An issue as a line, whether it came as a text or as an object of texts; its place stands first.
 fn issue(value: Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text,
-        Value::Object(fields) => {
-            let texts: Vec<&str> = fields.values().filter_map(Value::as_str).collect();
-            texts.join(": ")
+        Value::Object(mut fields) => {
+            let mut take = |names: &[&str]| names.iter().find_map(|name| fields.remove(*name)).and_then(text);
+            let places = [take(&["file", "path", "filename"]), take(&["line", "line_number", "lineno"])];
+            let place = places.into_iter().flatten().collect::<Vec<_>>().join(":");
+            let texts = [place].into_iter().chain(fields.into_iter().filter_map(|(_, value)| text(value)));
+            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     (!line.is_empty()).then(|| line.chars().take(LONGEST_ISSUE).collect())
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +88,15 @@ mod tests {
             r#"{"ok": false, "issues": [{"file": "a.py", "what": "off by one"}, 3]}"#,
             Some((false, &["a.py: off by one"])),
         );
+    }
+
+    #[test]
+    fn an_issue_in_parts_begins_with_its_place() {
+        check(
+            r#"{"ok": false, "issues": [{"description": "off by one", "line": 3, "path": "a.py", "severity": "high"}]}"#,
+            Some((false, &["a.py:3: off by one: high"])),
+        );
+        check(r#"{"ok": false, "issues": [{"line": 7}, {"note": "b", "line": null}, {}]}"#, Some((false, &["7", "b"])));
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Hook {
 /// of `prepare-commit-msg`, `var` gives the variables that are set.
 pub fn skips<'v>(hook: Hook, source: Option<&str>, var: &dyn Fn(&str) -> Option<&'v str>) -> Option<&'static str> {
     let is_on = |name: &str| var(name).is_some_and(|value| value != "0" && value != "false");
-    if var("MUX_HOOKS").is_some() && !is_on("MUX_HOOKS") {
+    let is_off = |value: &str| ["0", "false", "off", "no"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    if var("MUX_HOOKS").is_some_and(is_off) {
         return Some("MUX_HOOKS");
     }
     match hook {
@@ -152,7 +153,9 @@ mod tests {
     fn one_variable_turns_all_hooks_off() {
         for hook in Hook::ALL {
             check(hook, None, &[("MUX_HOOKS", "0")], Some("MUX_HOOKS"));
-            check(hook, None, &[("MUX_HOOKS", "false")], Some("MUX_HOOKS"));
+            for value in ["false", "off", "No"] {
+                check(hook, None, &[("MUX_HOOKS", value)], Some("MUX_HOOKS"));
+            }
         }
         check(Hook::PreCommit, None, &[("CI", "true"), ("GIT_EDITOR", ":")], None);
         check(Hook::CommitMsg, None, &[("CI", "true"), ("GIT_EDITOR", ":")], None);

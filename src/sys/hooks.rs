@@ -63,6 +63,20 @@ pub fn bring_back(aside: &Path, path: &Path) -> io::Result<()> {
     fs::rename(aside, path)
 }
 
+/// Reads the message file of a commit, up to a number of bytes. Returns whether that is all of it, too.
+///
+/// # Errors
+/// Those of the system; `InvalidInput` for what is no file, such as a FIFO, whose opening would wait.
+pub fn read_message(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("`{}` is no file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok((bytes, meta.len() <= limit))
+}
+
 /// Writes the message file of a commit anew. It is as before when that fails.
 ///
 /// # Errors

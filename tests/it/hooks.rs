@@ -641,6 +641,20 @@ fn fifty_megabytes_and_binary_files_are_told_by_their_numbers() {
 }
 
 #[test]
+fn what_is_no_message_file_is_not_waited_for() {
+    let repo = Repo::begun("hook_fifo", NOWHERE);
+    let fifo = repo.at.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for hook in ["commit-msg", "prepare-commit-msg"] {
+        let mut command = repo.command(env!("CARGO_BIN_EXE_mux"));
+        command.args(["hook", "run", hook, "fifo"]);
+        let ran = run(command, b"");
+        let said = repo.masked(&ran.stderr);
+        assert_eq!((ran.exit, said.as_str()), (0, "mux: `~/work/fifo` is no file\n"), "{}", ran.report());
+    }
+}
+
+#[test]
 fn a_template_and_the_comment_sign_of_the_user_are_kept() {
     let repo = Repo::begun("hook_template", NOWHERE);
     repo.write("template", "\n; Why:\n; Ticket:\n");

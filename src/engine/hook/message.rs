@@ -10,7 +10,6 @@ use crate::rules::staged::{Staged, digest};
 use crate::sys::hooks;
 use crate::words::record::CloudUse;
 use crate::words::task::{Reason, Route};
-use std::io::Read;
 use std::path::Path;
 
 /// A longer message file is left alone.
@@ -20,17 +19,11 @@ const LONGEST_REPLY: u32 = 100;
 
 impl Call<'_> {
     pub(super) fn message(&mut self, path: &Path) {
-        let mut file = Vec::new();
-        let read = fs_err::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match read {
-            Ok((length, reader)) if length <= LONGEST_FILE => {
-                if let Err(error) = reader.take(LONGEST_FILE).read_to_end(&mut file) {
-                    return self.say(error.to_string());
-                }
-            }
-            Ok(_) => return,
+        let file = match hooks::read_message(path, LONGEST_FILE) {
+            Ok((file, true)) => file,
+            Ok((_, false)) => return,
             Err(error) => return self.say(error.to_string()),
-        }
+        };
         let comment = self.repo.comment(&self.until_finish());
         if message::has_text(&String::from_utf8_lossy(&file), &comment) {
             return;

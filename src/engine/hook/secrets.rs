@@ -5,10 +5,10 @@ use crate::rules::leaks::{self, Leak, Scan};
 use crate::rules::message::message_of;
 use crate::rules::staged::Reader;
 use crate::sys::git::hook::merged;
+use crate::sys::hooks;
 use crate::words::count::Count;
 use crate::words::record::CloudUse;
 use crate::words::task::{Reason, Refusal, Route};
-use std::io::Read;
 use std::path::Path;
 
 /// Secrets that are named one by one.
@@ -58,11 +58,10 @@ impl Call<'_> {
 
     /// Looks through the message, up to the scissors.
     pub(super) fn message_secrets(&mut self, path: &Path) {
-        let mut bytes = Vec::new();
-        let read = fs_err::File::open(path).and_then(|file| file.take(LONGEST_MESSAGE).read_to_end(&mut bytes));
-        if let Err(error) = read {
-            return self.say(error.to_string());
-        }
+        let bytes = match hooks::read_message(path, LONGEST_MESSAGE) {
+            Ok((bytes, _)) => bytes,
+            Err(error) => return self.say(error.to_string()),
+        };
         let text = String::from_utf8_lossy(&bytes);
         let keys = self.keys();
         let mut scan = Scan::new(&keys);
