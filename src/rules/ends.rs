@@ -15,9 +15,12 @@ pub fn kept(old: &str, new: String) -> String {
     if old.starts_with(MARK) && !text.starts_with(MARK) {
         text.insert(0, MARK);
     }
-    if !old.ends_with('\n') && text.len() > 2 {
-        let end = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).len());
-        text.truncate(end.unwrap_or(text.len()));
+    if !old.ends_with('\n')
+        && let Some(line) = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text))
+        // An empty line is all there is.
+        && !line.is_empty()
+    {
+        text.truncate(line.len());
     }
     text
 }
@@ -74,6 +77,8 @@ mod tests {
             ("a\r\nb", "a\nB\n", "a\r\nB"),
             ("a\r\nb", "a\r\nB\r\n", "a\r\nB"),
             ("a\nb", "a\nb\nc\n", "a\nb\nc"),
+            ("a", "b\n", "b"),
+            ("a", "\n", "\n"),
             ("a\r\n", "a\nb", "a\r\nb"),
             ("\u{feff}a\r\n", "a\nb\n", "\u{feff}a\r\nb\r\n"),
             ("\u{feff}a\n", "\u{feff}b\n", "\u{feff}b\n"),

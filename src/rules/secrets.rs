@@ -698,7 +698,7 @@ mod tests {
         // Each of these begins a key at every few bytes. Read to its end from each of them, a line takes minutes.
         for part in ["eyJ.", "eyJ-", "glpat-", "a:", "~", "1Q~", "token=", "token: ", "x-p", "\\\"", "secret|", "://a:"]
         {
-            let _ = find(&part.repeat(30_000 / part.len()), &[]);
+            let _ = find(&part.repeat(50_000 / part.len()), &[]);
         }
         let block = format!("-----BEGIN PRIVATE KEY-----\n{}\n", key("", 44));
         assert_eq!(find(&block.repeat(4000), &[]).len(), 1);
