@@ -55,7 +55,7 @@ main() {
                 set -- "$option" "$value" "$@"
                 continue ;;
             --prefix | --model | --port)
-                [ -n "${2-}" ] || refuse "$1 needs a value"
+                case ${2-} in '' | -*) refuse "$1 needs a value" ;; esac
                 case $1 in
                     --prefix) prefix=$2 ;;
                     --model) model=$2 ;;
@@ -72,7 +72,8 @@ main() {
         shift
     done
     case $model in qwen-coder-1.5b | qwen-coder-0.5b | smollm2) ;; *) refuse "unknown model: $model" ;; esac
-    case $port in *[!0-9]* | ??????*) refuse "not a port: $port" ;; esac
+    case $port in 0* | *[!0-9]* | ??????*) refuse "not a port: $port" ;; esac
+    [ "$port" -le 65535 ] || refuse "not a port: $port"
     [ -z "$purge" ] || [ -n "$uninstall" ] || refuse "--purge goes with --uninstall"
 
     places
@@ -93,7 +94,7 @@ main() {
     write_config
     if [ -z "$no_register" ]; then
         step "coding clients"
-        "$mux" setup </dev/null || say "once one is installed, register mux with it:  $mux setup"
+        "$mux" setup </dev/null || say "once one is installed, register mux with it:  $(quote "$mux") setup"
     fi
     step "mux doctor"
     doctor=0
@@ -125,7 +126,8 @@ places() {
 }
 
 # The manifest: `kind<TAB>checksum<TAB>path` lines, in the order in which things were made. Kinds: file, dir (removed
-# when empty), tree (removed whole, if $marker is in it).
+# when empty), tree (removed whole, if $marker is in it). A line stands there before its thing does, so that an
+# interrupted setup can be taken out too. A file is written as PATH.new; until it is whole its checksum is `-`.
 
 marker=.made-by-mux-setup
 
@@ -148,14 +150,22 @@ listed() {
 
 is_unchanged() { [ -f "$1" ] && [ "$(listed "$1")" = "file	$(checksum "$1")" ]; }
 
+# begin PATH: notes a file that is about to be written as PATH.new.
+begin() { [ -n "$(listed "$1")" ] || note file - "$1"; }
+
 # make_dir PATH: with its parents. Each one that is new is noted, as soon as there is a manifest to note it in.
 made=''
 make_dir() {
     if [ -d "$1" ]; then return; fi
     make_dir "$(dirname -- "$1")"
-    mkdir "$1" || die "cannot make $1"
     made="$made$1
 "
+    note_made
+    mkdir "$1" || die "cannot make $1"
+    note_made
+}
+
+note_made() {
     [ -d "$data" ] || return 0
     while [ -n "$made" ]; do
         note dir - "${made%%
@@ -249,8 +259,7 @@ install_binary() {
     fi
     make_dir "$data"
     make_dir "$prefix/bin"
-    # Noted before it is there, so that an interrupted setup can be taken out too; renamed into place, so that a running
-    # mux is not disturbed.
+    # Renamed into place, so that a running mux is not disturbed.
     note file "$(checksum "$binary")" "$mux"
     make_dir "$state_home" # mux makes its own directory in it
     { cp "$binary" "$mux.new" && chmod 755 "$mux.new" && mv -f "$mux.new" "$mux"; } || die "cannot write $mux"
@@ -282,6 +291,7 @@ install_page() {
         return
     fi
     make_dir "$(dirname -- "$page")"
+    begin "$page"
     "$mux" "$@" </dev/null >"$page.new" || die "cannot write $page"
     note file "$(checksum "$page.new")" "$page"
     mv -f "$page.new" "$page" || die "cannot write $page"
@@ -397,6 +407,7 @@ write_config() {
     fi
     make_dir "$(dirname -- "$config")"
     umask_before=$(umask)
+    begin "$config"
     umask 077
     say "$text" >"$config.new"
     umask "$umask_before"
@@ -498,13 +509,18 @@ PYTHON
 }
 
 # quote TEXT: as one word by POSIX quoting.
-quote() { printf "'%s'" "$(say "$1" | sed "s/'/'\\\\''/g")"; }
+quote() {
+    case $1 in
+        *[!A-Za-z0-9/._-]*) printf "'%s'" "$(say "$1" | sed "s/'/'\\\\''/g")" ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
 
 next_steps() {
     step "next"
     if [ "$doctor" -ne 0 ]; then say "mux is installed; mux doctor (above) says what is still missing."; fi
     name=mux
-    [ "$(command -v mux || :)" = "$mux" ] || name=$mux
+    [ "$(command -v mux || :)" = "$mux" ] || name=$(quote "$mux")
     cat <<TEXT
   cd YOUR-PROJECT
   $name run --file README.md "What is this project for?"                an answer: nothing is written
@@ -524,7 +540,7 @@ uninstall() {
         remove_each file
         [ -z "$kept" ] || die "not everything is removed; run ./setup.sh --uninstall again"
         if [ -n "$purge" ]; then purge; fi
-        rm -f "$manifest"
+        rm -f "$manifest" "$manifest.new"
         remove_each dir
     else
         say "nothing to remove: there is no $manifest"
@@ -537,10 +553,13 @@ uninstall() {
 
 # While the program is still there: a client that cannot start its server says so at every start.
 unregister() {
-    mux=$prefix/bin/mux
-    if [ -x "$mux" ] && [ -n "$(listed "$mux")" ]; then
+    while IFS='	' read -r kind _ mux; do
+        # Wherever a --prefix has put it.
+        case $kind:$mux in file:*/bin/mux) [ -x "$mux" ] || continue ;; *) continue ;; esac
         "$mux" setup --remove </dev/null || warn "take the MCP server mux out by hand where it says FAILED"
-    fi
+    done <<LINES
+$lines
+LINES
 }
 
 remove_each() {
@@ -577,6 +596,7 @@ remove_tree() {
 }
 
 remove_file() {
+    rm -f "$1.new"
     if [ ! -e "$1" ]; then return; fi
     if [ "$(checksum "$1")" != "$2" ]; then
         say "kept $1: you have changed it"

@@ -2,7 +2,8 @@
 
 use crate::bench::{Ran, World, manifest, run, tree};
 use fs_err as fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// What claude, codex and gemini do when mux is registered, shortened to what counts. Recorded from claude 2.1.330, codex
 /// 0.169.0 and gemini 0.61.0 (2026-11-22).
@@ -153,6 +154,10 @@ fn a_client_that_is_missing_or_unknown_is_said() {
 
 /// Runs setup.sh with the machine's own tools, the program that the tests have built, and no server of this machine.
 pub fn script(world: &World, args: &[&str]) -> Ran {
+    script_with(world, Path::new(env!("CARGO_BIN_EXE_mux")), args)
+}
+
+fn script_with(world: &World, program: &Path, args: &[&str]) -> Ran {
     for cli in ["claude", "codex", "gemini"] {
         // Played ones that fail come first, whatever the machine has.
         if !world.root.join("bin").join(cli).exists() {
@@ -161,7 +166,7 @@ pub fn script(world: &World, args: &[&str]) -> Ran {
     }
     let mut command = world.command(manifest().join("setup.sh"));
     command.args(args).env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", world.root.join("bin").display()));
-    command.env("MUX_SETUP_BIN", env!("CARGO_BIN_EXE_mux")).env("MUX_SETUP_PORTS", "");
+    command.env("MUX_SETUP_BIN", program).env("MUX_SETUP_PORTS", "");
     run(command, b"")
 }
 
@@ -197,4 +202,36 @@ fn the_script_installs_what_shells_and_man_read_and_takes_all_of_it_out() {
     assert_eq!(fs::read_to_string(world.root.join("data/mux/setup-manifest")).unwrap(), noted);
     check(&script(&world, &["--uninstall"]), 0, &["removed "]);
     assert_eq!(all(), before);
+}
+
+#[test]
+fn the_script_takes_out_what_an_interrupted_one_began_wherever_it_was() {
+    let world = World::new("script-killed");
+    let program = world.root.join("mux");
+    // A mux that tells what it is asked, and ends the script that asks it for a page.
+    let text = "#!/bin/sh\necho \"$0 $*\" >>\"$HOME/../asked\"\n[ \"$1\" != man ] || { echo half; kill -9 $PPID; }\n";
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let prefix = world.root.join("a prefix");
+    let places = ["home", "data", "config"].map(|place| world.root.join(place));
+    let all = || places.each_ref().map(|place| tree(place));
+    for place in &places {
+        fs::create_dir_all(place).unwrap();
+    }
+    let before = all();
+    let ran = script_with(&world, &program, &["--prefix", prefix.to_str().unwrap()]);
+    assert!(prefix.join("share/man/man1/mux.1.new").exists() && ran.exit == 137, "{}", ran.report());
+    let ran = script_with(&world, &program, &["--uninstall"]);
+    check(&ran, 0, &["removed "]);
+    assert_eq!((all(), prefix.exists()), (before, false), "{}", ran.report());
+    let asked = fs::read_to_string(world.root.join("asked")).unwrap();
+    assert!(asked.ends_with(&format!("{} setup --remove\n", prefix.join("bin/mux").display())), "{asked}");
+    for (args, said) in [
+        (&["--prefix", "--try"][..], "--prefix needs a value"),
+        (&["--port", "70000"], "not a port: 70000"),
+        (&["--port=0"], "not a port: 0"),
+    ] {
+        let ran = script(&world, args);
+        assert!(ran.exit == 2 && String::from_utf8_lossy(&ran.stderr).contains(said), "{}", ran.report());
+    }
 }
