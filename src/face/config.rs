@@ -1,5 +1,6 @@
 //! `mux config show|path|init|check`: what is set, where it comes from, what is wrong with it.
 
+use crate::rules::config::Config;
 use crate::rules::config_keys as keys;
 use crate::rules::config_shown::{printable, quote};
 use crate::rules::nearest::nearest;
@@ -143,6 +144,7 @@ fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Re
         writeln!(out, "note: the variable `{}` sets nothing{near}", printable(name))?;
     }
     match (errors.len(), effective.files.len()) {
+        (0, 0) if effective.config != Config::default() => writeln!(out, "ok: no file, but variables"),
         (0, 0) => writeln!(out, "ok: no file, the defaults hold"),
         (0, _) => {
             let files: Vec<String> = effective.files.iter().map(|path| path.display().to_string()).collect();
@@ -156,7 +158,6 @@ fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::config::Config;
     use crate::words::time::Utc;
     use fs_err as fs;
     use std::path::PathBuf;
@@ -255,6 +256,12 @@ note: the variable `MUX_ZZZ` sets nothing
         let place = Place::new("path", "", &[]);
         let expected = "default     compiled in\nuser        /mux/mux.yaml\nproject     /mux.yaml   (not there)\n";
         assert_eq!(place.run(Action::Path, 0), expected);
+        fs::remove_file(place.root.join("mux/mux.yaml")).unwrap();
+        assert_eq!(place.run(Action::Check, 0), "ok: no file, the defaults hold\n");
+        let variable = Place::new("variable", "", &[("MUX_ROUTER_SHADOW", "1/20")]);
+        fs::remove_file(variable.root.join("mux/mux.yaml")).unwrap();
+        assert_eq!(variable.run(Action::Check, 0), "ok: no file, but variables\n");
+        fs::write(place.root.join("mux/mux.yaml"), "").unwrap();
         let written = run(Action::Init, &place.env, None, None, &place.root, &mut Vec::new()).unwrap_err();
         assert!(written.to_string().contains("there is one already"), "{written}");
         fs::remove_file(place.root.join("mux/mux.yaml")).unwrap();

@@ -8,7 +8,7 @@ use crate::rules::config::{Config, PromptVia};
 use crate::rules::config_keys::{self as keys, Project, TOOLS};
 use crate::rules::config_shown::{found, printable};
 use crate::rules::config_text::{self as text, Node, Value};
-use crate::rules::config_values::{Base, Limit, Misfit};
+use crate::rules::config_values::{Base, Limit, Misfit, remedy};
 use crate::rules::escape::one_line;
 use crate::rules::nearest::nearest;
 use crate::words::error::{Error, Kind};
@@ -117,23 +117,36 @@ impl Effective {
             ));
         }
         let mut errors = Vec::new();
-        let mut wrong = |path: &str, what: String| errors.push(broken(&what).at(self.origin(path)));
+        let mut wrong = |path: &str, what: String, hint: Option<String>| {
+            let mut error = broken(&what).at(self.origin(path));
+            error.hint = hint;
+            errors.push(error);
+        };
+        let near = |wrong: &str, more: &'static str| {
+            let names = cli.tools.0.iter().map(|(name, _)| name.as_str());
+            let near = nearest(wrong, names.clone().chain(Some(more)).filter(|name| !name.is_empty()));
+            let list = || format!("declared are {}", names.collect::<Vec<_>>().join(", "));
+            Some(near.map_or_else(list, |near| format!("did you mean `{near}`?")))
+        };
         for (n, name) in cli.preferred_order.iter().enumerate() {
             let path = "providers.sota_cli.preferred_order";
             if cli.tools.named(name).is_none() {
-                wrong(path, format!("`{path}` names `{}`, which `{TOOLS}` does not declare", printable(name)));
+                let what = format!("`{path}` names `{}`, which `{TOOLS}` does not declare", printable(name));
+                wrong(path, what, near(name, ""));
             } else if cli.preferred_order.iter().take(n).any(|earlier| earlier == name) {
-                wrong(path, format!("`{path}` names `{name}` twice"));
+                wrong(path, format!("`{path}` names `{name}` twice"), Some("keep one of the two".to_string()));
             }
         }
         let path = "workflow.review_provider";
         let reviewer = &self.config.workflow.review_provider;
         if reviewer != "sota" && cli.tools.named(reviewer).is_none() {
-            wrong(path, format!("`{path}` is `{}`, expected sota or a name in `{TOOLS}`", printable(reviewer)));
+            let what = format!("`{path}` is `{}`, expected sota or a name in `{TOOLS}`", printable(reviewer));
+            wrong(path, what, near(reviewer, "sota"));
         }
         if cli.tools.named("gemini").is_some_and(|gemini| gemini.model.is_empty()) {
             let path = format!("{TOOLS}.gemini.model");
-            wrong(&path, format!("`{path}` is empty, but gemini must be told its model"));
+            let hint = Some("name one, or take the line out".to_string());
+            wrong(&path, format!("`{path}` is empty, but gemini must be told its model"), hint);
         }
         errors
     }
@@ -233,10 +246,15 @@ impl Effective {
         let written = found.slot.set(&node.value, limit, layer.base);
         match written.and_then(|()| value.map_or(Ok(()), |value| found.slot.set(&value, limit, layer.base))) {
             Ok(()) => {
+                let no_command = found.slot.no_command(node);
                 let origin = layer.origin_of(node.id);
                 match self.origins.iter_mut().find(|(known, _)| known == path) {
                     Some(known) => known.1 = origin,
                     None => self.origins.push((path.to_string(), origin)),
+                }
+                if let Some((bad, fault)) = no_command {
+                    // The line itself is not repeated: it may hold a secret.
+                    self.fail(layer, bad, &format!("`{path}` holds no command: {fault}"), Some(fault.hint("…")));
                 }
             }
             Err(Misfit { item, expected }) => self.misfit(layer, path, node, item, limit, &expected),
@@ -257,14 +275,13 @@ impl Effective {
             _ => (format!("`{path}`"), node),
         };
         let what = format!("{subject} is {}, expected {expected}", found(&bad.value, limit));
-        let unquoted = matches!(bad.value, Value::Number(_) | Value::Bool(_)) && expected.contains("text");
         let near = match (&bad.value, expected.strip_prefix("one of ")) {
             (Value::Text(wrong), Some(words)) => nearest(wrong, words.split(", ")),
             _ => None,
         };
         let hint = match near {
             Some(near) => Some(format!("did you mean `{near}`?")),
-            None => unquoted.then(|| "put it in quotes".to_string()),
+            None => remedy(&bad.value, expected).map(String::from),
         };
         self.fail(layer, bad.id, &what, hint);
     }
@@ -516,6 +533,21 @@ mod tests {
         ];
         project(text, Standing::Project, |_| {}, &notes);
         project(text, Standing::TrustedProject, |_| {}, &notes);
+    }
+
+    #[test]
+    fn what_only_a_shell_could_run_is_found_where_it_stands() {
+        let errors = |text: &str, standing| lay(&mut Effective::default(), text, standing);
+        let text = "verification: {commands: [./check, 'a | b']}";
+        let expected = "cannot read config: `verification.commands` holds no command: `|` needs a shell\n  at: mux.yaml:1:36\n  \
+                        hint: write it as [\"sh\", \"-c\", \"…\"], or quote the character";
+        assert_eq!(errors(text, Standing::Own), [expected]);
+        assert_eq!(errors(text, Standing::TrustedProject), [expected]);
+        // What is not believed is not looked at.
+        assert_eq!(errors(text, Standing::Project), Vec::<String>::new());
+        let text =
+            "local_runtime: {restart_cmd: [sh, -c, 'a | b']}\nverification: {commands: ['a \"b | c\"', [x, '|']]}";
+        assert_eq!(errors(text, Standing::Own), Vec::<String>::new());
     }
 
     #[test]

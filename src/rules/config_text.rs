@@ -148,6 +148,11 @@ fn reword(message: &str) -> (String, Option<&'static str>) {
             "a list or map in brackets without its end",
             "put `,` between items and close the bracket",
         ),
+        (
+            "more than one document",
+            "something stands behind the end of the value",
+            "write `section:`, and `key: value` lines below it, indented",
+        ),
         ("could not find expected ':'", "a key without `:`", "write `key: value`; quote text of several lines"),
         ("that cannot start any token", "a character that cannot begin a value", "put the value in quotes"),
         (
@@ -243,6 +248,16 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "what is larger than 2^53 is out of every range anyway")]
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Node, E> {
+        self.leaf(Value::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "what is larger than 2^53 is out of every range anyway")]
+    fn visit_i128<E: serde::de::Error>(self, value: i128) -> Result<Node, E> {
+        self.leaf(Value::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "what is larger than 2^53 is out of every range anyway")]
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Node, E> {
         self.leaf(Value::Number(value as f64))
     }
 

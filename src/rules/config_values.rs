@@ -1,9 +1,10 @@
 //! A value of a configuration file ↔ its typed place in [`Config`](crate::rules::config::Config): what fits, what was
 //! expected instead, and back. Which key has which place is the table of `config_keys.rs`.
 
+use crate::rules::argv;
 use crate::rules::config::{Choice, CommandSpec, Tools, Trigger};
 use crate::rules::config_shown::mask_value;
-use crate::rules::config_text::Value;
+use crate::rules::config_text::{self, Node, Value};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,6 +141,20 @@ impl Slot<'_> {
         Ok(())
     }
 
+    /// Returns the number of the first command in a value that was set and whose line is none, and why. What runs it says
+    /// so too, but only then and without a place.
+    pub fn no_command(&self, node: &Node) -> Option<(u32, argv::Fault)> {
+        let items = match (self, &node.value) {
+            (Slot::Commands(_), Value::List(items)) => items.as_slice(),
+            (Slot::Command(slot), _) if slot.is_some() => std::slice::from_ref(node),
+            _ => &[],
+        };
+        items.iter().find_map(|item| match &item.value {
+            Value::Text(line) => argv::split(line).err().map(|fault| (item.id, fault)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
+        })
+    }
+
     /// Returns the value as the file would hold it.
     #[expect(clippy::cast_precision_loss, reason = "the limits end far below 2^53")]
     pub fn value(&self) -> Value {
@@ -211,6 +226,30 @@ impl Slot<'_> {
                 what
             }
         }
+    }
+}
+
+/// Says how to write what was meant, where a value shows what that was.
+pub fn remedy(value: &Value, expected: &str) -> Option<&'static str> {
+    let (is_number, is_switch) = (expected.contains("number"), expected.starts_with("true or"));
+    match value {
+        Value::Number(_) | Value::Bool(_) => expected.contains("text").then_some("put it in quotes"),
+        Value::Null => Some("give it a value, or put a `#` before the key"),
+        Value::Text(_) if expected.starts_with("a list of") => Some("put it in brackets: [\"…\"]"),
+        Value::Text(text) => {
+            let meant = config_text::parse(text).ok()?.value;
+            let one_of = |words: [&str; 3]| is_switch && words.contains(&text.to_lowercase().as_str());
+            if is_number && matches!(meant, Value::Number(_)) || is_switch && matches!(meant, Value::Bool(_)) {
+                Some("take the quotes away")
+            } else if is_number && text.starts_with(|first: char| first.is_ascii_digit()) {
+                Some("write a plain number, without a unit")
+            } else if one_of(["yes", "on", "y"]) {
+                Some("write `true`")
+            } else {
+                one_of(["no", "off", "n"]).then_some("write `false`")
+            }
+        }
+        Value::List(_) | Value::Map(_) => None,
     }
 }
 
@@ -308,7 +347,8 @@ fn is_url(text: &str) -> bool {
     };
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'));
     let plain = |char: char| char.is_ascii_graphic() && !matches!(char, '@' | '?' | '#' | '\\' | '"' | '<' | '>' | '`');
-    host_fits && port_fits && rest.chars().all(plain)
+    // Two addresses joined by a comma would be one with a strange path.
+    host_fits && port_fits && !rest.contains("://") && rest.chars().all(plain)
 }
 
 fn is_variable(text: &str) -> bool {
@@ -357,8 +397,29 @@ mod tests {
             "http://[x]",
             "http://ü",
             "HTTP://h",
+            "http://h:1/v1,http://h:2/v1",
         ] {
             assert!(!is_url(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_shows_what_was_meant_gets_a_remedy() {
+        let text = |text: &str| Value::Text(text.to_string());
+        for (value, expected, hint) in [
+            (text("0.6"), "a number from 0 to 1", Some("take the quotes away")),
+            (text("true"), "true or false", Some("take the quotes away")),
+            (text("Yes"), "true or false", Some("write `true`")),
+            (text("off"), "true or false", Some("write `false`")),
+            (text("60 s"), "a number of seconds from 1 to 9", Some("write a plain number, without a unit")),
+            (text("cargo test"), "a list of commands", Some("put it in brackets: [\"…\"]")),
+            (Value::Null, "a path", Some("give it a value, or put a `#` before the key")),
+            (Value::Number(7.0), "text", Some("put it in quotes")),
+            (Value::Number(7.0), "a whole number from 1 to 5", None),
+            (text("abc"), "a number from 0 to 1", None),
+            (text("yes"), "one of true, unverified, false", None),
+        ] {
+            assert_eq!(remedy(&value, expected), hint, "{value:?}");
         }
     }
 

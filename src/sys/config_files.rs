@@ -545,14 +545,21 @@ mod tests {
         let line = |text: &str| CommandSpec::Line(text.to_string());
         let styles = load("52_styles");
         assert_eq!(
+            styles.router.complexity_keywords,
+            [
+                "cargo test -q",
+                "it's \"quoted\" & fine",
+                "one line made of two: *folded*",
+                "&literal !text\n",
+                "plain text & more *stars* and a#hash",
+            ]
+        );
+        assert_eq!(
             styles.verification.commands,
             [
                 line("cargo test -q"),
-                line("it's \"quoted\" & fine"),
+                line("grep \"it's\" \"a & b\""),
                 CommandSpec::Argv(["sh", "-c", "make && ./check *.x"].map(String::from).to_vec()),
-                line("one line made of two: *folded*"),
-                line("&literal !text\n"),
-                line("plain text & more *stars* and a#hash"),
             ]
         );
         assert_eq!(styles.verification.env, ["A_B", "C", "D"]);
