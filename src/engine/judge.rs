@@ -88,7 +88,7 @@ pub fn judge(
             }
         }
     }
-    weigh(trial.weakened, trial.may_weaken, &mut proof);
+    weigh(trial.weakened, trial.may_weaken, trial.plan.origin, &mut proof);
     // Red tests never keep their files: the next try, and the user, start from the tree as it was.
     if proof.verdict == Verdict::Failed {
         applied = applied.and_then(|applied| take_back(trial.dir, applied, watcher));
@@ -127,7 +127,7 @@ pub fn judge_standing(standing: &Standing<'_>, baseline: &Baseline, stop: &Stop,
         let compared = baseline.compare(&proof.red);
         settle(compared, &mut proof);
     }
-    weigh(standing.weakened, standing.may_weaken, &mut proof);
+    weigh(standing.weakened, standing.may_weaken, standing.plan.origin, &mut proof);
     proof
 }
 
@@ -145,20 +145,22 @@ fn settle(compared: Compared, proof: &mut Proof) {
     }
 }
 
-/// A change that weakens tests is never verified (`weaken.rs`).
-fn weigh(weakened: &[Weakened], may_weaken: bool, proof: &mut Proof) {
+/// A change that weakens tests is never verified (`weaken.rs`), and fails: also where no test is left that could, unless
+/// the user wants no proof.
+fn weigh(weakened: &[Weakened], may_weaken: bool, origin: Origin, proof: &mut Proof) {
     let Some(remark) = remark(weakened) else { return };
     match proof.verdict {
         Verdict::Passed if may_weaken => {
             proof.verdict = Verdict::Skipped;
             proof.summary.push_str("; weakened tests prove nothing");
         }
-        Verdict::Passed | Verdict::Failed if !may_weaken => {
+        Verdict::Skipped if origin == Origin::Nowhere => {}
+        Verdict::Passed | Verdict::Failed | Verdict::Skipped if !may_weaken => {
             let what = "Keep every test and every assertion as it is, and change the code instead.";
-            let passed = proof.verdict == Verdict::Passed;
-            let evidence = if passed { Some(String::new()) } else { proof.evidence.take() };
+            let was_red = proof.verdict == Verdict::Failed;
+            let evidence = if was_red { proof.evidence.take() } else { Some(String::new()) };
             proof.evidence = evidence.map(|rest| format!("{remark} {what}\n{rest}").trim_end().to_string());
-            if passed {
+            if !was_red {
                 proof.verdict = Verdict::Failed;
                 proof.summary.push_str("; the change weakens tests");
             }
@@ -446,6 +448,14 @@ mod tests {
             let (remarks, evidence) = (named.to_string(), String::new());
             assert_eq!(end, End { verdict: Verdict::Skipped, stands: true, n_commands: 1, remarks, evidence });
         }
+        // Where none is left to run, that is no way out; a user who wants no proof gets none.
+        let none = "import unittest\n";
+        let end = run.judge(Origin::Project, &[], "test_calc.py", none, false);
+        assert_eq!((end.verdict, end.stands), (Verdict::Failed, false));
+        assert!(end.evidence.starts_with("This change weakens tests: test_calc.py: deletes"), "{end:?}");
+        let end = run.judge(Origin::Nowhere, &[], "test_calc.py", none, false);
+        assert_eq!((end.verdict, end.stands), (Verdict::Skipped, true));
+        assert!(end.remarks.starts_with("This change weakens tests: "), "{end:?}");
         // Red tests that are taken out are no repair: there is no baseline for that.
         fs_err::write(run.place.0.join("work/calc.py"), CALC).unwrap();
         let skipped = TESTS.replace("    def test_add", "    @unittest.skip('x')\n    def test_add");

@@ -275,8 +275,9 @@ fn check(
         }
         if let Some(command) = suites::without_pytest(command, ground.workdir).filter(|_| is_lacking(&went, &output)) {
             (name, went, took, output) = run(&command, ground, stop, watcher, runs);
-            let is_passed = matches!(went, Went::Passed);
-            if matches!(went, Went::Empty) || (!is_passed && output.contains("No module named 'pytest'")) {
+            if matches!(went, Went::Empty) {
+                went = Went::Absent("python3 has no pytest, and without it there is no test to run".into());
+            } else if !matches!(went, Went::Passed) && output.contains("No module named 'pytest'") {
                 went = Went::Absent("python3 has no pytest, which these tests need".into());
             }
         }
@@ -596,7 +597,8 @@ mod tests {
 
         let absent = "python3 has no pytest, which these tests need";
         let functions = &[("test_a.py", "def test_a():\n    assert False\n")];
-        check(&Case { files: functions, vars, ..CASE }, Verdict::Skipped, absent, false);
+        let nothing = "python3 has no pytest, and without it there is no test to run";
+        check(&Case { files: functions, vars, ..CASE }, Verdict::Skipped, nothing, false);
         let imports = &[("test_a.py", "import pytest\n\ndef test_a():\n    assert True\n")];
         check(&Case { files: imports, vars, ..CASE }, Verdict::Skipped, absent, false);
         check(&Case { files: imports, vars, strict: true, ..CASE }, Verdict::Failed, absent, false);
