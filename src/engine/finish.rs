@@ -64,7 +64,8 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
     let left = leavings::left(&course);
     let open = if accepted { Vec::new() } else { leavings::open(&course, watcher) };
     let answer = course.answer.take().filter(|_| accepted);
-    let output = leavings::told(&left, &open) + &output(&course, connected, changed.as_ref(), answer, accepted);
+    let output =
+        leavings::told(&left, &open, &course.beyond) + &output(&course, connected, changed.as_ref(), answer, accepted);
     let mut record = record(&course, changed.as_ref(), connected, accepted);
     (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
     record.left = left;

@@ -28,15 +28,38 @@ pub fn open(course: &Course<'_>, watcher: &mut dyn Watcher) -> Vec<String> {
     open
 }
 
+/// Most lines of the result on what cannot be restored.
+const MOST: usize = 10;
+
 /// Returns the lines with which the result begins.
-pub fn told(left: &[String], open: &[String]) -> String {
+pub fn told(left: &[String], open: &[String], beyond: &[String]) -> String {
     let changed = "not as before: it changed while mux worked, by a check or by someone else, and was left so";
     let mut lines = String::new();
     for path in left {
         let _ = writeln!(lines, "`{path}` is {changed}.");
     }
-    for line in open {
+    for line in open.iter().chain(beyond.iter().take(MOST)) {
         let _ = writeln!(lines, "{line}.");
     }
+    if let n @ 1.. = beyond.len().saturating_sub(MOST) {
+        let _ = writeln!(lines, "{n} more changed and cannot be restored.");
+    }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_restored_is_named_within_bounds() {
+        let named = |n: usize| told(&[], &[], &(0..n).map(|n| format!("`{n}` changed")).collect::<Vec<_>>());
+        assert_eq!(named(0), "");
+        assert_eq!(named(2), "`0` changed.\n`1` changed.\n");
+        assert_eq!(named(10).lines().last(), Some("`9` changed."));
+        assert_eq!(
+            named(13).lines().skip(9).collect::<Vec<_>>(),
+            ["`9` changed.", "3 more changed and cannot be restored."]
+        );
+    }
 }

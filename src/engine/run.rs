@@ -111,6 +111,8 @@ pub struct Course<'a> {
     /// Cloud calls so far.
     pub calls: Cell<u32>,
     pub cloud_used: CloudUse,
+    /// What providers changed beyond what can be taken back, in words.
+    pub beyond: Vec<String>,
     /// Second calls to a provider that changed nothing.
     pub no_change: u32,
     /// Why no provider takes the next step, where there is more to say than the word for it.
@@ -211,6 +213,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         served: None,
         calls: Cell::new(0),
         cloud_used: CloudUse::default(),
+        beyond: Vec::new(),
         no_change: 0,
         passed_over: None,
         grown: false,

@@ -1,7 +1,7 @@
 //! Trees as they are: line ends, files that nobody can show, names with blanks, directories that tools keep their own in.
 //! What a reply says is the point, so it is written here.
 
-use crate::bench::{Ran, World, run};
+use crate::bench::{Ran, World, manifest, run};
 use crate::tries::tried;
 use fs_err as fs;
 
@@ -131,4 +131,27 @@ fn where_tools_keep_their_own_nothing_is_changed() {
     assert!(ran.exit == 1 && said(&ran).contains("reason: local_down"), "{}", ran.report());
     let ran = mux(".claude/worktrees/x/.claude", "Create a.txt");
     assert_eq!(ran.exit, 4, "{}", ran.report());
+}
+
+#[test]
+fn what_a_provider_changes_beyond_repair_is_said_and_is_no_reply_without_a_change() {
+    for (does, exit, says) in [
+        ("mkfifo pipe", 1, "no usable changes: `pipe` changed and cannot be restored: it is no file"),
+        ("mkfifo pipe; echo x > a.txt", 0, "\n`pipe` changed and cannot be restored: it is no file."),
+    ] {
+        let world = World::new("beyond");
+        let data = world.root.join("claude-data");
+        fs::create_dir(&data).unwrap();
+        let said = "fixtures/run/103_without_a_local_model_a_provider_writes/cli/claude/1.stdout";
+        fs::copy(manifest().join(said), data.join("1.stdout")).unwrap();
+        // The program is in no PATH of a test.
+        let does = does.replace("mkfifo pipe", "python3 -c 'import os; os.mkfifo(\"pipe\")'");
+        fs::write(data.join("1.sh"), does).unwrap();
+        world.install_cli("claude", &data);
+        world.configure("providers: {local: {base_url: \"http://127.0.0.1:1/v1\", auto_detect: false}}\n");
+        let mut command = world.mux();
+        command.args(["run", "--change", "--route", "claude", "--verify", "true", "Create a.txt"]);
+        let ran = run(command, b"");
+        assert!(ran.exit == exit && self::said(&ran).contains(says), "{}", ran.report());
+    }
 }

@@ -12,7 +12,7 @@ use crate::engine::verify;
 use crate::rules::weaken::{self, Edited};
 use crate::rules::{examples, names};
 use crate::sys::disk::{Applied, WorkDir};
-use crate::sys::snapshot::Snapshot;
+use crate::sys::snapshot::{Beyond, Snapshot, Unkept};
 use crate::words::changes::{Change, ChangeSet, FileOp};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
@@ -75,11 +75,14 @@ pub fn end(
     let is_new = hands.is_new;
     let around = around::after(hands.snapshot, &course.prepared.dir, stop);
     let Around { mut applied, diff, beyond } = around.map_err(|why| Failure::Disk { why: why.to_string() })?;
-    for beyond in beyond {
-        watcher.event(&Event::Note(&beyond.to_string()));
+    for one in &beyond {
+        watcher.event(&Event::Note(&one.to_string()));
     }
+    // What tools make is made anew.
+    let beyond: Vec<&Beyond> = beyond.iter().filter(|one| one.why != Unkept::Bulk).collect();
+    course.beyond.extend(beyond.iter().map(ToString::to_string));
     let mut files = applied.ops().to_vec();
-    let fault = fault(course, &files, said.is_some());
+    let fault = fault(course, &files, beyond.first().copied(), said.is_some());
     let Some(said) = said.filter(|_| fault.is_none()) else {
         take_back(&course.prepared.dir, applied, watcher);
         forget(is_new, &course.prepared.dir);
@@ -116,13 +119,14 @@ pub fn end(
 }
 
 /// Why nothing of it may stay, if so. What mux would not write for a model, a provider does not write either.
-fn fault(course: &Course<'_>, files: &[FileOp], has_spoken: bool) -> Option<Failure> {
+fn fault(course: &Course<'_>, files: &[FileOp], beyond: Option<&Beyond>, has_spoken: bool) -> Option<Failure> {
     if !has_spoken {
         let failed = course.attempts.last().and_then(|attempt| attempt.failure.clone());
         return failed.or(Some(Failure::Empty));
     }
     if files.is_empty() {
-        return Some(Failure::Unchanged);
+        let lost = |one: &Beyond| Failure::Unusable { fault: one.to_string() };
+        return Some(beyond.map_or(Failure::Unchanged, lost));
     }
     let allowed = &course.prepared.context.allowed;
     files.iter().find_map(|file| {
