@@ -70,7 +70,7 @@ impl Course<'_> {
             Ok(Last::Failed { .. }) if tier == Tier::Advice => self.facts.cloud = self.look(),
             Ok(last) => {
                 (self.facts.tier, self.facts.escalated, self.facts.last) = (tier, Some(reason), last);
-                if matches!(last, Last::Failed { .. } | Last::Unapplied) {
+                if matches!(last, Last::Failed { .. } | Last::Unapplied | Last::Advised) {
                     self.facts.cloud = self.look();
                 }
             }
@@ -154,7 +154,7 @@ impl Course<'_> {
             }
             Err(failure) => failure,
         };
-        let model = model.filter(|_| self.facts.local_tries < self.policy.max_local_tries);
+        let may_try = model.is_some() && self.facts.local_tries < self.policy.max_local_tries;
         // Advice in words is no patch that failed.
         if advice.contains("```") || advice.contains("\n@@ ") {
             let line = format!("the advice of {} could not be applied as it is: {failure}", provider.name());
@@ -163,28 +163,40 @@ impl Course<'_> {
                 attempt.failure = Some(failure);
             }
         } else {
-            let who = if model.is_some() { "the local model does what it says" } else { "no local try is left for it" };
+            let who = if may_try { "the local model does what it says" } else { "no local try is left for it" };
             watcher.event(&Event::Note(&format!("{} advises in words: {who}", provider.name())));
         }
-        // It is read best without the diff that it is about.
+        // It is read best without the diff that it is about, and the repair of a reply before it was not its own.
         self.effort.start_over();
+        self.repaired = false;
         self.effort.advice = Some(advice);
-        let last = model.map(|model| {
-            self.take_back_standing(watcher);
-            self.facts.local_tries += 1;
-            self.try_local(model, watcher)
-        });
-        if let Some(last @ Last::Change { .. }) = last {
-            return Ok(last);
-        }
-        if let (Some(score), None) = (stood, self.facts.standing) {
-            self.stand_again(score, watcher);
-        }
-        Ok(Last::Unapplied)
+        self.stand_again(stood, watcher);
+        Ok(if may_try { Last::Advised } else { Last::Unapplied })
     }
 
-    /// Puts a local change back that gave way to advice which came to nothing.
-    fn stand_again(&mut self, score: Score, watcher: &mut dyn Watcher) {
+    /// One local try with what a provider advises.
+    pub fn do_as_advised(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) {
+        let stood = self.facts.standing;
+        self.take_back_standing(watcher);
+        self.facts.local_tries += 1;
+        let last = self.try_local(model, watcher);
+        if let Last::Change { .. } = last {
+            self.facts.last = last;
+            return;
+        }
+        self.stand_again(stood, watcher);
+        let may_try = matches!(last, Last::Failed { again: true, .. });
+        if may_try && self.facts.local_tries < self.policy.max_local_tries {
+            self.facts.last = Last::Advised;
+        } else {
+            self.facts.last = Last::Unapplied;
+            self.facts.cloud = self.look();
+        }
+    }
+
+    /// Puts a local change back that stood, with this score, and gave way to advice which came to nothing.
+    fn stand_again(&mut self, stood: Option<Score>, watcher: &mut dyn Watcher) {
+        let (Some(score), None) = (stood, self.facts.standing) else { return };
         let Some(changes) = self.changed.as_ref().map(|changed| changed.changes.clone()) else { return };
         let stop = self.stop;
         let again = local_change::materialise(&mut self.site(false), changes, score, watcher, stop);

@@ -256,6 +256,9 @@ impl Course<'_> {
             self.facts.late =
                 connected.model.as_ref().and_then(|model| model.pacing.late(&self.facts, &prompt, self.stop));
             match (decide(&self.policy, &self.facts), &connected.model) {
+                (Decision::Try { tier: Tier::Local, .. }, Some(model)) if self.facts.tier == Tier::Advice => {
+                    self.do_as_advised(model, watcher);
+                }
                 (Decision::Try { tier: Tier::Local, .. }, Some(model)) => {
                     self.facts.local_tries += 1;
                     self.facts.tier = Tier::Local;

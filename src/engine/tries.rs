@@ -129,13 +129,16 @@ impl Course<'_> {
     }
 
     /// The budget and the temperature of a try. Greedy first; later tries may see what greedy does not, a fresh one most
-    /// of all. What somebody advises is to be done, not to be varied.
+    /// of all. What somebody advises is to be done, not to be varied, the first time.
     fn how(&self, number: u32) -> Ask {
         let config = &self.prepared.settings.config;
         let max_tokens = prepare::longest_reply(&self.prepared);
         let first = config.providers.local.temperature;
         let warmest = WARMEST.max(first);
-        let steps = if self.effort.advice.is_some() { 0 } else { number.saturating_sub(1) };
+        let steps = match self.effort.advice {
+            Some(_) => self.attempts.iter().rev().take_while(|attempt| attempt.route == Route::Local).map(|_| 1).sum(),
+            None => number.saturating_sub(1),
+        };
         let temperature = match steps {
             0 => first,
             _ if self.is_fresh(number) => warmest,

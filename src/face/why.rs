@@ -165,6 +165,7 @@ fn known(facts: &Facts) -> String {
         Last::Failed { class, .. } => format!("{} failed: {}", tier(facts.tier), class.name()),
         Last::Overflow => "the task does not fit".to_string(),
         Last::Unapplied => "advice that could not be applied".to_string(),
+        Last::Advised => "advice that was not done yet".to_string(),
     };
     let seconds = |ms: u64| ms as f64 / 1000.0;
     let late = facts.late.map(|late| {

@@ -65,7 +65,9 @@ fn trigger(policy: &Policy, facts: &Facts) -> Option<Reason> {
         (Tier::Local, Last::Overflow) => Some(Reason::ContextOverflow),
         // A provider failed: the next one gets the same step for the same reason.
         // Advice that could not be applied is evidence for hands.
-        (_, Last::Failed { .. } | Last::Overflow | Last::Nothing | Last::Unapplied) => facts.escalated.clone(),
+        (_, Last::Failed { .. } | Last::Overflow | Last::Nothing | Last::Unapplied | Last::Advised) => {
+            facts.escalated.clone()
+        }
         (_, Last::Answer(_) | Last::Change { .. }) => None,
     }
 }
@@ -96,7 +98,7 @@ fn passed_over(policy: &Policy, facts: &Facts) -> (Option<Reason>, Option<Refusa
 fn unless_done(facts: &Facts, reason: Reason) -> Option<Reason> {
     match facts.last {
         Last::Nothing | Last::Failed { .. } | Last::Overflow => Some(reason),
-        Last::Answer(_) | Last::Change { .. } | Last::Unapplied => None,
+        Last::Answer(_) | Last::Change { .. } | Last::Unapplied | Last::Advised => None,
     }
 }
 
@@ -129,6 +131,7 @@ fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
         | Last::Failed { .. }
         | Last::Overflow
         | Last::Unapplied
+        | Last::Advised
         | Last::Change { verdict: Verdict::Failed, .. } => return None,
         Last::Change { verdict: Verdict::Passed, .. } => Reason::Verified,
         Last::Change { verdict: Verdict::Unproven, .. } => Reason::Unproven,
@@ -150,7 +153,10 @@ fn acceptance(policy: &Policy, facts: &Facts) -> Option<Reason> {
 /// same, and so does a run that the user has told to stay.
 fn is_late(policy: &Policy, facts: &Facts) -> bool {
     let may_leave = facts.asked == Asked::Auto && !policy.prefer_local && !matches!(facts.cloud, Cloud::Refused(_));
-    may_leave && facts.late.is_some_and(|late| late.least_ms > late.left_ms)
+    // Who has advised is not asked again, so that hands are next.
+    let may_write = policy.hands == Hands::Allowed || policy.hands == Hands::Ask && facts.hands_answer != Some(false);
+    let somebody = may_leave && (facts.tier == Tier::Local || may_write);
+    somebody && facts.late.is_some_and(|late| late.least_ms > late.left_ms)
 }
 
 /// How many local tries a task has before somebody else is asked. Where a provider may advise on a change, the last one
@@ -163,12 +169,19 @@ pub fn own_tries(policy: &Policy, facts: &Facts) -> u32 {
     policy.max_local_tries - u32::from(is_advised && policy.max_local_tries > 2)
 }
 
-/// Whether another local try is due: the first one, or one with new evidence within the count.
+/// Whether another local try is due: the first one, or one with new evidence within the count. Advice was paid for: what
+/// is left of the tries is for doing what it says.
 fn local_may_try(policy: &Policy, facts: &Facts) -> bool {
-    let open = facts.local_up && facts.tier == Tier::Local && facts.local_tries < own_tries(policy, facts);
+    let tries = match facts.tier {
+        Tier::Local => own_tries(policy, facts),
+        Tier::Advice => policy.max_local_tries,
+        Tier::CloudAnswer | Tier::Hands => 0,
+    };
+    let open = facts.local_up && facts.local_tries < tries;
     open && match facts.last {
-        Last::Nothing => true,
-        Last::Failed { again, .. } => again,
+        Last::Nothing | Last::Advised => true,
+        // Of advice, it is the provider that has failed.
+        Last::Failed { again, .. } => again && facts.tier == Tier::Local,
         Last::Change { verdict, again, .. } => verdict == Verdict::Failed && again,
         Last::Answer(_) | Last::Overflow | Last::Unapplied => false,
     }
@@ -209,7 +222,7 @@ fn failure(facts: &Facts) -> Reason {
         Last::Failed { class, .. } => facts.escalated.clone().unwrap_or(Reason::LocalFailed(class)),
         Last::Overflow => Reason::ContextOverflow,
         Last::Change { .. } => Reason::VerifyFailed,
-        Last::Unapplied => facts.escalated.clone().unwrap_or(Reason::LowConfidence),
+        Last::Unapplied | Last::Advised => facts.escalated.clone().unwrap_or(Reason::LowConfidence),
         Last::Nothing if !facts.local_up => Reason::LocalDown,
         Last::Nothing => match facts.stopped {
             Some(Refusal::Deadline) => Reason::LocalFailed(FailureClass::Timeout),
@@ -403,6 +416,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_advised_gets_the_local_tries_that_are_left() {
+        let policy = Policy { max_local_tries: 3, hands: Hands::Allowed, ..policy() };
+        let advised = |last, local_tries| Facts {
+            tier: Tier::Advice,
+            escalated: Some(Reason::VerifyFailed),
+            cloud: OPEN,
+            local_tries,
+            last,
+            ..facts(Kind::Change)
+        };
+        check(&policy, &advised(Last::Advised, 2), "try local");
+        check(&policy, &advised(Last::Advised, 3), "try Hands for verify_failed");
+        check(&policy, &advised(Last::Unapplied, 2), "try Hands for verify_failed");
+        let late = Facts { late: LATE, ..advised(Last::Advised, 2) };
+        check(&policy, &late, "try Hands for verify_failed");
+        // A prediction is no proof where nobody else may do it.
+        check(&Policy { hands: Hands::Never, ..policy.clone() }, &late, "try local");
+        let asks = Policy { hands: Hands::Ask, ..policy.clone() };
+        check(&asks, &late, "ask for claude");
+        check(&asks, &Facts { hands_answer: Some(false), ..late.clone() }, "try local");
+        check(&policy, &Facts { cloud: Cloud::Refused(Refusal::Budget), ..late.clone() }, "try local");
+        let red = |again| Last::Change { verdict: Verdict::Failed, score: SURE, again };
+        check(&policy, &advised(red(true), 2), "try local");
+        check(&policy, &advised(red(true), 3), "try Hands for verify_failed");
+        check(&policy, &advised(red(false), 2), "try Hands for verify_failed");
+        // Nobody has advised: the next provider is asked.
+        let failed = Last::Failed { class: FailureClass::Server, again: true };
+        check(&policy, &advised(failed, 2), "try Advice for verify_failed");
+    }
+
+    #[test]
     fn the_last_local_try_of_a_change_is_kept_for_advice() {
         let policy = Policy { max_local_tries: 3, ..policy() };
         let red = |tries, cloud| Facts { cloud, ..changed(Verdict::Failed, SURE, tries) };
@@ -495,6 +539,13 @@ mod tests {
     fn after(facts: &Facts, tier: Tier, reason: &Reason, last: Last) -> Facts {
         let mut next = Facts { tier, last, ..facts.clone() };
         if tier == Tier::Local {
+            // Who does what was advised is not back where nobody had advised.
+            if facts.tier == Tier::Advice {
+                next.tier = Tier::Advice;
+                if matches!(last, Last::Failed { .. } | Last::Overflow) {
+                    next.last = Last::Unapplied;
+                }
+            }
             next.local_tries += 1;
             if let Last::Answer(score) = last {
                 next.best_local = Some(score);
@@ -506,7 +557,7 @@ mod tests {
         }
         next.escalated = Some(reason.clone());
         // What is applied from here on takes the place of the local change.
-        if matches!(last, Last::Change { .. } | Last::Unapplied) {
+        if matches!(last, Last::Change { .. } | Last::Unapplied | Last::Advised) {
             next.standing = None;
         }
         if matches!(last, Last::Failed { .. } | Last::Overflow) {
@@ -560,7 +611,8 @@ mod tests {
                     assert!(tier != Tier::Hands || known || free, "wrote without permission: {facts:#?}");
                 }
                 let mut seen = (0, tier != Tier::Local);
-                let unapplied = (tier == Tier::Advice).then_some(Last::Unapplied);
+                let is_of_advice = tier == Tier::Advice || facts.tier == Tier::Advice;
+                let unapplied = [Last::Unapplied, Last::Advised].into_iter().filter(|_| is_of_advice);
                 for last in ends(facts.kind).into_iter().chain(unapplied) {
                     let (ends, left) = walk(policy, &after(facts, tier, &reason, last), cloud, depth + 1);
                     seen = (seen.0 + ends, seen.1 || left);

@@ -196,6 +196,7 @@ fn last(json: &mut Walk<'_>) -> Option<Last> {
         "nothing" => return Some(Last::Nothing),
         "overflow" => return Some(Last::Overflow),
         "unapplied" => return Some(Last::Unapplied),
+        "advised" => return Some(Last::Advised),
         _ => {} // an object
     }
     let mut last = None;

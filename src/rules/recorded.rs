@@ -110,6 +110,7 @@ impl FromJson for Last {
             "nothing" => return Ok(Last::Nothing),
             "overflow" => return Ok(Last::Overflow),
             "unapplied" => return Ok(Last::Unapplied),
+            "advised" => return Ok(Last::Advised),
             _ => {}
         }
         let of = fields(raw)?;
@@ -265,7 +266,7 @@ mod tests {
         check([Reason::Complexity("\"é".into()), Reason::LocalFailed(FailureClass::Disk)]);
         check([Cloud::Unknown, Cloud::Open(Provider::Codex), Cloud::Refused(Refusal::Budget)]);
         let score = Score { value: 0.25, weak: true };
-        check([Last::Nothing, Last::Overflow, Last::Unapplied, Last::Answer(score)]);
+        check([Last::Nothing, Last::Overflow, Last::Unapplied, Last::Advised, Last::Answer(score)]);
         check([Last::Change { verdict: Verdict::Failed, score, again: true }]);
         check([Last::Failed { class: FailureClass::Timeout, again: false }]);
         let until = Some(60);

@@ -129,7 +129,12 @@ impl<'r> Past<'r> {
         let scores = facts.flat_map(|facts| {
             let last = match facts.last {
                 Last::Answer(score) | Last::Change { verdict: Verdict::Skipped, score, .. } => Some(score),
-                Last::Nothing | Last::Change { .. } | Last::Failed { .. } | Last::Overflow | Last::Unapplied => None,
+                Last::Nothing
+                | Last::Change { .. }
+                | Last::Failed { .. }
+                | Last::Overflow
+                | Last::Unapplied
+                | Last::Advised => None,
             };
             [last, facts.best_local, facts.standing]
         });

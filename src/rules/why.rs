@@ -203,9 +203,12 @@ fn of_numbers(policy: &Policy, facts: &Facts) -> Vec<(String, Policy)> {
 fn judged(facts: &Facts) -> Option<Score> {
     match facts.last {
         Last::Answer(score) | Last::Change { verdict: Verdict::Skipped, score, .. } => Some(score),
-        Last::Nothing | Last::Change { .. } | Last::Failed { .. } | Last::Overflow | Last::Unapplied => {
-            facts.best_local
-        }
+        Last::Nothing
+        | Last::Change { .. }
+        | Last::Failed { .. }
+        | Last::Overflow
+        | Last::Unapplied
+        | Last::Advised => facts.best_local,
     }
 }
 

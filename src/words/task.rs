@@ -198,6 +198,8 @@ pub enum Last {
     Overflow,
     /// A provider advised, and what it said could not be made into a change.
     Unapplied,
+    /// A provider advised, what it said could not be made into a change yet, and another local try may do it.
+    Advised,
 }
 
 /// How far a run has come. Each step needs evidence from the one before; a step is taken at most once.

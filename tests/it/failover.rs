@@ -169,7 +169,7 @@ fn a_provider_that_never_ends_is_ended_at_its_deadline() {
 }
 
 /// A world in which the local model changes `price.py`, nothing checks that, and a word of the task sends it to advice.
-fn unchecked(name: &str, more: &str, replies: &[&Path]) -> (World, Server) {
+fn unchecked(name: &str, replies: &[&Path]) -> (World, Server) {
     let folder = manifest().join("fixtures/run/125_a_change_that_nothing_checks_outlives_useless_advice");
     let world = World::new(name);
     copy_tree(&folder.join("input"), &world.work);
@@ -180,10 +180,8 @@ fn unchecked(name: &str, more: &str, replies: &[&Path]) -> (World, Server) {
     }
     let server = Server::start(&http);
     let yaml = fs::read_to_string(folder.join("mux.yaml")).unwrap();
-    world.configure(&format!(
-        "{}{more}",
-        yaml.replace("{{local}}", &server.url()).replace("attempts: 1", "attempts: 2")
-    ));
+    let attempts = format!("attempts: {}", replies.len());
+    world.configure(&yaml.replace("{{local}}", &server.url()).replace("attempts: 1", &attempts));
     (world, server)
 }
 
@@ -191,7 +189,7 @@ fn unchecked(name: &str, more: &str, replies: &[&Path]) -> (World, Server) {
 fn advice_in_words_is_done_by_the_local_model() {
     let replies = manifest().join("fixtures/run/121_a_review_that_finds_a_mistake_gets_one_fix/http");
     let (first, second) = (replies.join("1.response.sse"), replies.join("2.response.sse"));
-    let (world, server) = unchecked("advice_in_words", "", &[&first, &second]);
+    let (world, server) = unchecked("advice_in_words", &[&first, &second]);
     play(&world, "claude", &["claude/success-readonly-json"]);
     let ran = mux(&world, &["run", "--no-verify", "Add a function mean(prices) to price.py."]);
     let told = record(&world);
@@ -206,6 +204,44 @@ fn advice_in_words_is_done_by_the_local_model() {
     let said = "The answer is 42. (canned reply)";
     let holds = |request: &[u8]| String::from_utf8_lossy(request).contains(said);
     assert_eq!(asked.iter().map(|request| holds(request)).collect::<Vec<_>>(), [false, true]);
+}
+
+/// Advice is paid for: a reply to it that cannot be used is asked for again while a try is left, with the advice.
+#[test]
+fn advice_outlives_a_reply_that_cannot_be_used() {
+    let replies = |folder: &str| manifest().join("fixtures/run").join(folder).join("http");
+    let changes = replies("121_a_review_that_finds_a_mistake_gets_one_fix");
+    let (first, second) = (changes.join("1.response.sse"), changes.join("2.response.sse"));
+    let none = replies("017_a_reply_without_files_is_repaired_once").join("1.response.sse");
+    for (last, stands) in [(&second, "if not prices"), (&none, "def mean(prices)")] {
+        let (world, server) = unchecked("advice_again", &[&first, &none, last]);
+        play(&world, "claude", &["claude/success-readonly-json"]);
+        let ran = mux(&world, &["run", "--no-verify", "Add a function mean(prices) to price.py."]);
+        assert_eq!(ran.exit, 0, "{}", ran.report());
+        let told = record(&world);
+        let tried: Vec<&Value> = told["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["route"]).collect();
+        assert_eq!(tried, ["local", "claude", "local", "local"], "{}", ran.report());
+        // Where nothing came of the advice, the change that gave way to it stands again.
+        let written = fs::read_to_string(world.work.join("price.py")).unwrap();
+        assert!(written.contains(stands) && written.contains("if not prices") == (last == &second), "{written}");
+        let asked: Vec<Value> = server.end().iter().map(|body| serde_json::from_slice(body).unwrap()).collect();
+        let prompt = |n: usize| asked[n]["messages"][1]["content"].as_str().unwrap();
+        let said = "The answer is 42. (canned reply)";
+        assert_eq!([0, 1, 2].map(|n| prompt(n).contains(said)), [false, true, true], "{}", prompt(2));
+        assert!(prompt(2).contains("could not be used: There is no fenced block"), "{}", prompt(2));
+        let warmth = [0, 1, 2].map(|n| &asked[n]["temperature"]);
+        assert_eq!(warmth[0], warmth[1], "advice is to be done, not to be varied, at first");
+        assert!(warmth[1].as_f64() < warmth[2].as_f64(), "{warmth:?}");
+    }
+    // Nor does it matter that an earlier reply had its repair.
+    let (world, server) = unchecked("advice_repaired", &[&none, &none, &none, &second]);
+    play(&world, "claude", &["claude/success-readonly-json"]);
+    let ran = mux(&world, &["run", "--no-verify", "Add a function mean(prices) to price.py."]);
+    let told = record(&world);
+    let tried: Vec<&Value> = told["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["route"]).collect();
+    assert_eq!(tried, ["local", "local", "claude", "local", "local"], "{}", ran.report());
+    assert!(fs::read_to_string(world.work.join("price.py")).unwrap().contains("if not prices"), "{}", ran.report());
+    assert_eq!(server.end().len(), 4);
 }
 
 /// Leaving out what mux has found helps no try that is not made: then the reason is the window, and a provider is asked.

@@ -36,7 +36,7 @@ impl Pacing {
     /// estimated only where something is known.
     pub fn late(&self, facts: &Facts, prompt: &dyn Fn() -> u64, stop: &Stop) -> Option<Late> {
         let is_next = match facts.last {
-            Last::Nothing => true,
+            Last::Nothing | Last::Advised => true,
             Last::Failed { again, .. } | Last::Change { verdict: Verdict::Failed, again, .. } => again,
             Last::Answer(_) | Last::Change { .. } | Last::Overflow | Last::Unapplied => false,
         };
