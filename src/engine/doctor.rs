@@ -120,7 +120,7 @@ pub fn examine(patient: &Patient<'_>, connect: &mut dyn FnMut(&str, u16) -> Resu
     }
     checks.extend(patient.unfinished.first().map(|first| {
         let text = format!(
-            "{} unfinished: the next run rolls back what a kill left",
+            "{} unfinished: the next run rolls back what a kill left, or records it",
             Count::of(patient.unfinished.len(), "run")
         );
         warn("journal", text, format!("mux diff {}", argv::quote(first)))
@@ -568,7 +568,7 @@ mod tests {
         let notes = ["ignored `mux.yaml`: not trusted".to_string()];
         let notes: &[String] = Box::leak(Box::new(notes));
         check("config", |ill| ill.config_notes = notes, State::Warn, &notes[0], Some("mux config check"));
-        let text = "1 run unfinished: the next run rolls back what a kill left";
+        let text = "1 run unfinished: the next run rolls back what a kill left, or records it";
         let unfinished: &[String] = Box::leak(Box::new(["01KAP5".to_string()]));
         check("journal", |ill| ill.unfinished = unfinished, State::Warn, text, Some("mux diff 01KAP5"));
         let text = "1 run unfinished, of a later mux: this one leaves them alone";

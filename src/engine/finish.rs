@@ -12,6 +12,7 @@ use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
 use crate::rules::kin::is_test_file;
+use crate::sys::ledger::pending::Pending;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
 use crate::sys::snapshot::{self, Limits};
@@ -33,49 +34,52 @@ use std::path::Path;
 /// Most work directories of which something is kept between two runs of a provider.
 const MOST_STORES: usize = 20;
 
+/// What a run comes to.
+struct End {
+    accepted: bool,
+    reason: Reason,
+    wanted: Option<Reason>,
+    refused: Option<Refusal>,
+}
+
 /// Turns the last decision into what stays on disk, in the ledger and before the user.
 pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected, watcher: &mut dyn Watcher) -> Outcome {
-    let (mut accepted, mut reason, wanted, refused) = match decision {
+    let (accepted, reason, wanted, refused) = match decision {
         Decision::Accept { reason, wanted, refused } => (true, reason, wanted, refused),
         Decision::GiveUp { reason, refused } => (false, reason, None, refused),
         // `follow` ends with one of the two above.
         Decision::Try { reason, .. } => (false, reason, None, None),
         Decision::Look | Decision::AskHands { .. } => (false, Reason::VerifyFailed, None, None),
     };
+    let mut end = End { accepted, reason, wanted, refused };
     let mut changed = course.changed.take();
-    let kept = accepted && course.prepared.kind == Kind::Change;
     let applied = changed.as_mut().and_then(|changed| changed.applied.take());
+    let diff = changed.as_ref().map(|changed| changed.diff.clone()).filter(|diff| !diff.is_empty());
+    let saved = diff.as_ref().map_or(Ok(()), |diff| course.results.save(&course.run_id, Part::Diff, diff.as_bytes()));
+    let mut pending = None;
     match applied {
-        Some(applied) if kept => match applied.keep() {
-            Ok(_) => {}
-            Err(failed) => {
+        Some(applied) if accepted && course.prepared.kind == Kind::Change => {
+            pending = announce(&course, &end, changed.as_ref(), connected);
+            if let Err(failed) = applied.keep() {
                 // The journal could not be closed, so the files went back: the work is not done after all.
                 watcher.event(&Event::Note(&format!("the files were taken back: {}", failed.cause)));
                 for left in &failed.rolled_back.left {
                     watcher.event(&Event::Note(&left.to_string()));
                 }
                 course.overruled = Some(Overruled::Disk);
-                (accepted, reason) = (false, Reason::LocalFailed(Failure::from(&failed.cause).class()));
+                end.accepted = false;
+                end.reason = Reason::LocalFailed(Failure::from(&failed.cause).class());
+                pending.take().into_iter().for_each(Pending::end);
             }
-        },
+        }
         Some(applied) => drop(take_back(&course.prepared.dir, applied, watcher)),
         None => {}
     }
-    let left = leavings::left(&course);
+    let accepted = end.accepted;
     let open = if accepted { Vec::new() } else { leavings::open(&course, watcher) };
     let answer = course.answer.take().filter(|_| accepted);
-    let output =
-        leavings::told(&left, &open, &course.beyond) + &output(&course, connected, changed.as_ref(), answer, accepted);
-    let mut record = record(&course, changed.as_ref(), connected, accepted);
-    (record.reason, record.wanted, record.refused) = (reason.clone(), wanted, refused);
-    record.left = left;
-    record.output_length = output.chars().count() as u64;
-    if course.prepared.settings.config.ledger.store_text {
-        // The ledger redacts every text that it writes.
-        record.task = Some(course.job.task.to_string());
-        record.output = Some(output.clone());
-    }
-    let diff = changed.as_ref().map(|changed| changed.diff.clone()).filter(|diff| !diff.is_empty());
+    let (mut record, output) = compose(&course, &end, changed.as_ref(), connected, answer, &open);
+    let End { reason, refused, .. } = end;
     let signal = course.stop.reason().and_then(|why| match why {
         StopReason::Signal(signal) => Some(signal),
         StopReason::Canceled | StopReason::Deadline => None,
@@ -85,7 +89,11 @@ pub fn finish(mut course: Course<'_>, decision: Decision, connected: &Connected,
         _ if !open.is_empty() => 3,
         Some(_) | None => exit_code(accepted, &reason, refused, course.job.asked, &course.attempts),
     };
-    let unlogged = log(&course, &mut record, diff.as_deref(), watcher).err();
+    let logged = log(&course, &mut record, watcher);
+    if logged.is_ok() {
+        pending.into_iter().for_each(Pending::end);
+    }
+    let unlogged = saved.and(logged).err();
     prune(&course.house, &course.prepared.settings.config);
     let mut hints = if exit == 0 {
         course.passed_over.clone().filter(|_| refused.is_some()).into_iter().collect()
@@ -221,22 +229,50 @@ fn record(course: &Course<'_>, changed: Option<&Changed>, connected: &Connected,
     }
 }
 
-/// Appends the record and keeps the diff. What cannot be recorded is said, and never undoes the work.
-fn log(
+/// The record of the run, and the free text of its result.
+fn compose(
     course: &Course<'_>,
-    record: &mut RunRecord,
-    diff: Option<&str>,
-    watcher: &mut dyn Watcher,
-) -> Result<(), Error> {
-    let config = &course.prepared.settings.config;
-    if let Some(diff) = diff {
-        course.results.save(&course.run_id, Part::Diff, diff.as_bytes())?;
+    end: &End,
+    changed: Option<&Changed>,
+    connected: &Connected,
+    answer: Option<String>,
+    open: &[String],
+) -> (RunRecord, String) {
+    let left = leavings::left(course);
+    let output =
+        leavings::told(&left, open, &course.beyond) + &output(course, connected, changed, answer, end.accepted);
+    let mut record = record(course, changed, connected, end.accepted);
+    (record.reason, record.wanted, record.refused) = (end.reason.clone(), end.wanted.clone(), end.refused);
+    record.left = left;
+    record.output_length = output.chars().count() as u64;
+    if course.prepared.settings.config.ledger.store_text {
+        // The ledger redacts every text that it writes.
+        record.task = Some(course.job.task.to_string());
+        record.output = Some(output.clone());
     }
-    let ledger = ledger(course.house.state, config);
-    let key = course.house.env.text(&config.providers.local.api_key_env).map(str::to_string);
-    let keys: Vec<String> = key.into_iter().collect();
+    (record, output)
+}
+
+/// Writes the record of a change down before its files are final. Where that fails, only a kill could lose it.
+fn announce(course: &Course<'_>, end: &End, changed: Option<&Changed>, connected: &Connected) -> Option<Pending> {
+    let config = &course.prepared.settings.config;
+    let (record, _) = compose(course, end, changed, connected, None, &[]);
     let window = config.ledger.summary_window as usize;
-    ledger.append(record, window, &keys, course.stop, &mut |line| watcher.event(&Event::Note(line)))
+    ledger(course.house.state, config).announce(&record, window, &keys(course), &course.house.state.runs()).ok()
+}
+
+/// Appends the record. What cannot be recorded is said, and never undoes the work.
+fn log(course: &Course<'_>, record: &mut RunRecord, watcher: &mut dyn Watcher) -> Result<(), Error> {
+    let config = &course.prepared.settings.config;
+    let ledger = ledger(course.house.state, config);
+    let window = config.ledger.summary_window as usize;
+    ledger.append(record, window, &keys(course), course.stop, &mut |line| watcher.event(&Event::Note(line)))
+}
+
+/// What must not appear in the ledger.
+fn keys(course: &Course<'_>) -> Vec<String> {
+    let key = course.house.env.text(&course.prepared.settings.config.providers.local.api_key_env);
+    key.map(str::to_string).into_iter().collect()
 }
 
 /// Old results go when new ones come. What cannot be pruned now stays until the next time.

@@ -1,15 +1,18 @@
 //! What a killed run left behind: rolled back before the next work begins, or only reported. Where children of the run
-//! were writing when it was killed, it is kept, as a run that can be undone.
+//! were writing when it was killed, it is kept, as a run that can be undone. Where its files were final, its record is
+//! appended to the ledger.
 //!
 //! Healing is done by the commands that write (`run`, `undo`, `diff`, a hook, an MCP call); `status`, `doctor` and `log`
 //! only look. It needs neither the run's configuration nor its model, and works from any directory.
 
 use crate::engine::around;
 use crate::sys::disk::{self, Leftover, Purpose, RollBack, Unfinished, WorkDir};
-use crate::sys::results::{Part, Results};
+use crate::sys::ledger::pending::{self, Unrecorded};
+use crate::sys::results::{self, Part, Results};
 use crate::sys::snapshot::{self, Beyond};
 use crate::words::count::Count;
 use crate::words::error::{Context as _, Error, Kind};
+use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,11 @@ pub enum State {
     Kept {
         beyond: Vec<Beyond>,
     },
+    /// Its files are final, and its record is not in the ledger: the next command that writes appends it.
+    OpenRecord,
+    Recorded,
+    /// The ledger cannot be written; tried again with every command.
+    Unrecorded(String),
     /// The work directory cannot be opened: gone, or on a disk that is not mounted. Tried again with every command,
     /// until the run is pruned.
     Unreachable(String),
@@ -67,31 +75,88 @@ impl fmt::Display for Leavings {
                 write!(f, "as it is: {files}; `mux undo {run}` takes that back")?;
                 beyond.iter().try_for_each(|one| write!(f, "; {one}"))
             }
+            State::OpenRecord => write!(f, "run {run} in `{dir}` is not recorded yet"),
+            State::Recorded => write!(f, "run {run} in `{dir}` ended before it was recorded; it is in the ledger now"),
+            State::Unrecorded(why) => write!(f, "run {run} in `{dir}` waits to be recorded: {why}"),
             State::Unreachable(cause) => write!(f, "run {run} was killed and waits to be rolled back: {cause}"),
             State::Unreadable => write!(f, "journal `{run}` cannot be read by this version of mux"),
         }
     }
 }
 
-/// Rolls back what dead runs left open below `runs`, the directory of all runs. Living runs are passed over.
+/// Puts right what dead runs left open below `runs`, the directory of all runs, and tells the watcher. Living runs are
+/// passed over. Returns whether there was anything.
+///
+/// # Errors
+/// As [`heal`].
+pub fn tell(runs: &Path, watcher: &mut dyn Watcher) -> Result<bool, Error> {
+    let healed = heal(runs)?;
+    for one in &healed {
+        watcher.event(&Event::Note(&one.to_string()));
+    }
+    Ok(!healed.is_empty())
+}
+
+/// As [`tell`], and returns what there was.
 ///
 /// # Errors
 /// `Io` where the journals themselves cannot be read. What a roll-back could not do is a value.
 pub fn heal(runs: &Path) -> Result<Vec<Leavings>, Error> {
-    let mut found = collect(runs, Purpose::Heal, |unfinished| match unfinished.roll_back() {
+    let names = begun(runs)?;
+    let mut found = collect(runs, &names, Purpose::Heal, |unfinished| match unfinished.roll_back() {
         Ok(done) => State::RolledBack(done),
         Err(cause) => State::Unreachable(cause.to_string()),
     })?;
     // After the journals: a run that was killed when it had just journaled what its children did is rolled back.
-    for open in snapshots(runs, true, &mut found)? {
+    for open in snapshots(runs, &names, true, &mut found)? {
         let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
         let (files, state) = keep(open, runs).unwrap_or_else(|why| (0, State::Unreachable(why)));
         found.push(Leavings { run_id, work_dir, files, state });
     }
+    // Oldest first, as they would stand in the ledger.
+    records(runs, &names, true, &mut found, |record| match record.record(&Stop::at(Instant::now() + PATIENCE)) {
+        Ok(()) => State::Recorded,
+        Err(why) => State::Unrecorded(why.to_string()),
+    })?;
     Ok(found)
 }
 
-/// How long one snapshot may take to be ended.
+/// What runs have begun below `runs`, and not ended.
+fn begun(runs: &Path) -> Result<Vec<String>, Error> {
+    results::begun(runs).context(Kind::Io, || format!("cannot read the journals in `{}`", runs.display()))
+}
+
+/// Ends the records that wait for their ledger line. That of a run which kept no files goes away.
+fn records(
+    runs: &Path,
+    names: &[String],
+    heals: bool,
+    found: &mut Vec<Leavings>,
+    end: fn(Unrecorded) -> State,
+) -> Result<(), Error> {
+    for name in names {
+        let Some((run_id, pending::ENDING)) = name.split_once('.') else { continue };
+        let (path, run_dir) = (runs.join(name), runs.join(run_id));
+        let context = || format!("cannot read the record `{}`", path.display());
+        let Some(record) = pending::open(&path, heals).context(Kind::Io, context)? else { continue };
+        let is_kept = disk::kept(&run_dir).context(Kind::Io, context)?.is_some();
+        if !is_kept {
+            if heals {
+                record.forget();
+            }
+            continue;
+        }
+        if record.is_known() {
+            let (work_dir, files) = record.about();
+            found.push(Leavings { run_id: run_id.to_string(), work_dir, files, state: end(record) });
+        } else {
+            found.push(unreadable(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// How long one snapshot may take to be ended, and one record to be written.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Ends the snapshot of a dead run: what has changed since it was taken is kept for an undo.
@@ -109,10 +174,15 @@ fn keep(open: snapshot::Leftover, runs: &Path) -> Result<(usize, State), String>
     Ok((files, State::Kept { beyond: around.beyond }))
 }
 
-fn snapshots(runs: &Path, heals: bool, found: &mut Vec<Leavings>) -> Result<Vec<snapshot::Leftover>, Error> {
+fn snapshots(
+    runs: &Path,
+    names: &[String],
+    heals: bool,
+    found: &mut Vec<Leavings>,
+) -> Result<Vec<snapshot::Leftover>, Error> {
     let mut later = |run_id| found.push(unreadable(run_id));
     let context = || format!("cannot read the snapshots in `{}`", runs.display());
-    snapshot::leftovers(runs, heals, &mut later).context(Kind::Io, context)
+    snapshot::leftovers(runs, names, heals, &mut later).context(Kind::Io, context)
 }
 
 /// Says what [`heal`] would do, and changes nothing.
@@ -120,18 +190,25 @@ fn snapshots(runs: &Path, heals: bool, found: &mut Vec<Leavings>) -> Result<Vec<
 /// # Errors
 /// As [`heal`].
 pub fn report(runs: &Path) -> Result<Vec<Leavings>, Error> {
-    let mut found = collect(runs, Purpose::Report, |_| State::Open)?;
-    let open = snapshots(runs, false, &mut found)?;
+    let names = begun(runs)?;
+    let mut found = collect(runs, &names, Purpose::Report, |_| State::Open)?;
+    let open = snapshots(runs, &names, false, &mut found)?;
     found.extend(open.into_iter().map(|open| {
         let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
         Leavings { run_id, work_dir, files: 0, state: State::OpenHands }
     }));
+    records(runs, &names, false, &mut found, |_| State::OpenRecord)?;
     Ok(found)
 }
 
-fn collect(runs: &Path, purpose: Purpose, end: fn(Box<Unfinished>) -> State) -> Result<Vec<Leavings>, Error> {
+fn collect(
+    runs: &Path,
+    names: &[String],
+    purpose: Purpose,
+    end: fn(Box<Unfinished>) -> State,
+) -> Result<Vec<Leavings>, Error> {
     let mut found = Vec::new();
-    disk::leftovers(runs, purpose, &mut |leftover| {
+    disk::leftovers(runs, names, purpose, &mut |leftover| {
         found.push(match leftover {
             Leftover::Unfinished(one) => Leavings {
                 run_id: one.run_id().to_string(),

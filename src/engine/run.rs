@@ -156,10 +156,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         }
         Kind::Answer | Kind::Undo => None,
     };
-    for healed in heal::heal(&house.state.runs())? {
-        is_stale = true;
-        watcher.event(&Event::Note(&healed.to_string()));
-    }
+    is_stale |= heal::tell(&house.state.runs(), watcher)?;
     // Another run has written since the files were read, or one that was killed has been rolled back.
     if is_stale {
         prepared = prepare::prepare(house, job, &run_id, stop)?;

@@ -7,11 +7,11 @@
 use crate::engine::attempt::ask::millis;
 use crate::engine::run::House;
 use crate::engine::{finish, heal, look};
-use crate::rules::config::Config;
 use crate::rules::stats::Row;
 use crate::rules::{diff, names};
 use crate::sys::disk::{self, Cause, Failed, Kept, Standing, State, WorkDir};
 use crate::sys::ledger::Ledger;
+use crate::sys::ledger::pending::Pending;
 use crate::sys::results::{Part, Results};
 use crate::sys::state::{DirLock, Patience, new_run_id};
 use crate::words::changes::FileOp;
@@ -69,9 +69,7 @@ pub fn undo(
 ) -> Result<Undone, Error> {
     let start = Instant::now();
     let results = Results::at(house.state.runs());
-    for healed in heal::heal(&house.state.runs())? {
-        watcher.event(&Event::Note(&healed.to_string()));
-    }
+    heal::tell(&house.state.runs(), watcher)?;
     let look = look::look(house, project)?;
     let (target, mut layers) = find(&results, &look.ledger, wish.run_id)?;
     house.state.make()?;
@@ -114,17 +112,31 @@ pub fn undo(
     watcher.event(&Event::Writing { files: standing.len() });
     let patch = patch(&kept, &dir, &standing);
     let applied = kept.undo(&dir, &results.make(&run_id)?, &standing, stop);
-    let left = applied.as_ref().map(|applied| applied.left().to_vec()).unwrap_or_default();
-    match applied.and_then(disk::Applied::keep) {
-        Ok(files) => undone.files = files,
+    let applied = match applied {
+        Ok(applied) => applied,
         Err(failed) => return not_applied(undone, failed, watcher),
+    };
+    undone.files = applied.ops().to_vec();
+    let left = applied.left().to_vec();
+    let saved = results.save(&run_id, Part::Diff, patch.as_bytes());
+    let mut record = record(house, wish, &undone, &run_id, &dir, start);
+    let window = look.settings.config.ledger.summary_window as usize;
+    // Where that fails, only a kill could lose it.
+    let pending = look.ledger.announce(&record, window, &[], &house.state.runs()).ok();
+    if let Err(failed) = applied.keep() {
+        pending.into_iter().for_each(Pending::end);
+        undone.files.clear();
+        return not_applied(undone, failed, watcher);
     }
     for dir in left {
         watcher.event(&Event::Note(&dir.to_string()));
     }
-    let mut record = record(house, wish, &undone, &run_id, &dir, start);
-    let saved = results.save(&run_id, Part::Diff, patch.as_bytes());
-    undone.unlogged = saved.and_then(|()| log(&look.ledger, &look.settings.config, &mut record, watcher, stop)).err();
+    record.duration_ms = millis(start.elapsed());
+    let logged = look.ledger.append(&mut record, window, &[], stop, &mut |line| watcher.event(&Event::Note(line)));
+    if logged.is_ok() {
+        pending.into_iter().for_each(Pending::end);
+    }
+    undone.unlogged = saved.and(logged).err();
     finish::prune(house, &look.settings.config);
     undone.hints.push(format!("`mux undo {run_id}` brings back what was undone"));
     if has_more {
@@ -309,15 +321,4 @@ fn record(
         task: None,
         output: None,
     }
-}
-
-fn log(
-    ledger: &Ledger,
-    config: &Config,
-    record: &mut RunRecord,
-    watcher: &mut dyn Watcher,
-    stop: &Stop,
-) -> Result<(), Error> {
-    let window = config.ledger.summary_window as usize;
-    ledger.append(record, window, &[], stop, &mut |line| watcher.event(&Event::Note(line)))
 }

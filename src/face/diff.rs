@@ -24,9 +24,7 @@ pub fn run(
     watcher: &mut dyn Watcher,
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
-    for healed in heal::heal(&house.state.runs())? {
-        watcher.event(&Event::Note(&healed.to_string()));
-    }
+    heal::tell(&house.state.runs(), watcher)?;
     let results = Results::at(house.state.runs());
     let ledger = look::look(house, project)?.ledger;
     let last;

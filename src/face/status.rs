@@ -286,7 +286,7 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         line(
             &mut page,
             "unfinished",
-            &format!("{} (the next `mux run` takes back what was cut off)", status.unfinished),
+            &format!("{} (the next `mux run` takes back what was cut off, or records it)", status.unfinished),
         );
     }
     emit(out, &page)
@@ -610,7 +610,7 @@ cloud: 0 calls, 0 B, 0.00 USD
 provider: claude /b/claude, version 2.1.330, logged in
 budget: 49 of 50 cloud calls left today, 0.25 USD spent, no limit in dollars
 ledger: /s/mux/run_ledger.jsonl (0 B, 0 rotated, cannot read the ledger `/s`: it is a symbolic link)
-unfinished: 1 (the next `mux run` takes back what was cut off)
+unfinished: 1 (the next `mux run` takes back what was cut off, or records it)
 ";
         assert_eq!(shown(|out| text(out, &status)), expected);
         let torn = LedgerState {

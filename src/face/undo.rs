@@ -1,8 +1,8 @@
 //! `mux undo [RUN_ID]`: takes a run back and says what was done, or which files stand in the way.
 
-use crate::engine::look;
 use crate::engine::run::House;
 use crate::engine::undo::{self, Undone, Wish};
+use crate::engine::{heal, look};
 use crate::face::args::UndoArgs;
 use crate::face::print;
 use crate::face::status::emit;
@@ -37,6 +37,8 @@ pub fn run(
     let run_id = if let Some(run_id) = &args.run_id {
         run_id
     } else {
+        // The newest may be one that was killed before it was recorded.
+        heal::tell(&house.state.runs(), watcher)?;
         last = newest(house, project)?;
         &last
     };

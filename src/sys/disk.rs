@@ -338,13 +338,14 @@ pub enum Leftover {
     Unreadable(String),
 }
 
-/// Hands over what dead runs have left open below `runs` (the directory of all runs), newest first. Living runs are
-/// passed over. With [`Purpose::Report`] nothing changes, and what is handed over must not be rolled back.
+/// Hands over what dead runs have left open among `names`, those of files in `runs` (the directory of all runs), newest
+/// first. Living runs are passed over. With [`Purpose::Report`] nothing changes, and what is handed over must not be
+/// rolled back.
 ///
 /// # Errors
-/// `Os` where the directory or a journal cannot be read.
-pub fn leftovers(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Leftover)) -> Result<(), Cause> {
-    journal::orphans(runs, purpose, &mut |orphan| {
+/// `Os` where a journal cannot be read.
+pub fn leftovers(runs: &Path, names: &[String], purpose: Purpose, each: &mut dyn FnMut(Leftover)) -> Result<(), Cause> {
+    journal::orphans(runs, names, purpose, &mut |orphan| {
         each(match orphan {
             Orphan::Planned(journal, plan) => Leftover::Unfinished(Box::new(Unfinished { journal, plan: *plan })),
             Orphan::Unreadable(name) => Leftover::Unreadable(name),

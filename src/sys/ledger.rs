@@ -12,6 +12,7 @@
 pub mod egress;
 mod file;
 mod near;
+pub mod pending;
 
 use crate::rules::backwards::{self, End};
 use crate::rules::glance::Days;
@@ -577,6 +578,37 @@ mod tests {
         let back = recorded::read(&line).unwrap();
         assert_eq!(back, RunRecord { seq: 1, local_impl_ratio: Some(1.0), ..record("A") });
         assert_eq!(temp.names(), ["run_ledger.jsonl", "run_ledger.jsonl.lock"]);
+    }
+
+    #[test]
+    fn a_record_that_waits_is_appended_once() {
+        let temp = Temp::new();
+        let ledger = temp.ledger(0, 5);
+        let token = format!("ghp_{}", "b".repeat(36));
+        let waiting = RunRecord { task: Some(token.clone()), ..record("A") };
+        let path = temp.0.join("A.record");
+        for n in 1..3 {
+            let pending = ledger.announce(&waiting, 200, &[], &temp.0).unwrap();
+            assert!(!fs_err::read_to_string(&path).unwrap().contains(&token));
+            assert!(pending::open(&path, true).unwrap().is_none(), "the run lives");
+            drop(pending);
+            let unrecorded = pending::open(&path, true).unwrap().unwrap();
+            assert_eq!((unrecorded.is_known(), unrecorded.about()), (true, (PathBuf::from("/home/user/project"), 0)));
+            unrecorded.record(&soon()).unwrap();
+            check(&ledger, &["A"], 0);
+            assert!(pending::open(&path, true).unwrap().is_none() && !path.exists(), "{n}");
+        }
+        let task = Some("[redacted:github-token]".to_string());
+        let back = recorded::read(&temp.text()).unwrap();
+        assert_eq!(back, RunRecord { seq: 1, local_impl_ratio: Some(1.0), task, ..record("A") });
+        // What was cut off, or is of a later mux, stays.
+        ledger.announce(&waiting, 200, &[], &temp.0).map(drop).unwrap();
+        let text = fs_err::read_to_string(&path).unwrap();
+        for odd in ["", text.split_at(text.len() / 2).0, &text.replacen("\"schema\":1", "\"schema\":2", 1)] {
+            fs_err::write(&path, odd).unwrap();
+            let unrecorded = pending::open(&path, true).unwrap().unwrap();
+            assert!(!unrecorded.is_known() && unrecorded.record(&soon()).is_err() && path.exists(), "{odd}");
+        }
     }
 
     #[test]

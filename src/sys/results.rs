@@ -160,6 +160,24 @@ impl Results {
     }
 }
 
+/// Names what stands beside the directories of the runs in `runs`, sorted: what runs have begun and not ended. A missing
+/// directory has nothing.
+///
+/// # Errors
+/// Those of the system.
+pub fn begun(runs: &Path) -> io::Result<Vec<String>> {
+    let listing = match fs_err::read_dir(runs) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing?,
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        let name = entry?.file_name().into_string();
+        names.extend(name.ok().filter(|name| name.contains('.')));
+    }
+    Ok(sorted(names))
+}
+
 /// Writes a file beside its place, syncs it and moves it there.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension(format!("{}.new", std::process::id()));

@@ -25,7 +25,6 @@ mod walk;
 pub use prune::{Limits, prune};
 
 use crate::rules::from_json::{self, structs};
-use crate::rules::sorted::sorted;
 use crate::sys::git::Git;
 use crate::words::stop::Stop;
 use changes::compare;
@@ -38,7 +37,7 @@ use sha2::{Digest as _, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -331,20 +330,24 @@ impl Leftover {
     }
 }
 
-/// Hands over the snapshots below `runs` whose runs have died, newest first. With `heals`, one that was never whole, or
-/// whose run was pruned, is removed. `later` gets the run of one that a later mux has begun, which is left as it is.
+/// Hands over the snapshots among `names`, those of files in `runs`, whose runs have died, newest first. With `heals`, one
+/// that was never whole, or whose run was pruned, is removed. `later` gets the run of one that a later mux has begun, which
+/// is left as it is.
 ///
 /// # Errors
-/// `Os` where the directory cannot be read.
-pub fn leftovers(runs: &Path, heals: bool, later: &mut dyn FnMut(String)) -> Result<Vec<Leftover>, NoSnapshot> {
-    let listing = match fs_err::read_dir(runs) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        listing => listing.map_err(|error| NoSnapshot::os(&error))?,
-    };
-    let paths = listing.filter_map(|entry| Some(entry.ok()?.path()));
-    let open = paths.filter(|path| path.extension().is_some_and(|ending| ending == MARKER)).collect();
+/// `Os` where one cannot be read.
+pub fn leftovers(
+    runs: &Path,
+    names: &[String],
+    heals: bool,
+    later: &mut dyn FnMut(String),
+) -> Result<Vec<Leftover>, NoSnapshot> {
     let mut found = Vec::new();
-    for path in sorted(open).into_iter().rev() {
+    for name in names.iter().rev() {
+        let path = runs.join(name);
+        if path.extension().is_none_or(|ending| ending != MARKER) {
+            continue;
+        }
         let Ok(mut file) = fs_err::OpenOptions::new().read(true).write(true).open(&path) else { continue };
         match if heals { file.file().try_lock() } else { file.file().try_lock_shared() } {
             Ok(()) => {}

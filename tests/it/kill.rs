@@ -8,6 +8,7 @@ use crate::bench::{Files, World, run, tree, wait};
 use crate::replay::Server;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -55,7 +56,7 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) {
     assert_eq!(new.len(), 2 * FILES);
     assert!(old.iter().all(|(name, text)| new[name] != *text), "every old file is rewritten");
 
-    let (mut inside, mut before, mut after) = (0, 0, 0);
+    let (mut inside, mut before, mut after, mut changed) = (0, 0, 0, 1);
     let mut random = 20_261_123_u64;
     for kill in 0..kills {
         lay_out(&world.work);
@@ -89,10 +90,16 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) {
         assert_eq!(is_told, has_plan, "{}", healed.report());
         check(&tree(&world.work), &old, &new, was_open, &healed.report());
         assert_eq!(journals(&world), Vec::<String>::new());
+        changed += usize::from(tree(&world.work) == new);
     }
     let ledger = fs::read_to_string(world.root.join("state/mux/run_ledger.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > kills, "{} lines", lines.len());
+    // However early it was killed, a run whose files stand is in the ledger, once.
+    let runs: Vec<&str> =
+        lines.iter().filter(|line| line["kind"] == "change").filter_map(|line| line["run_id"].as_str()).collect();
+    let known: BTreeSet<&str> = runs.iter().copied().collect();
+    assert_eq!((runs.len(), known.len()), (changed, changed), "{runs:?}");
     server.end();
     let line = format!("{kills} kills of a whole run: {before} before, {inside} inside apply, {after} after\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();

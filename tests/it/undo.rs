@@ -71,6 +71,37 @@ impl Scene {
         self.world.root.join("state/mux/runs")
     }
 
+    fn ledger(&self) -> PathBuf {
+        self.world.root.join("state/mux/run_ledger.jsonl")
+    }
+
+    fn log(&self) -> Vec<String> {
+        fs::read_to_string(self.ledger()).unwrap().lines().map(String::from).collect()
+    }
+
+    /// Kills a command when its files are final, and somebody else still holds the ledger.
+    fn kill_unrecorded(&self, args: &[&str]) {
+        let lock = self.ledger().with_extension("jsonl.lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        fs::set_permissions(lock.parent().unwrap(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let held = fs::OpenOptions::new().create(true).append(true).open(lock).unwrap();
+        held.file().lock().unwrap();
+        let mut command = self.world.mux();
+        let quiet = std::process::Stdio::null;
+        let mut child = command.args(args).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        let is_final = || {
+            let names = fs::read_dir(self.runs()).into_iter().flatten().map(|entry| entry.unwrap().path());
+            let is_kept = |path: &PathBuf| path.with_extension("").join("undo-1").exists();
+            names.filter(|path| path.extension().is_some_and(|ending| ending == "record")).any(|path| is_kept(&path))
+        };
+        while !is_final() {
+            assert!(child.try_wait().unwrap().is_none(), "it has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
+        crate::bench::wait(&mut child);
+    }
+
     /// Counts the journals that are open.
     fn journals(&self) -> usize {
         let names = fs::read_dir(self.runs()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -117,6 +148,66 @@ fn a_run_is_undone_and_the_undo_is_undone() {
     let json = text(&scene.undo(&[&undo, "--json"], 0, &[]).stdout);
     assert!(json.contains("\"undone\":1") && json.contains("\"logged\":true") && json.contains("\"op\":\"create\""));
     assert_eq!(scene.tree(), after);
+}
+
+/// Whoever is killed when the files are final and the ledger line is not written yet has changed them all the same.
+#[test]
+fn a_change_that_was_killed_before_it_was_recorded_is_known() {
+    let mut scene = Scene::new("killed-unrecorded", FIXTURE);
+    let before = scene.tree();
+    scene.kill_unrecorded(&["run", "--change", "--verify", "grep -q Hello hello.py", TASK]);
+    drop(scene.server.take().map(Server::end));
+    let after = scene.tree();
+    assert_ne!(after, before);
+    let status = text(&scene.mux(&["status"]).stdout);
+    assert!(
+        status.contains("\nunfinished: 1 (the next `mux run` takes back what was cut off, or records it)\n"),
+        "{status}"
+    );
+    let log = text(&scene.mux(&["log", "--json"]).stdout);
+    assert!(log.contains("\"runs\":[]"), "who looks records nothing: {log}");
+    // No id is named: the newest run is the one that the command itself has just recorded.
+    let ended = "ended before it was recorded; it is in the ledger now";
+    let target = scene.last_run();
+    let undone = scene.undo(&[], 0, &["undone: 1 file\n", &target, ended]);
+    assert_eq!(scene.tree(), before);
+    let recorded = scene.log();
+    let parts = [
+        format!("\"run_id\":\"{target}\",\"seq\":1,"),
+        "\"reason\":\"verified\"".to_string(),
+        "\"verify_ok\":true".to_string(),
+        "\"local_impl_ratio\":1.0".to_string(),
+    ];
+    assert!(parts.iter().all(|part| recorded[0].contains(part)), "{recorded:?}");
+    // The same of an undo.
+    scene.kill_unrecorded(&["undo", &id(&undone)]);
+    assert_eq!((scene.tree(), scene.log().len()), (after, 2));
+    let undo = scene.last_run();
+    let diff = scene.mux(&["diff", &undo]);
+    assert!(text(&diff.stderr).contains(ended) && text(&diff.stdout).contains("+++ b/hello.py"), "{}", diff.report());
+    let recorded = scene.log();
+    assert!(recorded.len() == 3 && recorded[2].contains(&format!("\"run_id\":\"{undo}\"")), "{recorded:?}");
+    let status = text(&scene.mux(&["status"]).stdout);
+    assert!(!status.contains("unfinished"), "{status}");
+}
+
+/// A ledger that cannot be written costs its line only until it can be.
+#[test]
+fn a_change_that_could_not_be_recorded_is_recorded_later() {
+    let mut scene = Scene::new("recorded-later", FIXTURE);
+    let ledger = scene.ledger();
+    fs::create_dir_all(&ledger).unwrap();
+    let ran = scene.mux(&["run", "--change", "--verify", "grep -q Hello hello.py", TASK]);
+    drop(scene.server.take().map(Server::end));
+    assert!(ran.exit == 3 && text(&ran.stderr).contains("cannot record the run"), "{}", ran.report());
+    let run_id = id(&ran);
+    let still = scene.mux(&["diff", &run_id]);
+    let waits = format!("run {run_id} in `{}` waits to be recorded: ", scene.world.work.display());
+    assert!(text(&still.stderr).contains(&waits), "{}", still.report());
+    fs::remove_dir(&ledger).unwrap();
+    scene.undo(&[], 0, &["undone: 1 file\n", &run_id]);
+    let recorded = scene.log();
+    assert!(recorded.len() == 2 && recorded[0].contains(&run_id), "{recorded:?}");
 }
 
 #[test]

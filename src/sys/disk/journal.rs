@@ -12,7 +12,7 @@ use super::tree;
 use crate::rules::from_json::{self, structs};
 use crate::rules::sorted::sorted;
 use crate::words::changes::FileOp;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RawMode};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -295,25 +295,21 @@ pub(super) enum Orphan {
     Unreadable(String),
 }
 
-/// Hands over the journals in `runs` whose runs have died, newest first, one at a time. A missing directory has none.
-pub(super) fn orphans(runs: &Path, purpose: Purpose, each: &mut dyn FnMut(Orphan)) -> Result<(), Cause> {
-    let shown = runs.to_string_lossy();
-    let fails = Cause::os("list", &shown);
-    let dir = match rustix::fs::open(runs, DIRECTORY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
-        opened => opened.and_then(Dir::new).map_err(&fails)?,
-    };
-    let mut names: Vec<(String, u32)> = Vec::new();
-    for entry in dir {
-        let entry = entry.map_err(&fails)?;
-        let parts = entry.file_name().to_str().ok().and_then(|name| name.split_once(MIDDLE));
-        if let Some((run_id, number)) = parts.and_then(|(run_id, number)| Some((run_id, number.parse().ok()?))) {
-            names.push((run_id.to_string(), number));
-        }
+/// Hands over the journals among `names` (of files in `runs`) whose runs have died, newest first, one at a time.
+pub(super) fn orphans(
+    runs: &Path,
+    names: &[String],
+    purpose: Purpose,
+    each: &mut dyn FnMut(Orphan),
+) -> Result<(), Cause> {
+    let mut open: Vec<(&str, u32)> = Vec::new();
+    for name in names {
+        let parts = name.split_once(MIDDLE);
+        open.extend(parts.and_then(|(run_id, number)| Some((run_id, number.parse().ok()?))));
     }
     // Within a run the last changeset lies upon the ones before, so it is taken away first.
-    for (run_id, number) in sorted(names).into_iter().rev() {
-        if let Some(orphan) = orphan(runs, run_id, number, purpose)? {
+    for (run_id, number) in sorted(open).into_iter().rev() {
+        if let Some(orphan) = orphan(runs, run_id.to_string(), number, purpose)? {
             each(orphan);
         }
     }
