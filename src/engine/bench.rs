@@ -305,6 +305,7 @@ fn is_right(
     let hold = confine::verification(&Config::default().verification, env, place)?;
     let ground = Ground {
         workdir: place,
+        held: None,
         env,
         pass: &[],
         key,

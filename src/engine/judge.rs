@@ -63,7 +63,12 @@ pub fn judge(
     let touched: Vec<String> = written.ops().iter().map(|file| file.path.clone()).collect();
     let ground = Ground { touched: &touched, ..trial.ground };
     let texts = written.texts();
+    let place = trial.dir.place();
     let mut proof = verify::verify(trial.plan, &ground, stop, watcher);
+    if let Err(cause) = place.clone().and_then(|place| trial.dir.still(place)) {
+        take_back(trial.dir, written, watcher);
+        return Err(Failure::from(&cause));
+    }
     let settled = written.settle(&texts);
     let mut files = written.ops().to_vec();
     let mut applied = Some(written);
@@ -184,7 +189,9 @@ pub fn told(settled: &Settled) -> impl Iterator<Item = String> {
         .map(|path| format!("`{path}` changed while it was checked, by a check or by someone else, and was left so"))
 }
 
+/// Applies where the path still leads: whoever looks for the files would find others.
 fn apply(trial: &Trial<'_>, stop: &Stop, watcher: &mut dyn Watcher) -> Result<Applied, Failure> {
+    trial.dir.place().map_err(|cause| Failure::from(&cause))?;
     disk::apply(trial.dir, trial.run_dir, trial.planned, trial.seen, stop).map_err(|failed| {
         report(&failed.rolled_back, watcher);
         Failure::from(&failed.cause)
@@ -298,6 +305,7 @@ mod tests {
             let examples = examples::examples(self.task, &edited);
             let ground = Ground {
                 workdir: &work,
+                held: Some(&dir),
                 env: &env,
                 pass: &[],
                 key: "",

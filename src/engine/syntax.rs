@@ -87,6 +87,7 @@ mod tests {
         let (workdir, timeout) = (std::env::temp_dir(), Duration::from_secs(50));
         let ground = Ground {
             workdir: &workdir,
+            held: None,
             env: &env,
             pass: &[],
             key: "",

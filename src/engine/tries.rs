@@ -104,6 +104,7 @@ impl Course<'_> {
             proof: &self.prepared.proof,
             ground: verify::Ground {
                 workdir: self.prepared.dir.path(),
+                held: Some(&self.prepared.dir),
                 env: self.house.env,
                 pass: &config.verification.env,
                 key: &config.providers.local.api_key_env,

@@ -247,7 +247,7 @@ fn not_applied(mut undone: Undone, failed: Failed, watcher: &mut dyn Watcher) ->
             undone.left.push((path, found.to_string()));
             Ok(undone)
         }
-        cause @ (Cause::TooLarge { .. } | Cause::Os { .. }) => {
+        cause @ (Cause::TooLarge { .. } | Cause::Moved { .. } | Cause::Os { .. }) => {
             Err(cause).context(ErrorKind::Io, || format!("cannot undo run {}", undone.undoes))
         }
     }

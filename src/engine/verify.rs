@@ -9,6 +9,7 @@ use crate::rules::argv;
 use crate::rules::config::CommandSpec;
 use crate::rules::examples::Examples;
 use crate::rules::{evidence, failing, from_json};
+use crate::sys::disk::{Cause, WorkDir};
 use crate::sys::proc::{self, Chunk, Exit, Spawn, Tail};
 use crate::words::env::Env;
 use crate::words::error::{Error, Kind};
@@ -70,6 +71,9 @@ pub struct Wanted<'a> {
 pub struct Ground<'a> {
     /// Absolute; the directory in which commands run.
     pub workdir: &'a Path,
+    /// The same, held: a command is started by path, and where that leads elsewhere it proves nothing. `None` for a
+    /// directory that nobody else knows.
+    pub held: Option<&'a WorkDir>,
     pub env: &'a Env,
     /// `verification.env`: names of variables that pass although they look like secrets.
     pub pass: &'a [String],
@@ -267,6 +271,11 @@ fn check(
     watcher: &mut dyn Watcher,
     runs: &mut Vec<CommandRun>,
 ) -> (String, Went, Duration) {
+    let no_proof = |cause: Cause| Went::Failed(cause.to_string(), None, None);
+    let place = match ground.held.map(WorkDir::place).transpose() {
+        Ok(place) => place,
+        Err(cause) => return (argv::spell(command), no_proof(cause), Duration::ZERO),
+    };
     let (mut name, mut went, mut took, mut output) = run(command, ground, stop, watcher, runs);
     let is_lacking = |went: &Went, output: &str| matches!(went, Went::Failed(..)) && evidence::lacks_pytest(output);
     if origin == Origin::Project && is_lacking(&went, &output) {
@@ -281,6 +290,9 @@ fn check(
                 went = Went::Absent("python3 has no pytest, which these tests need".into());
             }
         }
+    }
+    if let Some(Err(cause)) = ground.held.zip(place).map(|(held, place)| held.still(place)) {
+        went = no_proof(cause);
     }
     (name, went, took)
 }
@@ -486,6 +498,7 @@ mod tests {
         let timeout = Duration::from_secs(50);
         Ground {
             workdir,
+            held: None,
             env,
             pass: &[],
             key: "MODEL_PASS",

@@ -2,8 +2,10 @@
 //! What a reply says is the point, so it is written here.
 
 use crate::bench::{Ran, World, manifest, run};
+use crate::replay::Server;
 use crate::tries::tried;
 use fs_err as fs;
+use std::path::PathBuf;
 
 const OLD: &str = "def add(a, b):\n    return a - b\n";
 const NEW: &str = "def add(a, b):\n    return a + b\n";
@@ -154,4 +156,69 @@ fn what_a_provider_changes_beyond_repair_is_said_and_is_no_reply_without_a_chang
         let ran = run(command, b"");
         assert!(ran.exit == exit && self::said(&ran).contains(says), "{}", ran.report());
     }
+}
+
+/// Gives its directory's place to another one.
+const MOVES: &str = "mv \"$PWD\" \"$PWD-moved\" && mkdir \"$PWD\" && echo other > \"$PWD\"/b.txt";
+
+#[test]
+fn a_check_whose_directory_gives_its_place_to_another_proves_nothing() {
+    // A directory that the run itself has made is not held: what it wrote there went along with it.
+    for (below, stays) in [("", "old\n"), ("new/one", "new\n")] {
+        let world = World::new("moved");
+        fs::write(world.work.join("a.txt"), "old\n").unwrap();
+        let http = world.root.join("http");
+        fs::create_dir(&http).unwrap();
+        let body = r#"{"object": "chat.completion", "model": "m", "choices": [{"index": 0, "message":
+            {"role": "assistant", "content": "FILE: a.txt\n```\nnew\n```\n"}, "finish_reason": "stop"}]}"#;
+        fs::write(http.join("1.response.json"), body).unwrap();
+        let server = Server::start(&http);
+        let data = world.root.join("claude-data");
+        fs::create_dir(&data).unwrap();
+        world.install_cli("claude", &data);
+        // A confined check could not do this to its own directory.
+        let yaml = format!(
+            "providers: {{local: {{base_url: \"{}/v1\", model: m}}}}\nverification: {{sandbox: off}}\n\
+             workflow: {{allow_sota_write_fallback: true}}\n",
+            server.url()
+        );
+        world.configure(&yaml);
+        let dir = world.work.join(below);
+        let mut command = world.mux();
+        command.args(["run", "-C"]).arg(&dir).args(["--verify", &format!("[\"sh\", \"-c\", {MOVES:?}]")]);
+        command.args(["--change", "Write new into a.txt."]);
+        let ran = run(command, b"");
+        assert_eq!(server.end().len(), 1);
+        let path = fs::canonicalize(&world.work).unwrap().join(below).components().collect::<PathBuf>();
+        let told = format!("`{}` is not the directory any more that mux works in", path.display());
+        assert!(ran.exit == 3 && said(&ran).contains(&told), "{}", ran.report());
+        assert!(!world.root.join("calls/claude.1.argv").exists(), "a provider could do no better: {}", ran.report());
+        // What was there is as it was, and what came is not touched.
+        let moved = PathBuf::from(format!("{}-moved", path.display()));
+        assert_eq!(fs::read_to_string(moved.join("a.txt")).unwrap(), stays, "{}", ran.report());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{}", ran.report());
+        assert_eq!(fs::read_to_string(dir.join("b.txt")).unwrap(), "other\n");
+    }
+}
+
+#[test]
+fn what_a_provider_leaves_where_its_directory_was_is_not_looked_at() {
+    let world = World::new("moved-hands");
+    fs::write(world.work.join("a.txt"), "old\n").unwrap();
+    let data = world.root.join("claude-data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("1.sh"), format!("echo new > a.txt; {MOVES}")).unwrap();
+    let said_by = "fixtures/run/103_without_a_local_model_a_provider_writes/cli/claude/1.stdout";
+    fs::copy(manifest().join(said_by), data.join("1.stdout")).unwrap();
+    world.install_cli("claude", &data);
+    world.configure("providers: {local: {base_url: \"http://127.0.0.1:1/v1\", auto_detect: false}}\n");
+    let mut command = world.mux();
+    command.args(["run", "--change", "--route", "claude", "--verify", "true", "Write new into a.txt."]);
+    let ran = run(command, b"");
+    let told = "was renamed or removed, and what a provider changed in it is left as it is.";
+    assert!(ran.exit == 3 && said(&ran).contains(told), "{}", ran.report());
+    assert_eq!(fs::read_dir(&world.work).unwrap().count(), 1, "{}", ran.report());
+    assert_eq!(fs::read_to_string(world.work.join("b.txt")).unwrap(), "other\n");
+    let moved = PathBuf::from(format!("{}-moved", world.work.display()));
+    assert_eq!(fs::read_to_string(moved.join("a.txt")).unwrap(), "new\n");
 }

@@ -43,6 +43,8 @@ pub fn begin(course: &mut Course<'_>, watcher: &mut dyn Watcher) -> Result<Hands
         fs_err::create_dir_all(&path).map_err(|error| refused(error.to_string()))?;
         course.prepared.dir = WorkDir::open(&path).map_err(|cause| refused(cause.to_string()))?;
     }
+    // It is called by path, and so is git.
+    course.prepared.dir.place().map_err(|cause| refused(cause.to_string()))?;
     // The provider's files cannot be laid aside to ask afterwards.
     course.measure(watcher);
     let run_dir = course.results.make(&course.run_id).map_err(|error| refused(error.to_string()))?;
@@ -73,6 +75,12 @@ pub fn end(
     let called_off = Stop::at(Instant::now() + TO_TAKE_BACK);
     let stop = if course.stop.reason().is_some() { &called_off } else { course.stop };
     let is_new = hands.is_new;
+    if let Err(cause) = course.prepared.dir.place() {
+        // Another directory is no place to look for what changed, nor to put anything back.
+        let _ = hands.snapshot.close();
+        course.beyond.push(format!("{cause}, and what a provider changed in it is left as it is"));
+        return Err(Failure::from(&cause));
+    }
     let around = around::after(hands.snapshot, &course.prepared.dir, stop);
     let Around { mut applied, diff, beyond } = around.map_err(|why| Failure::Disk { why: why.to_string() })?;
     for one in &beyond {

@@ -14,6 +14,8 @@ pub enum Cause {
     Stale { path: String },
     /// The file is larger than the caller's limit.
     TooLarge { path: String, bytes: u64 },
+    /// The work directory is not at its path any more, and what is there, if anything, is not it.
+    Moved { path: String },
     /// The system refused. `doing` is what was tried.
     Os { doing: &'static str, path: String, errno: Errno },
     /// The work was called off.
@@ -63,6 +65,9 @@ impl fmt::Display for Cause {
             Cause::Refused { path, found } => write!(f, "`{path}`: {found}"),
             Cause::Stale { path } => write!(f, "`{path}` has changed since it was read"),
             Cause::TooLarge { path, bytes } => write!(f, "`{path}` has {bytes} bytes, more than the limit"),
+            Cause::Moved { path } => {
+                write!(f, "`{path}` is not the directory any more that mux works in: that one was renamed or removed")
+            }
             // Of mux's own journals; see `kept`.
             Cause::Os { doing, path, errno: Errno::BADMSG } => {
                 write!(f, "cannot {doing} `{path}`: another version of mux has written it")
@@ -96,7 +101,9 @@ impl From<&Cause> for task::Failure {
                 task::Failure::Stopped { why: task::Refusal::Canceled }
             }
             Cause::Stale { path } => task::Failure::Stale { path: path.clone() },
-            Cause::TooLarge { .. } | Cause::Os { .. } => task::Failure::Disk { why: cause.to_string() },
+            Cause::TooLarge { .. } | Cause::Moved { .. } | Cause::Os { .. } => {
+                task::Failure::Disk { why: cause.to_string() }
+            }
         }
     }
 }

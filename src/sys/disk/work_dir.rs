@@ -3,7 +3,7 @@
 use super::cause::{Cause, Found};
 use super::tree::{self, Walk};
 use crate::rules::names::RelPath;
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read as _};
@@ -73,6 +73,29 @@ impl WorkDir {
         !self.prefix.is_empty()
     }
 
+    /// Returns which directory is worked in, or is to be made in: what is started by a path has to be told whether the path
+    /// still leads there.
+    ///
+    /// # Errors
+    /// `Moved` where it leads elsewhere, or nowhere; `Refused`, `Os`.
+    pub fn place(&self) -> Result<Place, Cause> {
+        let mut walk = Walk::new(self.base.as_fd());
+        let path = if walk.enter(&self.prefix)? { &self.path } else { &self.base_path };
+        let held = rustix::fs::fstat(walk.fd()).map(|stat| Place::of(&stat));
+        let held = held.map_err(Cause::os("look at directory", &path.to_string_lossy()))?;
+        let is_there = rustix::fs::stat(path).is_ok_and(|stat| Place::of(&stat) == held);
+        is_there.then_some(held).ok_or_else(|| Cause::Moved { path: path.to_string_lossy().into_owned() })
+    }
+
+    /// Makes sure that it is the directory that it was.
+    ///
+    /// # Errors
+    /// As [`WorkDir::place`].
+    pub fn still(&self, place: Place) -> Result<(), Cause> {
+        let is_same = self.place()? == place;
+        is_same.then_some(()).ok_or_else(|| Cause::Moved { path: self.path.to_string_lossy().into_owned() })
+    }
+
     /// Returns the owner's user id; `None` for a directory that was missing.
     pub fn owner(&self) -> Option<u32> {
         if self.was_missing() { None } else { rustix::fs::fstat(&self.base).ok().map(|stat| stat.st_uid) }
@@ -98,6 +121,17 @@ impl WorkDir {
             return Err(Cause::TooLarge { path: path.to_string(), bytes: size.max(n_bytes) });
         }
         Ok(Some(Seen { sha256: tree::hash_of(&bytes), bytes, is_executable: stat.st_mode & 0o100 != 0 }))
+    }
+}
+
+/// A directory, whatever it is called: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(i128, i128);
+
+impl Place {
+    fn of(stat: &Stat) -> Place {
+        // As wide as they are on any system, and signed as on some.
+        Place(stat.st_dev.into(), stat.st_ino.into())
     }
 }
 
