@@ -355,7 +355,7 @@ fn run(
             Went::Failed("the run's deadline passed".into(), None, None)
         }
         Exit::TimedOut | Exit::Silent | Exit::Lost => {
-            Went::Failed(format!("did not end within {} s", timeout.as_secs()), useful(), None)
+            Went::Failed(format!("did not end within {} s", timeout.as_secs_f64()), useful(), None)
         }
         Exit::Stopped(_) => Went::Failed("interrupted".into(), None, None),
         Exit::NotStarted(error) => Went::Absent(format!("cannot start `{name}`: {error}")),
@@ -625,7 +625,7 @@ mod tests {
         let plan = plan(&Wanted { flags: &flags, ..WANTED }, &place.0, &env).unwrap();
         let quick = Ground { timeout: Duration::from_millis(300), ..ground(&place.0, &env, false) };
         let proof = verify(&plan, &quick, &in_a_minute(), &mut Seen::default());
-        let evidence = "`sh -c 'echo waiting; exec sleep 300'`: did not end within 0 s\nwaiting";
+        let evidence = "`sh -c 'echo waiting; exec sleep 300'`: did not end within 0.3 s\nwaiting";
         assert_eq!((proof.verdict, proof.evidence.as_deref()), (Verdict::Failed, Some(evidence)));
         assert_eq!(proof.commands.first().map(|run| run.exit), Some(None));
 

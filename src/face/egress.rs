@@ -56,6 +56,8 @@ struct Sum {
 struct Share {
     calls: u64,
     bytes: u64,
+    /// Calls that could read more than these bytes.
+    inexact: u64,
 }
 
 #[derive(Serialize)]
@@ -80,6 +82,7 @@ fn sum(calls: &[Call]) -> Sum {
         let share = sum.providers.entry(call.provider.clone()).or_default();
         share.calls += 1;
         share.bytes = share.bytes.saturating_add(call.bytes);
+        share.inexact += u64::from(!call.exact);
     }
     sum
 }
@@ -122,10 +125,12 @@ fn text(all: &[Call], bad: usize) -> String {
         page.push_str("nothing was sent\n");
         return page;
     }
-    let least = if sum.inexact > 0 { "≥ " } else { "" };
-    let _ = writeln!(page, "total: {}, {least}{} sent by mux", Count::of(sum.calls, "call"), bytes(sum.bytes));
+    let sent = |calls, inexact, sent| {
+        format!("{}, {}{}", Count::of(calls, "call"), if inexact > 0 { "≥ " } else { "" }, bytes(sent))
+    };
+    let _ = writeln!(page, "total: {} sent by mux", sent(sum.calls, sum.inexact, sum.bytes));
     for (provider, share) in &sum.providers {
-        let _ = writeln!(page, "  {}: {}, {}", one_line(provider), Count::of(share.calls, "call"), bytes(share.bytes));
+        let _ = writeln!(page, "  {}: {}", one_line(provider), sent(share.calls, share.inexact, share.bytes));
     }
     let _ = writeln!(
         page,
@@ -186,7 +191,7 @@ mod tests {
 1 line of the file held no record
 total: 2 calls, ≥ 13.0 kB sent by mux
   claude: 1 call, 12.3 kB
-  codex: 1 call, 655 B
+  codex: 1 call, ≥ 655 B
 cost: 0.0125 USD for the 1 of 2 calls whose price is known
 not counted: the system prompt that each CLI adds itself, 15 to 50 kB a call, is unknown to mux
 ";
@@ -199,7 +204,10 @@ not counted: the system prompt that each CLI adds itself, 15 to 50 kB a call, is
         let document: serde_json::Value = serde_json::from_str(&json(&some(), 1).unwrap()).unwrap();
         let sum = serde_json::json!({
             "calls": 2, "bytes": 13_000, "inexact": 1, "usd": 0.0125, "priced": 1, "open": 1,
-            "providers": {"claude": {"calls": 1, "bytes": 12_345}, "codex": {"calls": 1, "bytes": 655}},
+            "providers": {
+                "claude": {"calls": 1, "bytes": 12_345, "inexact": 0},
+                "codex": {"calls": 1, "bytes": 655, "inexact": 1},
+            },
         });
         assert_eq!((&document["sum"], &document["bad_lines"]), (&sum, &1.into()));
         assert_eq!(document["calls"][0]["files"][0]["bytes"], 812);

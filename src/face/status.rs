@@ -236,10 +236,12 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let runs: u64 = status.days.runs.iter().sum();
     if runs > 0 {
         let cut = if status.days.is_cut { ", older ones not counted" } else { "" };
+        // They are counted by the numbers of the records, which hooks have too.
+        let hooks = if summary.hooks.is_empty() { "" } else { ", hooks among them" };
         line(
             &mut page,
             &format!("last {DAYS} days"),
-            &format!("{} {}{cut}", status.days.spark(), Count::of(runs, "run")),
+            &format!("{} {}{hooks}{cut}", status.days.spark(), Count::of(runs, "run")),
         );
     }
     line(&mut page, "failures", &counts(&summary.failures));
@@ -263,7 +265,8 @@ pub fn text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     measured(&mut page, status.metrics, status.pace);
     let cloud = summary.cloud;
     let calls = Count::of(cloud.calls, "call");
-    line(&mut page, "cloud", &format!("{calls}, {}, {:.2} USD", bytes(cloud.bytes), cloud.usd));
+    let least = if cloud.at_least { "≥ " } else { "" };
+    line(&mut page, "cloud", &format!("{calls}, {least}{}, {:.2} USD", bytes(cloud.bytes), cloud.usd));
     for (hook, times) in &summary.hooks {
         let latency = Latency::of(times);
         let (p50, p95) = (seconds(latency.p50_ms), seconds(latency.p95_ms));
@@ -469,7 +472,12 @@ mod tests {
             ("change", "local", "verified", "\"verify_ok\":true"),
             ("change", "none", "verify_failed", "\"verify_ok\":false,\"refused\":\"no_provider\""),
             ("answer", "local", "confident", "\"verify_ok\":null"),
-            ("answer", "claude", "complexity:migration", "\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25}"),
+            (
+                "answer",
+                "claude",
+                "complexity:migration",
+                "\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25,\"at_least\":true}",
+            ),
             ("change", "local", "verified", "\"verify_ok\":true"),
         ])
     }
@@ -574,13 +582,21 @@ last 14 days: ············▄█ 3 runs
 failures: complexity:migration 1, verify_failed 1
 refused: no_provider 1
 verified locally: 66.7 % (2 of 3 changes, target 95.0 %)
-cloud: 1 call, 12.3 kB, 0.25 USD
+cloud: 1 call, ≥ 12.3 kB, 0.25 USD
 provider: claude /b/claude, version 2.1.330, logged in
 budget: 49 of 50 cloud calls left today, 0.25 USD spent, no limit in dollars
 failed: RUN1 2026-11-23T02:54:01.000Z verify_failed
 ledger: /s/mux/run_ledger.jsonl (1.9 MB, 2 rotated, 1 bad line)
 ";
         assert_eq!(shown(|out| text(out, &status(UP, &summary, &state))), expected);
+    }
+
+    #[test]
+    fn a_day_of_hooks_says_that_it_is_one() {
+        let (hooks, state) = (summary(&[("answer", "local", "verified", "\"hook\":\"pre-commit\"")]), state());
+        let page = shown(|out| text(out, &status(UP, &hooks, &state)));
+        assert!(page.contains("\nruns: 0 in a window of 200\n"), "{page}");
+        assert!(page.contains("\nlast 14 days: ············▄█ 3 runs, hooks among them\n"), "{page}");
     }
 
     #[test]
@@ -660,7 +676,7 @@ unfinished: 1 (the next `mux run` takes back what was cut off, or records it)
             \"metrics\":{\"cloud_share\":null,\"verified_local_share\":null,\"known_false_accepts\":0,\
             \"false_accepts\":null,\"tries_until_green\":null,\"wasted_seconds\":0.0,\"wasted_runs\":0,\
             \"stopped_tries\":0,\"saved_seconds\":0.0,\
-            \"prediction_error\":null},\"tokens_per_sec\":null,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25},\
+            \"prediction_error\":null},\"tokens_per_sec\":null,\"cloud\":{\"calls\":1,\"bytes\":12345,\"usd\":0.25,\"at_least\":true},\
             \"hooks\":{},\"providers\":[{\"name\":\"claude\",\"path\":\"/b/claude\",\"version\":\"2.1.330\",\
             \"login\":\"logged_in\",\"cooldown\":null}],\
             \"budget\":{\"calls\":49,\"max_calls\":50,\"spent_usd\":0.25,\"usd\":null},\

@@ -164,11 +164,13 @@ impl Counts {
         }
         if line.escalations.0 > 0 && n_local > 0 {
             self.wasted_runs += 1;
-            self.wasted_ms += line.attempts.0.iter().take(n_local).map(|attempt| attempt.duration_ms).sum::<u64>();
+            let local = line.attempts.0.iter().take(n_local);
+            self.wasted_ms = local.fold(self.wasted_ms, |sum, attempt| sum.saturating_add(attempt.duration_ms));
         }
         for attempt in line.attempts.0.iter().filter(|attempt| attempt.is_hopeless()) {
             self.stopped_tries += 1;
-            self.saved_ms += attempt.predicted_ms.unwrap_or(0).saturating_sub(attempt.duration_ms);
+            let saved = attempt.predicted_ms.unwrap_or(0).saturating_sub(attempt.duration_ms);
+            self.saved_ms = self.saved_ms.saturating_add(saved);
         }
         // A try that failed was cut short; it says nothing of how long it would have taken.
         let whole = line.attempts.0.iter().filter(|attempt| attempt.failure.is_none() && attempt.duration_ms > 0);

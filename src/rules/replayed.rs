@@ -205,14 +205,15 @@ impl Sums {
         self.false_accepts += u64::from(is_same && is_false_accept(record, fate.end == End::Local && is_undone));
         match &fate.turn {
             None => {
-                self.ms += record.duration_ms;
+                self.ms = self.ms.saturating_add(record.duration_ms);
                 self.usd += record.cloud.usd;
                 self.unpriced += u64::from(!is_priced(record));
             }
             // The tries until then were made; what would have come is a cloud CLI, or nothing more.
             Some((_, tries)) => {
                 let local = record.attempts.iter().filter(|attempt| attempt.route == Route::Local);
-                self.ms += local.take(*tries as usize).map(|attempt| attempt.duration_ms).sum::<u64>();
+                self.ms =
+                    local.take(*tries as usize).fold(self.ms, |ms, attempt| ms.saturating_add(attempt.duration_ms));
                 if let Some(departures) = self.departures.get_mut(sort(record)).filter(|_| fate.end == End::Cloud) {
                     *departures += 1;
                 }
@@ -247,7 +248,7 @@ impl Clouds {
         let is_step = record.facts.as_ref().is_some_and(|facts| facts.tier != Tier::Local);
         let Some(cloudy) = self.0.get_mut(sort(record)).filter(|_| is_step && away().next().is_some()) else { return };
         cloudy.runs += 1;
-        cloudy.ms += away().map(|attempt| attempt.duration_ms).sum::<u64>();
+        cloudy.ms = away().fold(cloudy.ms, |ms, attempt| ms.saturating_add(attempt.duration_ms));
         if is_priced(record) {
             cloudy.priced += 1;
             cloudy.usd += record.cloud.usd;

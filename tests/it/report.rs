@@ -36,6 +36,28 @@ fn a_pipe_gets_the_page() {
 }
 
 #[test]
+fn numbers_of_nonsense_end_no_look_at_the_ledger() {
+    let world = world("report-numbers");
+    let ledger = world.root.join("state/mux/run_ledger.jsonl");
+    let mut text = fs::read_to_string(&ledger).unwrap();
+    for name in ["duration_ms", "predicted_ms", "bytes", "calls"] {
+        let parts: Vec<&str> = text.split(&format!("\"{name}\":")).collect();
+        let rest = |part: &&str| part.trim_start_matches(|c: char| c.is_ascii_digit()).to_string();
+        let huge: Vec<String> = parts[1..].iter().map(rest).collect();
+        text = format!("{}\"{name}\":18446744073709551615{}", parts[0], huge.join(&format!("\"{name}\":{}", u64::MAX)));
+    }
+    fs::write(&ledger, text).unwrap();
+    for args in
+        [&["status"][..], &["status", "--json"], &["log"], &["replay", "--threshold", "0.9"], &["tune"], &["report"]]
+    {
+        let mut command = world.mux();
+        command.args(args);
+        let ran = run(command, b"");
+        assert!(ran.exit == 0 && !ran.stdout.is_empty(), "{}", ran.report());
+    }
+}
+
+#[test]
 fn a_report_is_private_and_replaced_by_the_next() {
     let world = world("report-file");
     let path = world.work.join("r.html");

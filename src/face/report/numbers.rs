@@ -161,12 +161,12 @@ pub fn cloud(page: &mut Html, report: &Report, line: &Timeline) {
         page.put("<p>Nothing: no cloud CLI was called.</p>", &[]);
         return;
     }
-    let (mut sent, mut cost) = (vec![[0; 4]; line.columns], vec![[0; 4]; line.columns]);
+    let (mut sent, mut cost) = (vec![[0_u64; 4]; line.columns], vec![[0_u64; 4]; line.columns]);
     for point in &report.points {
         let column = line.column(point.time);
         if let (Some([sent, ..]), Some([cost, ..])) = (sent.get_mut(column), cost.get_mut(column)) {
-            *sent += point.cloud_bytes;
-            *cost += micros(point.usd);
+            *sent = (*sent).saturating_add(point.cloud_bytes);
+            *cost = (*cost).saturating_add(micros(point.usd));
         }
     }
     if used.at_least {
