@@ -9,7 +9,7 @@ use crate::rules::chunk::Chunk;
 use crate::rules::complaint::{Complaint, Hidden};
 use crate::rules::json;
 use crate::rules::stream::{Fault, Stream};
-use crate::sys::http::{Http, Piece, Request, Running, millis, stopped};
+use crate::sys::http::{Answer, Http, Request, millis, stopped};
 use crate::words::chat::{Ask, Message, Reply};
 use crate::words::server::Server;
 use crate::words::stop::{Stop, TICK};
@@ -17,7 +17,6 @@ use crate::words::task::{Failure, Phase};
 use serde::Serialize;
 use serde_json::json;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Further tries after a failure that may pass: nobody answers, 408, 429, 5xx.
@@ -95,7 +94,8 @@ pub fn chat(
 /// there. `None` where it does not say.
 pub fn count(http: &Http, server: &Server, messages: &[Message], timeout: Duration, stop: &Stop) -> Option<u64> {
     let body = json!({ "model": server.model, "messages": messages, "max_tokens": 1, "stream": false });
-    let body = Some(serde_json::to_vec(&body).ok()?.into());
+    let body = serde_json::to_vec(&body).ok()?;
+    let body = Some(body.as_slice());
     let request = Request { url: &server.api("/chat/completions"), key: server.key.as_ref(), body, timeout };
     let answer = http.fetch(&request, ERROR_LIMIT, stop).ok().filter(|answer| answer.status == 200)?;
     let mut chunk = Chunk::default();
@@ -133,39 +133,34 @@ struct Clocks {
 }
 
 impl Call<'_> {
-    fn attempt(&mut self, body: &Arc<[u8]>) -> Result<Reply, Miss> {
+    fn attempt(&mut self, body: &[u8]) -> Result<Reply, Miss> {
         let timeout = self.stop.deadline().saturating_duration_since(Instant::now()) + BACKSTOP;
         let url = self.server.api("/chat/completions");
-        let request = Request { url: &url, key: self.server.key.as_ref(), body: Some(Arc::clone(body)), timeout };
+        let request = Request { url: &url, key: self.server.key.as_ref(), body: Some(body), timeout };
         self.check(None).map_err(Miss::Final)?;
-        let mut running = self.http.start(&request).map_err(Miss::Final)?;
         let sent = Instant::now();
         let mut clocks = Clocks { sent, first: None, last: sent };
-        loop {
-            match running.next(self.stop.tick()) {
-                Some(Piece::Head { status: 200..=299, .. }) => return self.follow(&mut running, &mut clocks),
-                Some(Piece::Head { status, retry_after }) => {
-                    return Err(self.refusal(&mut running, status, retry_after));
-                }
-                Some(Piece::Failed(failure @ Failure::Down { .. })) => return Err(Miss::Again(failure, None)),
-                Some(Piece::Failed(failure)) => return Err(Miss::Final(failure)),
-                Some(Piece::Bytes(_) | Piece::End) | None => {}
-            }
-            self.check(Some(&clocks)).map_err(Miss::Final)?;
+        let answer = self.http.start(&request, self.stop, self.until(&clocks));
+        // A clock that has run out is the reason for whatever else it looks like.
+        self.check(Some(&clocks)).map_err(Miss::Final)?;
+        match answer {
+            Ok(mut answer) if matches!(answer.status, 200..=299) => self.follow(&mut answer, &mut clocks),
+            Ok(mut answer) => Err(self.refusal(&mut answer)),
+            Err(failure @ Failure::Down { .. }) => Err(Miss::Again(failure, None)),
+            Err(failure) => Err(Miss::Final(failure)),
         }
     }
 
     /// Reads the body of a 200 to its end.
-    fn follow(&mut self, running: &mut Running<'_>, clocks: &mut Clocks) -> Result<Reply, Miss> {
+    fn follow(&mut self, answer: &mut Answer, clocks: &mut Clocks) -> Result<Reply, Miss> {
         let mut stream = Stream::new(self.ask.max_tokens, self.bounds.reply).with_floor(self.ask.floor);
-        let mut seen = 0;
-        while !stream.is_done() {
-            match running.next(self.stop.tick()) {
-                Some(Piece::Bytes(bytes)) => stream.feed(&bytes).map_err(|fault| Miss::Final(self.fault(fault)))?,
-                Some(Piece::End) => break,
-                Some(Piece::Failed(failure)) => return Err(Miss::Final(failure)),
-                Some(Piece::Head { .. }) | None => {}
-            }
+        let (mut seen, mut is_whole) = (0, false);
+        while !stream.is_done() && !is_whole {
+            let bytes = answer
+                .next(self.stop, self.until(clocks))
+                .map_err(|failure| Miss::Final(self.check(Some(clocks)).err().unwrap_or(failure)))?;
+            is_whole = bytes.is_empty();
+            stream.feed(&bytes).map_err(|fault| Miss::Final(self.fault(fault)))?;
             let tokens = stream.tokens();
             if tokens > seen {
                 seen = tokens;
@@ -179,8 +174,8 @@ impl Call<'_> {
         let end = Instant::now();
         let read = stream.finish().map_err(|fault| Miss::Final(self.fault(fault)))?;
         // After `[DONE]` only the framing's end is left; with it the connection can be used again.
-        if !running.is_over() {
-            running.next(TICK);
+        if !is_whole {
+            let _ = answer.next(self.stop, Instant::now() + TICK);
         }
         Ok(Reply {
             text: read.text,
@@ -196,21 +191,22 @@ impl Call<'_> {
     }
 
     /// Reads the body of an error and tells what it means.
-    fn refusal(&mut self, running: &mut Running<'_>, status: u16, retry_after: Option<Duration>) -> Miss {
+    fn refusal(&mut self, answer: &mut Answer) -> Miss {
         let mut body = Vec::new();
         let begun = Instant::now();
         let clocks = Clocks { sent: begun, first: None, last: begun };
         while body.len() < ERROR_LIMIT {
-            match running.next(self.stop.tick()) {
-                Some(Piece::Bytes(bytes)) => body.extend_from_slice(&bytes),
-                // The status alone says enough, if the body is broken.
-                Some(Piece::End | Piece::Failed(_)) => break,
-                Some(Piece::Head { .. }) | None => {}
-            }
+            let bytes = answer.next(self.stop, self.until(&clocks));
             if let Err(failure) = self.check(Some(&clocks)) {
                 return Miss::Final(failure);
             }
+            match bytes {
+                Ok(bytes) if !bytes.is_empty() => body.extend_from_slice(&bytes),
+                // The status alone says enough, if the body is broken.
+                Ok(_) | Err(_) => break,
+            }
         }
+        let (status, retry_after) = (answer.status, answer.retry_after);
         let complaint = Complaint::read(&body);
         let failure = complaint.failure(Some(status), &self.server.model, self.hidden);
         match status {
@@ -233,12 +229,22 @@ impl Call<'_> {
         if let Some(reason) = self.stop.reason() {
             return Err(stopped(reason, self.begun.elapsed()));
         }
-        let (phase, since, limit) = match clocks {
-            Some(Clocks { first: Some(_), last, .. }) => (Phase::Idle, *last, self.bounds.idle),
-            Some(Clocks { first: None, .. }) | None => (Phase::FirstToken, self.begun, self.bounds.first_token),
-        };
+        let (phase, since, limit) = self.clock(clocks);
         let waited = since.elapsed();
         if waited < limit { Ok(()) } else { Err(Failure::Timeout { phase, after_ms: millis(waited) }) }
+    }
+
+    /// When the clock that runs will have run out.
+    fn until(&self, clocks: &Clocks) -> Instant {
+        let (_, since, limit) = self.clock(Some(clocks));
+        since + limit
+    }
+
+    fn clock(&self, clocks: Option<&Clocks>) -> (Phase, Instant, Duration) {
+        match clocks {
+            Some(Clocks { first: Some(_), last, .. }) => (Phase::Idle, *last, self.bounds.idle),
+            Some(Clocks { first: None, .. }) | None => (Phase::FirstToken, self.begun, self.bounds.first_token),
+        }
     }
 
     /// Waits while the server says that it is loading. Returns whether it did: a proxy in front may be up while what is
@@ -302,7 +308,7 @@ struct TemplateOptions {
     enable_thinking: bool,
 }
 
-fn body(server: &Server, messages: &[Message], ask: &Ask, with_extras: bool) -> Result<Arc<[u8]>, Failure> {
+fn body(server: &Server, messages: &[Message], ask: &Ask, with_extras: bool) -> Result<Vec<u8>, Failure> {
     let body = Body {
         model: &server.model,
         messages,
@@ -314,8 +320,7 @@ fn body(server: &Server, messages: &[Message], ask: &Ask, with_extras: bool) -> 
         top_logprobs: with_extras.then_some(2),
         chat_template_kwargs: (with_extras && !ask.thinking).then_some(TemplateOptions { enable_thinking: false }),
     };
-    let body = serde_json::to_vec(&body).map_err(|error| Failure::Protocol { why: error.to_string() })?;
-    Ok(body.into())
+    serde_json::to_vec(&body).map_err(|error| Failure::Protocol { why: error.to_string() })
 }
 
 /// Returns the wait before the `retry`-th retry, from half of its nominal length to all of it.

@@ -2,10 +2,10 @@
 //!
 //! **Invariants:** an address is contacted only if [`Reach`] admits it, and names are resolved only where other machines
 //! are allowed at all. No proxy, no redirect, no compression. A key is in the `Authorization` header and nowhere else.
-//! Each call runs on a thread beside the caller's that hands over what comes through a bounded channel, because signals don't
-//! end a blocking read (ureq retries EINTR); shutting the agent down does (measured: 0.1 ms).
+//! A call runs on the caller's thread and ends with its [`Stop`] (`wire.rs`).
 
 mod agent;
+mod wire;
 
 use crate::words::server::Secret;
 use crate::words::stop::{Stop, StopReason};
@@ -13,16 +13,17 @@ use crate::words::task::{Failure, Phase, Refusal};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use ureq::BodyReader;
 use ureq::http::{HeaderMap, HeaderValue, Uri};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Bytes handed over at once, and how many such pieces may wait.
+/// Most bytes that are handed over at once.
 const BLOCK: usize = 8 << 10;
-const PIECES: usize = 16;
+/// As many as ureq tries.
+const MOST_ADDRESSES: usize = 16;
 
 /// Which machines may be contacted. `local_only` wins over `allow_remote`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +38,9 @@ pub struct Http {
     connect_timeout: Duration,
     /// See [`Http::trusting`].
     ca_file: PathBuf,
-    /// Made when it is needed, and again after [`Http::abort`].
+    /// Made when it is needed.
     agent: Mutex<Option<ureq::Agent>>,
-    /// To the thread of the last call: it takes the next one, if it is done by then.
-    idle: Mutex<SyncSender<Call>>,
 }
-
-type Call = Box<dyn FnOnce() + Send>;
 
 /// A whole answer of any status but 3xx.
 #[derive(Debug, PartialEq)]
@@ -57,31 +54,18 @@ pub struct Request<'a> {
     pub url: &'a str,
     pub key: Option<&'a Secret>,
     /// JSON to POST; without it the call is a GET.
-    pub body: Option<Arc<[u8]>>,
+    pub body: Option<&'a [u8]>,
     /// Bound of the whole call, from resolving to the last byte.
     pub timeout: Duration,
 }
 
-/// The next thing that a call brings.
-#[derive(Debug)]
-pub enum Piece {
-    /// Comes first. `retry_after` is the header of that name, if it is a number of seconds.
-    Head {
-        status: u16,
-        retry_after: Option<Duration>,
-    },
-    Bytes(Vec<u8>),
-    /// The answer is complete, as far as its framing can tell: a cut body without a length ends like this, too.
-    End,
-    /// `Down` before any answer, so that the call may be tried again; anything else otherwise.
-    Failed(Failure),
-}
-
-/// A call that goes on. Dropping it before its end closes the connection at once.
-pub struct Running<'a> {
-    http: &'a Http,
-    pieces: Receiver<Piece>,
-    is_over: bool,
+/// An answer whose body is still to come. Dropping it before its end closes the connection at once.
+pub struct Answer {
+    pub status: u16,
+    /// The header of that name, if it is a number of seconds.
+    pub retry_after: Option<Duration>,
+    body: BodyReader<'static>,
+    begun: Instant,
 }
 
 /// What the host of a URL is.
@@ -134,8 +118,7 @@ pub fn host_and_port(url: &str) -> Option<(String, u16)> {
 
 impl Http {
     pub fn new(reach: Reach, connect_timeout: Duration) -> Http {
-        let (agent, idle) = (Mutex::new(None), Mutex::new(sync_channel(0).0));
-        Http { reach, connect_timeout, ca_file: PathBuf::new(), agent, idle }
+        Http { reach, connect_timeout, ca_file: PathBuf::new(), agent: Mutex::new(None) }
     }
 
     /// Trusts the authorities in a PEM file and no others; an empty path changes nothing. Read at the first call.
@@ -154,38 +137,24 @@ impl Http {
         TcpStream::connect_timeout(&address, self.connect_timeout).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Ends every call of this client at once. Calls that are made later work again, on new connections.
-    pub fn abort(&self) {
-        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(agent) = agent {
-            agent.shutdown();
-        }
-    }
-
     /// Fetches a whole answer of at most `limit` bytes.
     ///
     /// # Errors
     /// `Down` when nobody answers, `Timeout`, `Http` for a 3xx, `Protocol` for anything that is not sound HTTP or too
     /// large, `Stopped`.
     pub fn fetch(&self, request: &Request<'_>, limit: usize, stop: &Stop) -> Result<Response, Failure> {
-        let mut running = self.start(request)?;
-        let mut response = Response { status: 0, body: Vec::new() };
+        let until = Instant::now() + request.timeout;
+        let mut answer = self.start(request, stop, until)?;
+        let mut response = Response { status: answer.status, body: Vec::new() };
         loop {
-            if let Some(reason) = stop.reason() {
-                return Err(stopped(reason, request.timeout));
+            let bytes = answer.next(stop, until)?;
+            if bytes.is_empty() {
+                return Ok(response);
             }
-            match running.next(stop.tick()) {
-                None => {}
-                Some(Piece::Head { status, .. }) => response.status = status,
-                Some(Piece::Bytes(bytes)) if response.body.len() + bytes.len() > limit => {
-                    // The thread ends by itself, at its next piece or its timeout: other calls go on.
-                    running.is_over = true;
-                    return Err(Failure::Protocol { why: format!("an answer over {limit} bytes") });
-                }
-                Some(Piece::Bytes(bytes)) => response.body.extend_from_slice(&bytes),
-                Some(Piece::End) => return Ok(response),
-                Some(Piece::Failed(failure)) => return Err(failure),
+            if response.body.len() + bytes.len() > limit {
+                return Err(Failure::Protocol { why: format!("an answer over {limit} bytes") });
             }
+            response.body.extend_from_slice(&bytes);
         }
     }
 
@@ -204,43 +173,20 @@ impl Http {
         self.fetch(&Request { url, key, body: None, timeout }, limit, stop)
     }
 
-    /// Starts a call; what it brings is taken with [`Running::next`].
+    /// Makes a call, and waits for its head until `until`; the body is taken with [`Answer::next`].
     ///
     /// # Errors
-    /// `Down` with the reason when the address must not be contacted, or the key or the certificates cannot be used.
-    pub fn start(&self, request: &Request<'_>) -> Result<Running<'_>, Failure> {
+    /// `Down` before any answer, so that the call may be tried again, and with the reason when the address must not be
+    /// contacted, or the key or the certificates cannot be used. Else as [`Http::fetch`].
+    pub fn start(&self, request: &Request<'_>, stop: &Stop, until: Instant) -> Result<Answer, Failure> {
         let down = |why: String| Failure::Down { why };
         let uri = parse(request.url).and_then(|uri| self.reach.admit(&uri).map(|_| uri)).map_err(down)?;
         let key = request.key.map(|key| HeaderValue::from_str(&format!("Bearer {}", key.reveal()))).transpose();
         let key = key.map_err(|_| down("the key has characters that a header cannot hold".into()))?;
-        let (sender, pieces) = sync_channel(PIECES);
-        let (agent, body, timeout) = (self.agent().map_err(down)?, request.body.clone(), request.timeout);
-        let call: Call = Box::new(move || {
-            let end = match perform(&agent, &uri, key, body.as_deref(), timeout, &sender) {
-                Ok(()) => Piece::End,
-                Err(failure) => Piece::Failed(failure),
-            };
-            let _ = sender.send(end); // nobody may be listening any more
-        });
-        self.hand(call).map_err(|error| down(format!("no thread for the call: {error}")))?;
-        Ok(Running { http: self, pieces, is_over: false })
-    }
-
-    /// Has the last thread do a call, if it waits (a channel without room takes nothing else), or a new one.
-    fn hand(&self, call: Call) -> io::Result<()> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = idle.try_send(call);
-        let Err(TrySendError::Full(call) | TrySendError::Disconnected(call)) = sent else { return Ok(()) };
-        let (sender, calls) = sync_channel::<Call>(0);
-        let work = move || {
-            call();
-            for call in calls {
-                call();
-            }
-        };
-        std::thread::Builder::new().name("http".into()).spawn(work)?;
-        *idle = sender;
-        Ok(())
+        let agent = self.agent().map_err(down)?;
+        let begun = Instant::now();
+        let answer = wire::within(stop, until, || perform(&agent, &uri, key, request.body, request.timeout));
+        answer.map_err(|failure| why_ended(stop, begun).unwrap_or(failure))
     }
 
     fn agent(&self) -> Result<ureq::Agent, String> {
@@ -253,30 +199,25 @@ impl Http {
     }
 }
 
-impl Running<'_> {
-    /// Returns whether `End` or `Failed` has come.
-    pub fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    /// Waits at most `time` for the next piece; `None` if nothing came. After `End` or `Failed` nothing comes.
-    pub fn next(&mut self, time: Duration) -> Option<Piece> {
-        let piece = match self.pieces.recv_timeout(time) {
-            Ok(piece) => piece,
-            Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => Piece::Failed(Failure::Down { why: "the call has ended".into() }),
-        };
-        self.is_over |= matches!(piece, Piece::End | Piece::Failed(_));
-        Some(piece)
+impl Answer {
+    /// Waits for the next bytes, until `until`; none: the answer is complete, as far as its framing can tell. A cut body
+    /// without a length ends like this, too.
+    ///
+    /// # Errors
+    /// `Timeout`, `Protocol`, `Stopped`.
+    pub fn next(&mut self, stop: &Stop, until: Instant) -> Result<Vec<u8>, Failure> {
+        let mut block = vec![0; BLOCK];
+        let read = wire::within(stop, until, || self.body.read(&mut block));
+        let length =
+            read.map_err(|error| why_ended(stop, self.begun).unwrap_or_else(|| cut(error, self.begun.elapsed())))?;
+        block.truncate(length);
+        Ok(block)
     }
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.http.abort();
-        }
-    }
+/// Why a call had to end, if its [`Stop`] has fired.
+fn why_ended(stop: &Stop, begun: Instant) -> Option<Failure> {
+    stop.reason().map(|reason| stopped(reason, begun.elapsed()))
 }
 
 /// Returns the failure of a call whose [`Stop`] has fired, `after` it began.
@@ -292,15 +233,14 @@ pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Does a call on its own thread. Ends early, without a word, when nobody listens.
+/// Does a call as far as the head of its answer.
 fn perform(
     agent: &ureq::Agent,
     uri: &Uri,
     key: Option<HeaderValue>,
     body: Option<&[u8]>,
     timeout: Duration,
-    sender: &SyncSender<Piece>,
-) -> Result<(), Failure> {
+) -> Result<Answer, Failure> {
     let begun = Instant::now();
     let mut headers = HeaderMap::new();
     headers.extend(key.map(|key| (ureq::http::header::AUTHORIZATION, key)));
@@ -324,18 +264,7 @@ fn perform(
         return Err(Failure::Protocol { why: "it is compressed, which was not asked for".into() });
     }
     let retry_after = header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-    if sender.send(Piece::Head { status, retry_after }).is_err() {
-        return Ok(());
-    }
-    let mut reader = answer.into_body().into_reader();
-    let mut block = vec![0; BLOCK];
-    loop {
-        let length = reader.read(&mut block).map_err(|error| cut(error, begun.elapsed()))?;
-        let bytes = block.get(..length).unwrap_or_default();
-        if bytes.is_empty() || sender.send(Piece::Bytes(bytes.to_vec())).is_err() {
-            return Ok(());
-        }
-    }
+    Ok(Answer { status, retry_after, body: answer.into_body().into_reader(), begun })
 }
 
 /// The failure of a call that brought no answer.
@@ -427,7 +356,7 @@ impl Resolver for Door {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &ureq::config::Config,
+        _: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = self.0.admit(uri).map_err(|why| ureq::Error::Other(why.into()))?;
@@ -439,7 +368,19 @@ impl Resolver for Door {
                 found.push((Ipv4Addr::LOCALHOST, port).into());
                 found.push((Ipv6Addr::LOCALHOST, port).into());
             }
-            Host::Name => return DefaultResolver::default().resolve(uri, config, timeout),
+            Host::Name => {
+                let name = uri.host().unwrap_or_default().to_string();
+                let work = move || Ok((name, port).to_socket_addrs()?.collect::<Vec<_>>());
+                // Whatever the system says of it.
+                let is_unknown = |error: &ureq::Error| matches!(error, ureq::Error::Io(_));
+                let asked = wire::aside(&timeout, work);
+                let addresses =
+                    asked.map_err(|error| if is_unknown(&error) { ureq::Error::HostNotFound } else { error })?;
+                addresses.into_iter().take(MOST_ADDRESSES).for_each(|address| found.push(address));
+            }
+        }
+        if found.is_empty() {
+            return Err(ureq::Error::HostNotFound);
         }
         Ok(found)
     }
@@ -451,6 +392,7 @@ pub mod tests {
     use std::collections::VecDeque;
     use std::io::Write as _;
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     pub const LOCAL: Reach = Reach { allow_remote: false, local_only: false };
 
@@ -644,7 +586,7 @@ pub mod tests {
         let request = Request {
             url: &format!("{}/v1/x", server.url),
             key: key.as_ref(),
-            body: Some(Arc::from(&b"{}"[..])),
+            body: Some(b"{}"),
             timeout: Duration::from_secs(20),
         };
         http.fetch(&request, 10, &soon()).expect("an answer");
@@ -719,23 +661,58 @@ pub mod tests {
     }
 
     #[test]
-    fn aborting_ends_a_blocked_call_and_later_calls_work() {
+    fn a_stop_ends_a_call_wherever_it_waits_and_later_calls_work() {
         let (closed, is_closed) = std::sync::mpsc::channel();
         for start in ["", "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nx", "HTTP/1.1 200 X\r\n\r\nx"] {
             let server = serve(vec![hold(start, closed.clone()), json(200, "again")]);
-            let http = client();
-            let request = Request { url: &server.url, key: None, body: None, timeout: Duration::from_mins(1) };
-            let mut running = http.start(&request).expect("a call");
-            let minute = Duration::from_mins(1);
-            while !start.is_empty() && !matches!(running.next(minute).expect("a piece"), Piece::Bytes(_)) {}
-            while server.seen().is_empty() {
-                std::thread::yield_now();
-            }
-            http.abort();
-            assert!(matches!(running.next(minute), Some(Piece::Failed(_) | Piece::End)), "{start}");
+            let (http, stop, minute) = (client(), soon(), Duration::from_mins(1));
+            let request = Request { url: &server.url, key: None, body: None, timeout: minute };
+            let until = Instant::now() + minute;
+            let ended = std::thread::scope(|scope| {
+                let call = scope.spawn(|| {
+                    let mut answer = http.start(&request, &stop, until)?;
+                    assert_eq!(answer.next(&stop, until), Ok(b"x".to_vec()));
+                    stop.cancel();
+                    answer.next(&stop, until)
+                });
+                while server.seen().is_empty() {
+                    std::thread::yield_now();
+                }
+                if start.is_empty() {
+                    stop.cancel();
+                }
+                call.join().expect("the call")
+            });
+            assert_eq!(ended, Err(Failure::Stopped { why: Refusal::Canceled }), "{start}");
             is_closed.recv_timeout(minute).expect("the server sees the end");
             assert_eq!(get(&http, &server.url), Ok(Response { status: 200, body: b"again".to_vec() }));
         }
+    }
+
+    /// What a part of a call may take is bounded on its own.
+    #[test]
+    fn a_wait_ends_when_it_was_told_to() {
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let server = serve(vec![hold("HTTP/1.1 200 X\r\n\r\nx", closed)]);
+        let (http, stop, minute) = (client(), soon(), Duration::from_mins(1));
+        let request = Request { url: &server.url, key: None, body: None, timeout: minute };
+        let mut answer = http.start(&request, &stop, Instant::now() + minute).expect("a head");
+        assert_eq!(answer.next(&stop, Instant::now() + minute), Ok(b"x".to_vec()));
+        let ended = answer.next(&stop, Instant::now() + Duration::from_millis(30));
+        assert!(matches!(ended, Err(Failure::Timeout { phase: Phase::Overall, .. })), "{ended:?}");
+        drop(answer);
+        is_closed.recv_timeout(minute).expect("the server sees the end");
+    }
+
+    /// A body that is larger than the buffers of both sides waits for its reader.
+    #[test]
+    fn a_large_body_goes_out_whole() {
+        let server = serve(vec![json(200, "thanks")]);
+        let body = vec![b'x'; 16 << 20];
+        let request = Request { url: &server.url, key: None, body: Some(&body), timeout: Duration::from_mins(1) };
+        let answer = client().fetch(&request, 10, &soon());
+        assert_eq!(answer, Ok(Response { status: 200, body: b"thanks".to_vec() }));
+        assert!(server.seen()[0].ends_with(str::from_utf8(&body).expect("ASCII")));
     }
 
     #[test]

@@ -216,7 +216,7 @@ pub fn count_tokens(http: &Http, server: &Server, text: &str, timeout: Duration,
     [llama, vllm].into_iter().find_map(|body| {
         let url = server.root("/tokenize");
         let body = serde_json::to_vec(&body).ok()?;
-        let request = Request { url: &url, key: server.key.as_ref(), body: Some(body.into()), timeout };
+        let request = Request { url: &url, key: server.key.as_ref(), body: Some(&body), timeout };
         // A token has eight digits at most, and a comma.
         let answer = http.fetch(&request, LIMIT + text.len() * 12, stop).ok().filter(|answer| answer.status == 200)?;
         let mut counted = Counted::default();
@@ -312,8 +312,8 @@ impl Asker<'_> {
 
     fn ask(&self, url: &str, body: Option<&Value>) -> Option<Value> {
         let timeout = self.end.saturating_duration_since(Instant::now());
-        let body = body.and_then(|body| serde_json::to_vec(body).ok()).map(Into::into);
-        let request = Request { url, key: self.server.key.as_ref(), body, timeout };
+        let body = body.and_then(|body| serde_json::to_vec(body).ok());
+        let request = Request { url, key: self.server.key.as_ref(), body: body.as_deref(), timeout };
         let answer = self.http.fetch(&request, LIMIT, self.stop).ok().filter(|answer| answer.status == 200)?;
         serde_json::from_slice(&answer.body).ok()
     }

@@ -1,11 +1,11 @@
 //! The client underneath: ureq, with all that it would do by itself switched off.
 
+use super::wire::Opener;
 use super::{Door, Reach};
 use std::path::Path;
 use std::time::Duration;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
-use ureq::unversioned::transport::DefaultConnector;
 
 /// Largest header of a reply. The input buffer is larger, else ureq reports an overlong header as a closed connection.
 pub const HEADER_LIMIT: usize = 16 << 10;
@@ -33,7 +33,13 @@ pub fn new(reach: Reach, connect_timeout: Duration, ca_file: &Path) -> Result<ur
         .max_response_header_size(HEADER_LIMIT)
         .input_buffer_size(INPUT_BUFFER)
         .output_buffer_size(OUTPUT_BUFFER);
-    Ok(ureq::Agent::with_parts(trust(config, ca_file)?.build(), DefaultConnector::default(), Door(reach)))
+    let connector = Opener;
+    #[cfg(feature = "tls")]
+    let connector = ureq::unversioned::transport::Connector::<()>::chain(
+        connector,
+        ureq::unversioned::transport::RustlsConnector::default(),
+    );
+    Ok(ureq::Agent::with_parts(trust(config, ca_file)?.build(), connector, Door(reach)))
 }
 
 #[cfg(feature = "tls")]
