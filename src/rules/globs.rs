@@ -26,25 +26,36 @@ fn is_match(glob: &str, path: &[&str]) -> bool {
     if parts.is_empty() {
         return false;
     }
-    // What matches a directory keeps all below it; and what is a directory is not known here, hence every beginning.
-    let from =
-        |start: usize| (start + 1..=path.len()).any(|end| path.get(start..end).is_some_and(|path| walk(&parts, path)));
-    if is_rooted { from(0) } else { (0..path.len()).any(from) }
+    if is_rooted {
+        begins(&parts, path)
+    } else {
+        (0..path.len()).any(|start| path.get(start..).is_some_and(|path| begins(&parts, path)))
+    }
 }
 
-/// Whether the components of a glob and of a path are the same to the end.
-fn walk(glob: &[&str], path: &[&str]) -> bool {
-    match glob.split_first() {
-        None => path.is_empty(),
-        Some((&"**", rest)) => {
-            // At the end it is what is below: something must be there.
-            let least = usize::from(rest.is_empty());
-            (least..=path.len()).any(|n| path.get(n..).is_some_and(|path| walk(rest, path)))
-        }
-        Some((part, rest)) => {
-            path.split_first().is_some_and(|(name, below)| name_matches(part, name) && walk(rest, below))
+/// Whether a glob matches a path or a directory above it: what matches a directory keeps all below it. A `**` takes as
+/// little as it can, and only the last one is ever reconsidered: a project's file may add globs, and one of many `**` would
+/// otherwise be tried in more ways than anybody waits for.
+fn begins(glob: &[&str], path: &[&str]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    let mut last_stars = None;
+    while let Some(name) = path.get(seen) {
+        match glob.get(at) {
+            // At the end of the glob it is what is below: this name.
+            None => return true,
+            Some(&"**") => {
+                at += 1;
+                last_stars = Some((at, seen));
+            }
+            Some(part) if name_matches(part, name) => (at, seen) = (at + 1, seen + 1),
+            Some(_) => {
+                let Some((behind, taken)) = last_stars else { return false };
+                (at, seen) = (behind, taken + 1);
+                last_stars = Some((behind, taken + 1));
+            }
         }
     }
+    at == glob.len()
 }
 
 /// Whether a component of a glob matches a name. A `*` takes as little as it can and more when the rest does not fit;
@@ -147,6 +158,11 @@ mod tests {
         check("a/**/z", &["a/z", "a/b/z", "a/b/c/z/below"], &["a/b", "z", "b/a/z"]);
         check("./x/y", &["x/y"], &["y"]);
         check("**", &["a", "a/b"], &[]);
+        check("a/**/**", &["a/b", "a/b/c"], &["a", "b/a"]);
+        check("**/a/**/b", &["a/b", "x/a/a/y/b/z", "a/a/b"], &["a", "b/a", "x/b"]);
+        // A project could have mux try them for years.
+        check(&"**/a/".repeat(40), &[&"a/".repeat(60)], &[&"a/".repeat(39)]);
+        check(&format!("{}x", "**/a/".repeat(40)), &[], &[&"a/".repeat(100)]);
     }
 
     #[test]
