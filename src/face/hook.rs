@@ -73,6 +73,7 @@ fn page(report: &Report) -> String {
             Standing::Missing => "not installed",
             Standing::Ours { before: false } => "installed",
             Standing::Ours { before: true } => "installed, behind the hook that was there before",
+            Standing::Renamed => "installed, and renamed by the hook that is there, which runs it",
             Standing::Edited => "installed, and edited since",
             Standing::Foreign { .. } => "not installed; another program's hook is there",
         };

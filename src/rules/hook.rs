@@ -28,6 +28,8 @@ pub enum Whose {
 
 /// Behind the name of a hook that was there before: `pre-commit.before-mux`.
 pub const BEFORE: &str = ".before-mux";
+/// Behind the name of a hook that pre-commit found when it was installed; it runs it before its own.
+pub const LEGACY: &str = ".legacy";
 /// Files and directories in a git directory that say what goes on: the message, or the change, is somebody else's.
 pub const UNDER_WAY: [&str; 6] =
     ["MERGE_HEAD", "SQUASH_MSG", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply"];
@@ -84,8 +86,10 @@ pub fn script(hook: Hook, mux: &str) -> String {
 /// Returns whose a script is.
 pub fn whose(hook: Hook, script: &[u8]) -> Whose {
     let (head, tail) = parts(hook);
-    let is_ours = script.starts_with(head.as_bytes()) && script.ends_with(tail.as_bytes());
-    if is_ours && script.len() > head.len() + tail.len() {
+    // As it was before it could be renamed.
+    let former = tail.replace(&before(hook), &format!("before=$0{BEFORE}\n"));
+    let is_ours = |tail: &str| script.ends_with(tail.as_bytes()) && script.len() > head.len() + tail.len();
+    if script.starts_with(head.as_bytes()) && (is_ours(&tail) || is_ours(&former)) {
         Whose::Ours
     } else if script.windows(MARK.len()).any(|window| window == MARK.as_bytes()) {
         Whose::Edited
@@ -101,15 +105,35 @@ pub fn asks_its_name(script: &[u8]) -> bool {
         || (text.contains("basename") && ["$0", "${0}", "$PROGRAM_NAME"].iter().any(|own| text.contains(own)))
 }
 
+/// Whether a script is one of pre-commit, or of who does as it does (prek): it calls what it found at its place, which it
+/// has renamed, and is not to be called by that.
+pub fn runs_legacy(script: &[u8]) -> bool {
+    String::from_utf8_lossy(script).contains(MANAGER)
+}
+
+/// What such a script calls.
+const MANAGER: &str = "hook-impl";
+
+/// The lines that say which hook was there before. By the name that mux gave the script: it may have another by now. The
+/// hook of whoever has renamed it is not called again: pre-commit, called by what it calls, ends with an error.
+fn before(hook: Hook) -> String {
+    let name = hook.name();
+    format!(
+        "before=${{0%\"${{0##*/}}\"}}{name}{BEFORE}\n\
+         case $0 in *{LEGACY}) grep -q {MANAGER} \"$before\" 2>/dev/null && before= ;; esac\n"
+    )
+}
+
 /// The script up to the path of mux, and from there on.
 fn parts(hook: Hook) -> (String, String) {
     let name = hook.name();
     let head = format!("#!/bin/sh\n{MARK}\n# Only a 1 from mux stops git: a secret, or a strict review.\nmux='");
+    let before = before(hook);
     let find = "[ -x \"$mux\" ] || mux=$(command -v mux) || exit 0\n";
     let tail = match hook {
         // The input is read once and given to both.
         Hook::PrePush => format!(
-            "'\nbefore=$0{BEFORE}\ninput=$(cat; echo .)\nif [ -x \"$before\" ]; then\n    \
+            "'\n{before}input=$(cat; echo .)\nif [ -x \"$before\" ]; then\n    \
              printf %s \"${{input%.}}\" | \"$before\" \"$@\" || exit\nfi\n{find}\
              printf %s \"${{input%.}}\" | \"$mux\" hook run {name} \"$@\"\n[ $? -ne 1 ]\n"
         ),
@@ -118,7 +142,7 @@ fn parts(hook: Hook) -> (String, String) {
             let skip =
                 if hook == Hook::PrepareCommitMsg { "case $2 in ''|template) ;; *) exit 0 ;; esac\n" } else { "" };
             format!(
-                "'\nbefore=$0{BEFORE}\nif [ -x \"$before\" ]; then \"$before\" \"$@\" || exit; fi\n{skip}{find}\
+                "'\n{before}if [ -x \"$before\" ]; then \"$before\" \"$@\" || exit; fi\n{skip}{find}\
                  \"$mux\" hook run {name} \"$@\"\n[ $? -ne 1 ]\n"
             )
         }
@@ -179,6 +203,7 @@ mod tests {
             assert!(script.contains("\nmux='/opt/it'\\''s here/mux'\n"), "{script}");
             assert!(script.is_ascii() && script.ends_with(&format!("hook run {} \"$@\"\n[ $? -ne 1 ]\n", hook.name())));
             assert_eq!(whose(hook, script.as_bytes()), Whose::Ours);
+            assert_eq!(whose(hook, script.replace(&before(hook), "before=$0.before-mux\n").as_bytes()), Whose::Ours);
             assert_eq!(whose(hook, format!("{script}echo more\n").as_bytes()), Whose::Edited);
             assert_eq!(whose(hook, script.replace("[ -x", "[ -f").as_bytes()), Whose::Edited);
             assert_eq!(whose(hook, b"#!/bin/sh\nmux hook run pre-commit\n"), Whose::Foreign);

@@ -1,6 +1,6 @@
 //! `mux hook install`, `uninstall`, `status`: where git looks for hooks, what stands there, and what is put there.
 
-use crate::rules::hook::{BEFORE, Hook, Whose, asks_its_name, script, whose};
+use crate::rules::hook::{BEFORE, Hook, LEGACY, Whose, asks_its_name, runs_legacy, script, whose};
 use crate::sys::git::hook::hooks_dir;
 use crate::sys::git::{self, Git, Unanswered};
 use crate::sys::hooks;
@@ -33,6 +33,8 @@ pub enum Standing {
     Ours {
         before: bool,
     },
+    /// mux's script under the name that pre-commit gave it, which runs it: `pre-commit.legacy`.
+    Renamed,
     Edited,
     Foreign {
         before: bool,
@@ -146,24 +148,32 @@ fn place(dir: &Path, hook: Hook) -> (PathBuf, PathBuf) {
     (dir.join(hook.name()), dir.join(format!("{}{BEFORE}", hook.name())))
 }
 
+fn renamed(dir: &Path, hook: Hook) -> PathBuf {
+    dir.join(format!("{}{LEGACY}", hook.name()))
+}
+
 fn standing(dir: &Path, hook: Hook) -> Result<Standing, Error> {
     let (path, aside) = place(dir, hook);
     let look = |path: &Path| hooks::read(path).context(Kind::Io, || format!("cannot read `{}`", path.display()));
     let before = look(&aside)?.is_some();
-    Ok(match look(&path)?.map(|bytes| whose(hook, &bytes)) {
-        None => Standing::Missing,
-        Some(Whose::Ours) => Standing::Ours { before },
-        Some(Whose::Edited) => Standing::Edited,
-        Some(Whose::Foreign) => Standing::Foreign { before },
+    let Some(bytes) = look(&path)? else { return Ok(Standing::Missing) };
+    let is_renamed =
+        runs_legacy(&bytes) && look(&renamed(dir, hook))?.is_some_and(|bytes| whose(hook, &bytes) == Whose::Ours);
+    Ok(match whose(hook, &bytes) {
+        Whose::Ours => Standing::Ours { before },
+        Whose::Edited => Standing::Edited,
+        Whose::Foreign if is_renamed => Standing::Renamed,
+        Whose::Foreign => Standing::Foreign { before },
     })
 }
 
 fn install(report: &mut Report, hook: Hook, exe: &str) -> Result<(), Error> {
     let (path, aside) = place(&report.dir, hook);
-    let put = || {
+    let put_at = |path: &Path| {
         let what = || format!("cannot write `{}`", path.display());
-        hooks::put(&path, script(hook, exe).as_bytes()).context(Kind::Io, what)
+        hooks::put(path, script(hook, exe).as_bytes()).context(Kind::Io, what)
     };
+    let put = || put_at(&path);
     let said = match standing(&report.dir, hook)? {
         Standing::Missing => {
             put()?;
@@ -172,6 +182,11 @@ fn install(report: &mut Report, hook: Hook, exe: &str) -> Result<(), Error> {
         Standing::Ours { .. } => {
             put()?;
             "installed again".to_string()
+        }
+        Standing::Renamed => {
+            let legacy = renamed(&report.dir, hook);
+            put_at(&legacy)?;
+            format!("installed again, as `{}`, which the hook that is there runs", shown(&legacy))
         }
         Standing::Foreign { before: false } => {
             if hooks::read(&path).is_ok_and(|bytes| bytes.is_some_and(|script| asks_its_name(&script))) {
@@ -199,9 +214,14 @@ fn install(report: &mut Report, hook: Hook, exe: &str) -> Result<(), Error> {
 
 fn uninstall(report: &mut Report, hook: Hook) -> Result<(), Error> {
     let (path, aside) = place(&report.dir, hook);
-    let back = || {
+    let back_to = |path: &Path| {
         let what = || format!("cannot bring `{}` back", path.display());
-        hooks::bring_back(&aside, &path).context(Kind::Io, what)
+        hooks::bring_back(&aside, path).context(Kind::Io, what)
+    };
+    let back = || back_to(&path);
+    let take = |path: &Path| {
+        let what = || format!("cannot remove `{}`", path.display());
+        fs_err::remove_file(path).context(Kind::Io, what)
     };
     let has_aside = || hooks::read(&aside).is_ok_and(|bytes| bytes.is_some());
     let said = match standing(&report.dir, hook)? {
@@ -210,9 +230,28 @@ fn uninstall(report: &mut Report, hook: Hook) -> Result<(), Error> {
             "taken out; the hook that was there before is back".to_string()
         }
         Standing::Ours { before: false } => {
-            let what = || format!("cannot remove `{}`", path.display());
-            fs_err::remove_file(&path).context(Kind::Io, what)?;
+            take(&path)?;
             "taken out".to_string()
+        }
+        Standing::Renamed => {
+            let legacy = renamed(&report.dir, hook);
+            match hooks::read(&aside).ok().flatten() {
+                // One of the program that runs it: called by it, it would call it in turn.
+                Some(bytes) if runs_legacy(&bytes) => {
+                    take(&legacy)?;
+                    let older = shown(&aside);
+                    report.notes.push(format!("`{older}` is an older script of the hook that is there: it may go"));
+                    "taken out".to_string()
+                }
+                Some(_) => {
+                    back_to(&legacy)?;
+                    format!("taken out; `{}` is the hook that was there before", shown(&legacy))
+                }
+                None => {
+                    take(&legacy)?;
+                    "taken out".to_string()
+                }
+            }
         }
         Standing::Missing if has_aside() => {
             back()?;

@@ -112,6 +112,76 @@ fn what_managers_are_told_to_call_is_a_hook_of_mux() {
     assert_eq!(names(&readme), [secret, message, secret, message, push, secret, message]);
 }
 
+/// As pre-commit's script goes about what it found when it was installed, and what it does when that calls it.
+const MANAGER: &str = "# hook-impl\nif [ -n \"$PRE_COMMIT_RUNNING_LEGACY\" ]; then echo bug >&2; exit 1; fi\n\
+    legacy=$(dirname \"$0\")/pre-commit.legacy\n\
+    if [ -x \"$legacy\" ]; then PRE_COMMIT_RUNNING_LEGACY=1 \"$legacy\" \"$@\" || exit; fi\n";
+
+/// Gives mux's script the name that pre-commit gives it, and puts pre-commit's in its place.
+fn pre_commit_install(repo: &Repo) {
+    let (place, legacy) = (repo.hook("pre-commit"), repo.hook("pre-commit.legacy"));
+    if place.exists() && !fs::read_to_string(&place).unwrap().contains(MANAGER) {
+        fs::rename(&place, &legacy).unwrap();
+    }
+    script(&place, &format!("{MANAGER}echo manager >> {}\n", repo.world.root.join("log").display()));
+}
+
+/// Commits once; returns the hooks that ran and what mux did.
+#[track_caller]
+fn ran(repo: &Repo) -> (String, Vec<String>) {
+    let (log, n) = (repo.world.root.join("log"), repo.deeds().len());
+    repo.write("n.txt", fs::read_to_string(repo.at.join("n.txt")).unwrap_or_default() + "one more\n");
+    repo.git(&["add", "n.txt"]);
+    repo.git(&["commit", "-q", "-m", "x"]);
+    let ran = fs::read_to_string(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    (ran, repo.deeds().split_off(n))
+}
+
+#[test]
+fn a_script_that_pre_commit_has_renamed_still_runs_the_older_hook() {
+    let repo = Repo::bare_of_hooks("hook_renamed", NOWHERE);
+    let older = format!("echo older >> {}\n", repo.world.root.join("log").display());
+    script(&repo.hook("pre-commit"), &older);
+    repo.mux(&["hook", "install", "pre-commit"]);
+    pre_commit_install(&repo);
+    let line =
+        |said: String| said.lines().find_map(|line| line.strip_prefix("pre-commit: ").map(str::to_string)).unwrap();
+    let deed = vec!["pre-commit local verified true".to_string()];
+    assert_eq!(ran(&repo), ("older\nmanager\n".to_string(), deed.clone()));
+    let status = line(repo.mux(&["hook", "status"]));
+    assert_eq!(status, "installed, and renamed by the hook that is there, which runs it");
+    let again = line(repo.mux(&["hook", "install", "pre-commit"]));
+    assert_eq!(again, "installed again, as `pre-commit.legacy`, which the hook that is there runs");
+    assert_eq!(ran(&repo), ("older\nmanager\n".to_string(), deed));
+    repo.write("t.txt", format!("t {}\n", token()));
+    repo.git(&["add", "-A"]);
+    assert_eq!(repo.try_git(&["commit", "-m", "x"], &[]).exit, 1, "a secret still stops it");
+    repo.git(&["rm", "-q", "--cached", "t.txt"]);
+    fs::remove_file(repo.world.root.join("log")).unwrap();
+    let gone = line(repo.mux(&["hook", "uninstall", "pre-commit"]));
+    assert_eq!(gone, "taken out; `pre-commit.legacy` is the hook that was there before");
+    assert_eq!(fs::read_to_string(repo.hook("pre-commit.legacy")).unwrap(), format!("#!/bin/sh\n{older}"));
+    assert!(!repo.hook("pre-commit.before-mux").exists());
+    assert_eq!(ran(&repo), ("older\nmanager\n".to_string(), vec![]));
+}
+
+#[test]
+fn pre_commit_that_is_installed_once_more_is_not_called_by_what_it_calls() {
+    let repo = Repo::bare_of_hooks("hook_twice", NOWHERE);
+    pre_commit_install(&repo);
+    repo.mux(&["hook", "install", "pre-commit"]);
+    let both = ("manager\n".to_string(), vec!["pre-commit local verified true".to_string()]);
+    assert_eq!(ran(&repo), both);
+    pre_commit_install(&repo);
+    assert_eq!(ran(&repo), both);
+    repo.mux(&["hook", "install", "pre-commit"]);
+    assert_eq!(ran(&repo), both);
+    let said = repo.mux(&["hook", "uninstall", "pre-commit"]);
+    assert!(said.contains("pre-commit: taken out\nnote: `pre-commit.before-mux` is an older script"), "{said}");
+    assert_eq!(ran(&repo), ("manager\n".to_string(), vec![]));
+}
+
 #[test]
 #[ignore = "needs pre-commit, lefthook and husky in HOOK_MANAGERS, a PATH"]
 fn hook_managers_run_mux_as_they_are_told() {
