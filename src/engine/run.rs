@@ -16,6 +16,7 @@ use crate::engine::{escalate, finish, heal};
 use crate::rules::policy::decide;
 use crate::sys::results::Results;
 use crate::sys::state::{DirLock, Patience, State, new_run_id};
+use crate::words::chat::{Ask, Message};
 use crate::words::env::Env;
 use crate::words::error::Error;
 use crate::words::event::{Event, Watcher};
@@ -99,6 +100,8 @@ pub struct Course<'a> {
     pub mute: Option<String>,
     pub stop: &'a Stop,
     pub effort: Effort,
+    /// What the local model was asked, and how.
+    pub asked: Vec<(Vec<Message>, Ask)>,
     /// What earlier runs teach.
     pub experience: Experience,
     pub baseline: Baseline,
@@ -203,6 +206,7 @@ pub fn run(house: &House<'_>, job: &Job<'_>, watcher: &mut dyn Watcher, stop: &S
         mute: None,
         stop,
         effort: Effort::default(),
+        asked: Vec::new(),
         experience,
         baseline: Baseline::default(),
         before: None,

@@ -10,6 +10,7 @@ use crate::engine::verify;
 use crate::rules::blocks::language;
 use crate::rules::confidence::shape;
 use crate::rules::policy::own_tries;
+use crate::rules::prompt;
 use crate::words::chat::Ask;
 use crate::words::event::{Event, Watcher};
 use crate::words::task::{Attempt, Cloud, Failure, Kind, Last, Route, Verdict};
@@ -20,8 +21,18 @@ const WARMEST: f64 = 0.7;
 /// Up to here a reply is about as likely as a greedy one.
 const COOL: f64 = 0.3;
 
+/// How the last try ended, when no other can be made.
+fn spent(last: Last) -> Last {
+    match last {
+        Last::Failed { class, .. } => Last::Failed { class, again: false },
+        Last::Change { verdict, score, .. } => Last::Change { verdict, score, again: false },
+        Last::Nothing | Last::Answer(_) | Last::Overflow | Last::Unapplied | Last::Advised => last,
+    }
+}
+
 impl Course<'_> {
-    /// One local try; says how it ended, in the policy's words.
+    /// One local try; says how it ended, in the policy's words. Where nothing is left to ask that was not asked already, no
+    /// try is made, and what was known before is all there will be.
     pub fn try_local(&mut self, model: &LocalModel, watcher: &mut dyn Watcher) -> Last {
         let number = self.facts.local_tries;
         // Who may advise decides which of the last two tries is the fresh one.
@@ -29,6 +40,10 @@ impl Course<'_> {
             self.is_alone();
         }
         let how = self.how(number);
+        if !self.is_news(how, number) {
+            self.facts.local_tries -= 1;
+            return spent(self.facts.last);
+        }
         let (attempt, end) = match self.prepared.kind {
             Kind::Answer | Kind::Undo => {
                 let (context, weights) = (&self.prepared.context, &self.experience.weights);
@@ -75,17 +90,37 @@ impl Course<'_> {
         number: u32,
         watcher: &mut dyn Watcher,
     ) -> (Attempt, Result<Changed, Failure>) {
-        if std::mem::take(&mut self.anew) {
-            self.effort.forget();
-        } else if self.is_fresh(number) {
-            self.effort.start_over();
-        }
         let mut effort = std::mem::take(&mut self.effort);
         let stop = self.stop;
         let mut site = self.site(number < self.policy.max_local_tries);
         let tried = local_change::attempt(model, &mut site, &mut effort, how, number, watcher, stop);
         self.effort = effort;
         tried
+    }
+
+    /// Whether there is something to ask that was not asked before, that warm; then the next try asks it. As it is known,
+    /// without what was said of replies, or first the one and then the other: the same question is no other try.
+    fn is_news(&mut self, how: Ask, number: u32) -> bool {
+        let told = std::mem::take(&mut self.effort);
+        let mut anew = told.clone();
+        anew.forget();
+        let is_over = self.is_fresh(number) && told.advice.is_none() && told.evidence.is_some();
+        let ways = if std::mem::take(&mut self.anew) || is_over { [&anew, &told] } else { [&told, &anew] };
+        for effort in ways {
+            let question = match self.prepared.kind {
+                Kind::Answer | Kind::Undo => prompt::answer(self.job.task, &self.prepared.context.shown()),
+                Kind::Change => local_change::question(&self.site(false), effort, how.max_tokens),
+            };
+            let asked = (question, Ask { floor: None, ..how });
+            if !self.asked.contains(&asked) {
+                self.asked.push(asked);
+                self.effort = effort.clone();
+                return true;
+            }
+        }
+        // Whoever is asked next is told it.
+        self.effort = told;
+        false
     }
 
     /// All that a change is made and judged by.

@@ -194,6 +194,7 @@ pub fn scenario(name: &str) {
 
     let mask = Mask::new(&world.root, &local);
     let mut faults = requests(&folder, &seen, &mask);
+    faults.extend(asked_twice(&folder, &seen));
     faults.extend(calls(&folder, &world, &mask, &mut actual));
     faults.extend(unlike_the_egress(&world));
     let ledger = world.root.join("state/mux/run_ledger.jsonl");
@@ -221,6 +222,15 @@ pub fn scenario(name: &str) {
         world.work.display(),
         world.root.display()
     );
+}
+
+/// A run asks nothing twice in the same words and no warmer. Only a call that a server has turned away is made again, and
+/// a scenario of several steps is several runs.
+fn asked_twice(folder: &Path, seen: &[Vec<u8>]) -> Option<String> {
+    let is_heard = |n: usize| !folder.join(format!("http/{}.play", n + 1)).exists();
+    let is_again = |n: &usize| (0..*n).any(|earlier| is_heard(earlier) && seen[earlier] == seen[*n]);
+    let n = (1..seen.len()).find(is_again).filter(|_| !folder.join("2.args").exists())?;
+    Some(format!("request {} is one that was made before", n + 1))
 }
 
 /// Runs a scenario with more in its environment, compares nothing, and returns the ledger that it leaves. What it is asked

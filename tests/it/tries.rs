@@ -10,6 +10,17 @@ use serde_json::{Value, json};
 /// Lays out files, gives the replies one after the other and runs `mux run` with the words; says how it ended, its line
 /// in the ledger, and what each call asked.
 pub fn tried(name: &str, files: &[(&str, &str)], replies: &[&str], words: &[&str]) -> (World, Ran, Value, Vec<Value>) {
+    configured(("", "0.2"), name, files, replies, words)
+}
+
+/// As [`tried`], with settings of `local_executor`, and a temperature.
+fn configured(
+    (executor, temperature): (&str, &str),
+    name: &str,
+    files: &[(&str, &str)],
+    replies: &[&str],
+    words: &[&str],
+) -> (World, Ran, Value, Vec<Value>) {
     let world = World::new(name);
     for (path, text) in files {
         fs::create_dir_all(world.work.join(path).parent().unwrap()).unwrap();
@@ -23,7 +34,10 @@ pub fn tried(name: &str, files: &[(&str, &str)], replies: &[&str], words: &[&str
         fs::write(http.join(format!("{n}.response.json")), body.to_string()).unwrap();
     }
     let server = Server::start(&http);
-    world.configure(&format!("providers: {{local: {{base_url: \"{}/v1\", model: m}}}}\n", server.url()));
+    world.configure(&format!(
+        "providers: {{local: {{base_url: \"{}/v1\", model: m, temperature: {temperature}}}}}\nlocal_executor: {{{executor}}}\n",
+        server.url()
+    ));
     let mut command = world.mux();
     command.arg("run").args(words);
     let ran = run(command, b"");
@@ -72,4 +86,56 @@ fn a_reply_that_cannot_be_used_takes_no_evidence_away() {
     assert!(said.contains(thrown) && said.contains("AssertionError: mean is wrong"), "{said}");
     assert!(said.contains("An earlier reply could not be used: There is no fenced block"), "{said}");
     assert!(!said.contains("I have corrected"), "the check has run another one: {said}");
+}
+
+#[test]
+fn a_try_that_begins_anew_gets_its_repair_as_the_first_one_did() {
+    let none = "I have corrected `mean`.";
+    let (_, ran, record, asked) = tried(
+        "anew",
+        &[("ledger.py", LEDGER)],
+        &[none, none, none, &whole("return sum(prices) / len(prices)")],
+        &FIX[2..],
+    );
+    assert_eq!((ran.exit, asked.len()), (0, 4), "{}", ran.report());
+    assert_eq!(record["attempts"][2]["failure"]["kind"], "unusable", "{record}");
+    let is_told =
+        [0, 1, 2, 3].map(|n| prompt(&asked[n]).contains("That reply could not be used: There is no fenced block"));
+    assert_eq!(is_told, [false, true, false, true]);
+    let warmth = [0, 1, 2, 3].map(|n| asked[n]["temperature"].as_f64().unwrap());
+    assert!(warmth.is_sorted() && warmth[0] < warmth[1] && warmth[1] < warmth[2], "{warmth:?}");
+}
+
+#[test]
+fn what_is_no_reply_is_told_as_such() {
+    for (none, told) in [("", "it was empty."), ("I'm sorry, but I can't help with that.", "it held no files.")] {
+        let good = whole("return sum(prices) / len(prices)");
+        let (_, ran, _, asked) = tried("no-reply", &[("ledger.py", LEDGER)], &[none, &good], &FIX[2..]);
+        assert_eq!((ran.exit, asked.len()), (0, 2), "{}", ran.report());
+        let told = format!("An earlier reply could not be used: {told}");
+        assert!(prompt(&asked[1]).contains(&told), "{}", prompt(&asked[1]));
+        assert!(none.is_empty() || !prompt(&asked[1]).contains(none), "it would decline again: {}", prompt(&asked[1]));
+    }
+}
+
+/// A model that always says the same is not asked the same for as long as tries are left.
+#[test]
+fn nothing_is_asked_twice_in_the_same_words_and_no_warmer() {
+    let files = [("ledger.py", LEDGER), ("check.py", CHECK)];
+    let wrong = whole("return sum(prices)");
+    let broken = whole("return sum(prices");
+    let placeholder = whole("...  # rest unchanged");
+    let replies =
+        [&wrong, &broken, &placeholder, LEDGER, "I have corrected `mean`.", "", "I'm sorry, but I can't do that."];
+    for reply in replies {
+        for temperature in ["0.2", "0.9"] {
+            let more = ("max_attempts: 8", temperature);
+            let (_, ran, record, asked) = configured(more, "asked-twice", &files, &[reply; 8], &FIX);
+            let n = asked.len();
+            let is_again = |n: &usize| asked[..*n].contains(&asked[*n]);
+            assert_eq!((0..n).find(is_again), None, "{reply:?} at {temperature}: {}", ran.report());
+            assert_eq!((ran.exit, record["attempts"].as_array().unwrap().len()), (1, n), "{}", ran.report());
+            assert!((2..8).contains(&n), "{reply:?}: {n} tries");
+        }
+    }
 }

@@ -38,11 +38,12 @@ impl Effort {
     }
 
     /// After a try that brought no change. Beside what was wrong with its reply stands the reply itself, but where it would
-    /// lead astray: a loop leads into itself again, and beside evidence the reply would be taken for what the check has run.
+    /// lead astray: a loop and a refusal lead into themselves again, and beside evidence the reply would be taken for what
+    /// the check has run.
     pub fn after_failure(self, failure: &Failure, reply: Option<String>) -> Effort {
         let Some(fault) = quoted(failure) else { return self };
-        let is_loop = matches!(failure, Failure::Looped { .. });
-        let previous = reply.filter(|_| self.evidence.is_none() && !is_loop);
+        let leads_astray = matches!(failure, Failure::Looped { .. } | Failure::Declined { .. });
+        let previous = reply.filter(|_| self.evidence.is_none() && !leads_astray);
         Effort { fault: Some(fault), previous, ..self }
     }
 
@@ -71,6 +72,15 @@ fn quoted(failure: &Failure) -> Option<String> {
         Some(format!("`{path}` must not be written: {rule}."))
     } else if let Failure::Syntax { path, why } = failure {
         Some(format!("`{path}` does not parse. Its language says:\n{why}"))
+    } else if let Failure::Empty = failure {
+        Some("it was empty. Reply with the files in the form that is described below.".to_string())
+    } else if let Failure::ToolCalls = failure {
+        Some("it called a tool, and there are none here. The reply itself has to hold the files.".to_string())
+    } else if let Failure::Declined { .. } = failure {
+        Some(
+            "it held no files. All that you need is above: reply with the files in the form that is described below."
+                .to_string(),
+        )
     } else if let Failure::Unchanged = failure {
         Some("Every file in it is the same as before. Make the change that the task asks for.".to_string())
     } else if let Failure::Stale { path } = failure {
@@ -112,15 +122,15 @@ mod tests {
     fn a_reply_that_brought_nothing_takes_nothing_away() {
         let before = effort(["red", "diff", SAME_AGAIN, "do"]);
         let after = |failure: &Failure| before.clone().after_failure(failure, Some("reply".to_string()));
-        let declined = Failure::Declined { quote: "I cannot".to_string() };
         let overflow = Failure::ContextOverflow { needed: 0, window: 0 };
-        for failure in [Failure::Cut, Failure::Empty, Failure::ReasoningOnly, Failure::ToolCalls, declined, overflow] {
+        for failure in [Failure::Cut, Failure::ReasoningOnly, overflow] {
             assert_eq!(after(&failure), before, "{failure}");
         }
         // What was wrong with it is told, and what a check and a provider said stays.
         let looped = Failure::Looped { block: 9, times: 99, after: 9999 };
         let syntax = Failure::Syntax { path: "a.py".to_string(), why: "line 2".to_string() };
-        for failure in [unusable(), looped, syntax, Failure::Unchanged] {
+        let declined = Failure::Declined { quote: "I cannot".to_string() };
+        for failure in [unusable(), looped, syntax, Failure::Unchanged, Failure::Empty, Failure::ToolCalls, declined] {
             let fault = quoted(&failure).unwrap();
             assert_eq!(after(&failure), effort(["red", "", &fault, "do"]), "{failure}");
         }

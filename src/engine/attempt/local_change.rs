@@ -22,7 +22,7 @@ use crate::rules::{argv, confidence, diff, dropped, examples, names, stray};
 use crate::sys::disk::{self, Applied, WorkDir};
 use crate::sys::results::Results;
 use crate::words::changes::{ChangeSet, FileOp};
-use crate::words::chat::{Ask, Reply};
+use crate::words::chat::{Ask, Message, Reply};
 use crate::words::event::{Event, Watcher};
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Form, Kind, Proof, Score, Verdict};
@@ -86,7 +86,7 @@ pub fn attempt(
     stop: &Stop,
 ) -> (Attempt, Result<Changed, Failure>) {
     let form = form(site, how.max_tokens);
-    let messages = messages(site, effort, form);
+    let messages = question(site, effort, how.max_tokens);
     let before = std::mem::take(effort);
     let mut said = None;
     let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
@@ -202,7 +202,8 @@ fn form(site: &Site<'_>, reply_tokens: u32) -> Form {
     }
 }
 
-fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::chat::Message> {
+/// What a try asks, of a model whose reply may have so many tokens.
+pub fn question(site: &Site<'_>, effort: &Effort, reply_tokens: u32) -> Vec<Message> {
     prompt::change(&ChangePrompt {
         task: site.task,
         shown: &site.context.shown(),
@@ -214,7 +215,7 @@ fn messages(site: &Site<'_>, effort: &Effort, form: Form) -> Vec<crate::words::c
         previous: effort.previous.as_deref(),
         fault: effort.fault.as_deref(),
         advice: effort.advice.as_deref(),
-        form,
+        form: form(site, reply_tokens),
     })
 }
 
