@@ -17,6 +17,9 @@ use crate::words::task::Provider;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
+/// Mistakes of a layer, and keys that it may not set, that are told one by one. Each place costs another reading of the
+/// file, and a project's file may hold thousands of them.
+const MOST_TOLD: usize = 20;
 const LOCAL_ONLY: &str = "privacy.local_only";
 const COMMANDS: &str = "verification.commands";
 
@@ -65,6 +68,7 @@ struct Layer<'a> {
     /// For values of a file the node is filled in.
     origin: Origin,
     errors: Vec<Error>,
+    ignored: usize,
 }
 
 impl Effective {
@@ -83,7 +87,7 @@ impl Effective {
         let origin = Origin::File { file: self.files.len(), node: 0 };
         self.files.push(path.to_path_buf());
         self.texts.push(text.to_string());
-        let mut layer = Layer { standing, base, origin, errors: Vec::new() };
+        let mut layer = Layer { standing, base, origin, errors: Vec::new(), ignored: 0 };
         self.section(&mut layer, "", &node);
         layer.errors
     }
@@ -103,7 +107,7 @@ impl Effective {
             let parsed = text::decode(value.as_bytes()).and_then(text::parse);
             parsed.map_err(|fault| broken(&fault.what).at(place))?
         };
-        let mut layer = Layer { standing: Standing::Own, base, origin, errors: Vec::new() };
+        let mut layer = Layer { standing: Standing::Own, base, origin, errors: Vec::new(), ignored: 0 };
         self.leaf(&mut layer, path, &node);
         layer.errors.pop().map_or(Ok(()), Err)
     }
@@ -287,14 +291,25 @@ impl Effective {
     }
 
     fn fail(&self, layer: &mut Layer<'_>, node: u32, what: &str, hint: Option<String>) {
+        if layer.errors.len() >= MOST_TOLD {
+            if layer.errors.len() == MOST_TOLD {
+                layer.errors.push(broken("there are more mistakes").hint("mend those above first"));
+            }
+            return;
+        }
         let mut error = broken(what).at(self.describe(&layer.origin_of(node)));
         error.hint = hint;
         layer.errors.push(error);
     }
 
-    fn ignore(&mut self, layer: &Layer<'_>, path: &str, node: u32, why: &str) {
-        let place = self.describe(&layer.origin_of(node));
-        self.notes.push(format!("ignored `{}` in {place}: {why}", printable(path)));
+    fn ignore(&mut self, layer: &mut Layer<'_>, path: &str, node: u32, why: &str) {
+        layer.ignored += 1;
+        if layer.ignored <= MOST_TOLD {
+            let place = self.describe(&layer.origin_of(node));
+            self.notes.push(format!("ignored `{}` in {place}: {why}", printable(path)));
+        } else if layer.ignored == MOST_TOLD + 1 {
+            self.notes.push("ignored more of the same file".to_string());
+        }
     }
 }
 
@@ -533,6 +548,23 @@ mod tests {
         ];
         project(text, Standing::Project, |_| {}, &notes);
         project(text, Standing::TrustedProject, |_| {}, &notes);
+    }
+
+    #[test]
+    fn a_file_of_thousands_of_mistakes_is_read_a_few_times() {
+        // Each place costs a reading of all: thousands of them would take minutes.
+        let text = (0..4000).map(|n| format!("k{n}: 1\n")).collect::<Vec<_>>().concat();
+        let errors = lay(&mut Effective::default(), &text, Standing::Project);
+        assert_eq!(errors.len(), MOST_TOLD + 1);
+        assert!(errors[MOST_TOLD - 1].contains("unknown key `k19`\n  at: mux.yaml:20:1"), "{errors:?}");
+        assert!(errors[MOST_TOLD].contains("there are more mistakes"), "{errors:?}");
+        let tools = (0..3000).map(|n| format!("t{n}: {{}}, ")).collect::<Vec<_>>().concat();
+        let mut effective = Effective::default();
+        let text = format!("providers: {{sota_cli: {{tools: {{{tools}}}}}}}");
+        assert_eq!(lay(&mut effective, &text, Standing::Project), Vec::<String>::new());
+        assert_eq!(effective.notes.len(), MOST_TOLD + 1);
+        assert_eq!(effective.notes[MOST_TOLD], "ignored more of the same file");
+        assert_eq!(effective.config, Config::default());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::rules::config_shown::printable;
 use crate::rules::escape::is_hidden;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The largest file that is read, in bytes.
@@ -287,6 +288,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let id = self.enter()?;
         let inner = self.inner(id)?;
         let mut map: Vec<(String, u32, Node)> = Vec::new();
+        let mut names = BTreeSet::new();
         while let Some(key) = entries.next_key_seed(inner)? {
             let name = match key.value {
                 Value::Text(name) => name,
@@ -297,7 +299,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                     return Err(self.fault(key.id, "a list or a section cannot be a key".to_string(), None));
                 }
             };
-            if map.iter().any(|(known, ..)| *known == name) {
+            if !names.insert(name.clone()) {
                 let what = format!("the key `{}` stands here twice", printable(&name));
                 return Err(self.fault(key.id, what, Some("keep one of the two")));
             }
