@@ -126,7 +126,7 @@ fn begun(runs: &Path) -> Result<Vec<String>, Error> {
     results::begun(runs).context(Kind::Io, || format!("cannot read the journals in `{}`", runs.display()))
 }
 
-/// Ends the records that wait for their ledger line. That of a run which kept no files goes away.
+/// Ends the records that wait for their ledger line. That of a run which kept no files goes away, torn or whole.
 fn records(
     runs: &Path,
     names: &[String],
@@ -139,18 +139,15 @@ fn records(
         let (path, run_dir) = (runs.join(name), runs.join(run_id));
         let context = || format!("cannot read the record `{}`", path.display());
         let Some(record) = pending::open(&path, heals).context(Kind::Io, context)? else { continue };
-        let is_kept = disk::kept(&run_dir).context(Kind::Io, context)?.is_some();
-        if !is_kept {
-            if heals {
-                record.forget();
-            }
-            continue;
-        }
-        if record.is_known() {
+        let kept = disk::kept(&run_dir);
+        // Of a later mux, whole or what it kept: that one ends it.
+        if record.is_later() || kept.is_err() {
+            found.push(unreadable(name.clone()));
+        } else if kept.is_ok_and(|kept| kept.is_some()) {
             let (work_dir, files) = record.about();
             found.push(Leavings { run_id: run_id.to_string(), work_dir, files, state: end(record) });
-        } else {
-            found.push(unreadable(name.clone()));
+        } else if heals {
+            record.forget();
         }
     }
     Ok(())

@@ -593,7 +593,7 @@ mod tests {
             assert!(pending::open(&path, true).unwrap().is_none(), "the run lives");
             drop(pending);
             let unrecorded = pending::open(&path, true).unwrap().unwrap();
-            assert_eq!((unrecorded.is_known(), unrecorded.about()), (true, (PathBuf::from("/home/user/project"), 0)));
+            assert_eq!((unrecorded.is_later(), unrecorded.about()), (false, (PathBuf::from("/home/user/project"), 0)));
             unrecorded.record(&soon()).unwrap();
             check(&ledger, &["A"], 0);
             assert!(pending::open(&path, true).unwrap().is_none() && !path.exists(), "{n}");
@@ -604,10 +604,12 @@ mod tests {
         // What was cut off, or is of a later mux, stays.
         ledger.announce(&waiting, 200, &[], &temp.0).map(drop).unwrap();
         let text = fs_err::read_to_string(&path).unwrap();
-        for odd in ["", text.split_at(text.len() / 2).0, &text.replacen("\"schema\":1", "\"schema\":2", 1)] {
+        let later = text.replacen("\"schema\":1", "\"schema\":2", 1);
+        for (odd, is_later) in [("", false), (text.split_at(text.len() / 2).0, false), (&later, true)] {
             fs_err::write(&path, odd).unwrap();
             let unrecorded = pending::open(&path, true).unwrap().unwrap();
-            assert!(!unrecorded.is_known() && unrecorded.record(&soon()).is_err() && path.exists(), "{odd}");
+            assert_eq!(unrecorded.is_later(), is_later, "{odd}");
+            assert!(unrecorded.record(&soon()).is_err() && path.exists(), "{odd}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 const TASK: &str = "Create hello.py. It prints `Hello, world!` and nothing else.";
 const JOURNAL: &str = "01KAP5V0XQ3T0000000000000A";
 const SNAPSHOT: &str = "01KAP5V0XQ3T0000000000000B";
+const RECORD: &str = "01KAP5V0XQ3T0000000000000D";
 
 /// Documents that stand in one file, as a later mux might write them.
 const DOCUMENTS: &[(&str, &str)] = &[
@@ -33,6 +34,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ),
     ("runs/01KAP5V0XQ3T0000000000000A.undo-1", r#"{"schema":2,"base":"/elsewhere","steps":[],"by":"later"}"#),
     ("runs/01KAP5V0XQ3T0000000000000B.snapshot", r#"{"schema":2,"by":"later"}"#),
+    ("runs/01KAP5V0XQ3T0000000000000D.record", r#"{"schema":2,"ledger":"elsewhere","by":"later"}"#),
 ];
 
 struct Later {
@@ -107,9 +109,13 @@ fn what_a_later_version_wrote_is_read_as_far_as_known_and_never_destroyed() {
     check(
         &later.mux(&["doctor"]),
         0,
-        &["2 runs unfinished, of a later mux: this one leaves them alone", "43 of 50 cloud calls left", "quota"],
+        &["3 runs unfinished, of a later mux: this one leaves them alone", "43 of 50 cloud calls left", "quota"],
     );
-    check(&later.mux(&["diff", id]), 0, &["+print(", JOURNAL, SNAPSHOT, "cannot be read by this version of mux"]);
+    check(
+        &later.mux(&["diff", id]),
+        0,
+        &["+print(", JOURNAL, SNAPSHOT, RECORD, "cannot be read by this version of mux"],
+    );
     // What is not, is said.
     check(&later.mux(&["why", id]), 2, &["a later version of mux has written it"]);
     check(&later.mux(&["undo", id]), 3, &["cannot read `undo-1`: another version of mux has written it"]);

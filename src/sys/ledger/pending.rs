@@ -65,6 +65,8 @@ pub struct Unrecorded {
     _file: File,
     /// `None` for a record that this mux cannot read.
     said: Option<(Belongs, RunRecord)>,
+    /// Whether it is whole, and of a version that this mux does not know.
+    is_later: bool,
 }
 
 impl Ledger {
@@ -122,13 +124,14 @@ pub fn open(path: &Path, heals: bool) -> io::Result<Option<Unrecorded>> {
         let belongs: Belongs = from_json::read(belongs.as_bytes()).ok()?;
         (belongs.schema == SCHEMA).then_some((belongs, recorded::read(record).ok()?))
     });
-    Ok(Some(Unrecorded { path: path.to_path_buf(), _file: file, said }))
+    let is_later = said.is_none() && text.ends_with('\n');
+    Ok(Some(Unrecorded { path: path.to_path_buf(), _file: file, said, is_later }))
 }
 
 impl Unrecorded {
-    /// Whether this mux can read it.
-    pub fn is_known(&self) -> bool {
-        self.said.is_some()
+    /// Whether a mux of another version has written it.
+    pub fn is_later(&self) -> bool {
+        self.is_later
     }
 
     /// The work directory and the number of files of its run; empty and 0 for a record that cannot be read.
