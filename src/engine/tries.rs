@@ -42,6 +42,7 @@ impl Course<'_> {
         let how = self.how(number);
         if !self.is_news(how, number) {
             self.facts.local_tries -= 1;
+            watcher.event(&Event::Note("no further local try: nothing is left to ask that was not asked already"));
             return spent(self.facts.last);
         }
         let (attempt, end) = match self.prepared.kind {

@@ -136,6 +136,9 @@ fn nothing_is_asked_twice_in_the_same_words_and_no_warmer() {
             assert_eq!((0..n).find(is_again), None, "{reply:?} at {temperature}: {}", ran.report());
             assert_eq!((ran.exit, record["attempts"].as_array().unwrap().len()), (1, n), "{}", ran.report());
             assert!((2..8).contains(&n), "{reply:?}: {n} tries");
+            let is_told = String::from_utf8_lossy(&ran.stderr).contains("no further local try: nothing is left to ask");
+            // A refusal has one repair.
+            assert_eq!(is_told, !reply.starts_with("I'm sorry"), "{}", ran.report());
         }
     }
 }
