@@ -12,6 +12,7 @@ use crate::engine::verify::Origin;
 use crate::rules::config::Config;
 use crate::rules::escape::one_line;
 use crate::rules::kin::is_test_file;
+use crate::sys::disk::Cause;
 use crate::sys::ledger::pending::Pending;
 use crate::sys::ledger::{self, Ledger};
 use crate::sys::results::{Keep, Part, Results};
@@ -343,9 +344,11 @@ fn hints(course: &Course<'_>, connected: &Connected, reason: &Reason, refused: O
         hints.push(allow.to_string());
     }
     if is_unwritable(&course.attempts) {
-        hints.push(
-            "look at free space, quota and permissions of the work directory and the state directory".to_string(),
-        );
+        let hint = match course.prepared.dir.place() {
+            Err(Cause::Moved { .. }) => "give it its name back, or do the task where it is now",
+            Ok(_) | Err(_) => "look at free space, quota and permissions of the work directory and the state directory",
+        };
+        hints.push(hint.to_string());
     }
     hints.extend(course.attempts.iter().rev().find_map(|attempt| patience(attempt.failure.as_ref()?)));
     hints.extend(course.attempts.iter().rev().find_map(|attempt| admission(attempt.failure.as_ref()?)));

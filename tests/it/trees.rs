@@ -192,6 +192,8 @@ fn a_check_whose_directory_gives_its_place_to_another_proves_nothing() {
         let path = fs::canonicalize(&world.work).unwrap().join(below).components().collect::<PathBuf>();
         let told = format!("`{}` is not the directory any more that mux works in", path.display());
         assert!(ran.exit == 3 && said(&ran).contains(&told), "{}", ran.report());
+        let is_held = below.is_empty();
+        assert_eq!(said(&ran).contains("hint: give it its name back"), is_held, "{}", ran.report());
         assert!(!world.root.join("calls/claude.1.argv").exists(), "a provider could do no better: {}", ran.report());
         // What was there is as it was, and what came is not touched.
         let moved = PathBuf::from(format!("{}-moved", path.display()));
