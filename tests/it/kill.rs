@@ -38,12 +38,14 @@ fn kill_runs(name: &str, kills: usize, wanted: usize) {
     fs::write(http.join("every.response.raw"), reply(FILES)).unwrap();
     let server = Server::start(&http);
     world.configure(&format!(
-        "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n",
+        "providers:\n  local:\n    base_url: \"{}/v1\"\n    model: m\nlocal_executor:\n  max_tokens: 2000\n\
+         ledger:\n  max_bytes: 1000000000\n",
         server.url()
     ));
     let down = world.root.join("down.yaml");
     let nobody = "providers:\n  local:\n    base_url: \"http://127.0.0.1:1/v1\"\n    auto_detect: false\n\
-                  local_runtime:\n  health_retries: 0\n";
+                  local_runtime:\n  health_retries: 0\n\
+                  ledger:\n  max_bytes: 1000000000\n";
     fs::write(&down, nobody).unwrap();
 
     lay_out(&world.work);
