@@ -103,6 +103,10 @@ fn a_file_is_known_however_a_reply_spells_it() {
 #[test]
 fn where_tools_keep_their_own_nothing_is_changed() {
     let world = World::new("guarded");
+    // Nobody, also where a model server runs at its usual port.
+    world.configure(
+        "providers: {local: {base_url: \"http://127.0.0.1:1/v1\", auto_detect: false}}\nlocal_runtime: {health_retries: 0}\n",
+    );
     let mux = |dir: &str, task: &str| {
         fs::create_dir_all(world.work.join(dir)).unwrap();
         let mut command = world.mux();
