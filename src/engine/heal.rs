@@ -117,7 +117,7 @@ pub fn heal(runs: &Path) -> Result<Vec<Leavings>, Error> {
     records(runs, &names, true, &mut found, |record| match record.record(&Stop::at(Instant::now() + PATIENCE)) {
         Ok(()) => State::Recorded,
         Err(why) => State::Unrecorded(why.to_string()),
-    })?;
+    });
     Ok(found)
 }
 
@@ -127,19 +127,19 @@ fn begun(runs: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// Ends the records that wait for their ledger line. That of a run which kept no files goes away, torn or whole.
-fn records(
-    runs: &Path,
-    names: &[String],
-    heals: bool,
-    found: &mut Vec<Leavings>,
-    end: fn(Unrecorded) -> State,
-) -> Result<(), Error> {
+fn records(runs: &Path, names: &[String], heals: bool, found: &mut Vec<Leavings>, end: fn(Unrecorded) -> State) {
     for name in names {
         let Some((run_id, pending::ENDING)) = name.split_once('.') else { continue };
-        let (path, run_dir) = (runs.join(name), runs.join(run_id));
-        let context = || format!("cannot read the record `{}`", path.display());
-        let Some(record) = pending::open(&path, heals).context(Kind::Io, context)? else { continue };
-        let kept = disk::kept(&run_dir);
+        let record = match pending::open(&runs.join(name), heals) {
+            Ok(Some(record)) => record,
+            Ok(None) => continue,
+            // It keeps nobody from working.
+            Err(_) => {
+                found.push(unreadable(name.clone()));
+                continue;
+            }
+        };
+        let kept = disk::kept(&runs.join(run_id));
         // Of a later mux, whole or what it kept: that one ends it.
         if record.is_later() || kept.is_err() {
             found.push(unreadable(name.clone()));
@@ -150,7 +150,6 @@ fn records(
             record.forget();
         }
     }
-    Ok(())
 }
 
 /// How long one snapshot may take to be ended, and one record to be written.
@@ -194,7 +193,7 @@ pub fn report(runs: &Path) -> Result<Vec<Leavings>, Error> {
         let (run_id, work_dir) = (open.run_id(), open.work_dir().to_path_buf());
         Leavings { run_id, work_dir, files: 0, state: State::OpenHands }
     }));
-    records(runs, &names, false, &mut found, |_| State::OpenRecord)?;
+    records(runs, &names, false, &mut found, |_| State::OpenRecord);
     Ok(found)
 }
 
@@ -340,12 +339,14 @@ mod tests {
         bench.run("DEAD", true);
         fs::write(bench.work().join("a"), "mine").unwrap();
         fs::write(bench.runs().join("X.undo-1"), "{}\n").unwrap();
+        fs::create_dir(bench.runs().join("Y.record")).unwrap();
         let dir = bench.work().display().to_string();
         let lines: Vec<_> = heal(&bench.runs()).unwrap().iter().map(Leavings::to_string).collect();
         let told = format!(
             "run DEAD was killed; restored 1 file in `{dir}`; `a` was changed by someone else since; left as it is"
         );
-        assert_eq!(lines, ["journal `X.undo-1` cannot be read by this version of mux".to_string(), told]);
+        let odd = |name: &str| format!("journal `{name}` cannot be read by this version of mux");
+        assert_eq!(lines, [odd("X.undo-1"), told, odd("Y.record")]);
         let left = Left { path: "a".into(), why: Why::Lost };
         assert_eq!(left.to_string(), "`a` cannot be restored: its old content is gone");
         assert_eq!(

@@ -11,7 +11,7 @@ use crate::rules::blocks::language;
 use crate::rules::confidence::shape;
 use crate::rules::policy::own_tries;
 use crate::rules::prompt;
-use crate::words::chat::Ask;
+use crate::words::chat::{Ask, Message};
 use crate::words::event::{Event, Watcher};
 use crate::words::task::{Attempt, Cloud, Failure, Kind, Last, Route, Verdict};
 
@@ -45,11 +45,13 @@ impl Course<'_> {
             watcher.event(&Event::Note("no further local try: nothing is left to ask that was not asked already"));
             return spent(self.facts.last);
         }
+        let asked = std::mem::take(&mut self.asked);
+        let messages = asked.last().map_or(&[][..], |(messages, _)| messages);
         let (attempt, end) = match self.prepared.kind {
             Kind::Answer | Kind::Undo => {
                 let (context, weights) = (&self.prepared.context, &self.experience.weights);
                 let site = local_answer::Site { task: self.job.task, context, weights };
-                let (attempt, end) = local_answer::attempt(model, &site, how, number, watcher, self.stop);
+                let (attempt, end) = local_answer::attempt(model, &site, messages, how, number, watcher, self.stop);
                 let end = end.map(|answer| {
                     self.facts.best_local = Some(answer.score);
                     self.answer = Some(answer.text);
@@ -58,7 +60,7 @@ impl Course<'_> {
                 (attempt, end)
             }
             Kind::Change => {
-                let (attempt, end) = self.try_change(model, how, number, watcher);
+                let (attempt, end) = self.try_change(model, messages, how, watcher);
                 let end = end.map(|changed| {
                     let is_unchecked = changed.proof.verdict == Verdict::Skipped && changed.applied.is_some();
                     self.facts.standing = is_unchecked.then_some(changed.score);
@@ -72,6 +74,7 @@ impl Course<'_> {
                 (attempt, end)
             }
         };
+        self.asked = asked;
         self.attempts.push(attempt);
         let last = match end {
             Ok(last) => last,
@@ -87,14 +90,14 @@ impl Course<'_> {
     fn try_change(
         &mut self,
         model: &LocalModel,
+        messages: &[Message],
         how: Ask,
-        number: u32,
         watcher: &mut dyn Watcher,
     ) -> (Attempt, Result<Changed, Failure>) {
         let mut effort = std::mem::take(&mut self.effort);
         let stop = self.stop;
-        let mut site = self.site(number < self.policy.max_local_tries);
-        let tried = local_change::attempt(model, &mut site, &mut effort, how, number, watcher, stop);
+        let mut site = self.site(self.facts.local_tries < self.policy.max_local_tries);
+        let tried = local_change::attempt(model, &mut site, &mut effort, messages, how, watcher, stop);
         self.effort = effort;
         tried
     }

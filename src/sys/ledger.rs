@@ -592,6 +592,10 @@ mod tests {
             assert!(!fs_err::read_to_string(&path).unwrap().contains(&token));
             assert!(pending::open(&path, true).unwrap().is_none(), "the run lives");
             drop(pending);
+            let mode = fs_err::metadata(&path).unwrap().mode() & 0o777;
+            fs_err::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+            assert!(pending::open(&path, false).unwrap().is_some() && mode == 0o600);
+            assert_eq!(fs_err::metadata(&path).unwrap().mode() & 0o777, 0o400, "who looks changes nothing");
             let unrecorded = pending::open(&path, true).unwrap().unwrap();
             assert_eq!((unrecorded.is_later(), unrecorded.about()), (false, (PathBuf::from("/home/user/project"), 0)));
             unrecorded.record(&soon()).unwrap();

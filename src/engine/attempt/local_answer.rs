@@ -5,8 +5,8 @@ use crate::engine::gathered::Gathered;
 use crate::rules::confidence::prior::Prior;
 use crate::rules::confidence::weights::Weights;
 use crate::rules::confidence::{self, Question};
-use crate::rules::{prompt, reply};
-use crate::words::chat::{Ask, Reply};
+use crate::rules::reply;
+use crate::words::chat::{Ask, Message, Reply};
 use crate::words::event::Watcher;
 use crate::words::stop::Stop;
 use crate::words::task::{Attempt, Failure, Kind, Score};
@@ -29,14 +29,14 @@ pub struct Site<'a> {
 pub fn attempt(
     model: &LocalModel,
     &Site { task, context, weights }: &Site<'_>,
+    messages: &[Message],
     how: Ask,
     number: u32,
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> (Attempt, Result<Answer, Failure>) {
     watcher.answering();
-    let messages = prompt::answer(task, &context.shown());
-    let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
+    let (mut attempt, reply, usual) = ask(model, messages, how, number, watcher, stop);
     let answer = reply.and_then(Reply::whole).and_then(|reply| {
         if let Some(quote) = reply::declined(&reply.text) {
             return Err(Failure::Declined { quote: quote.to_string() });

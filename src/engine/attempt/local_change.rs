@@ -75,21 +75,20 @@ impl Changed {
     }
 }
 
-/// Tries once.
+/// Tries once, with the messages that [`question`] gave.
 pub fn attempt(
     model: &LocalModel,
     site: &mut Site<'_>,
     effort: &mut Effort,
+    messages: &[Message],
     how: Ask,
-    number: u32,
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> (Attempt, Result<Changed, Failure>) {
     let form = form(site, how.max_tokens);
-    let messages = question(site, effort, how.max_tokens);
     let before = std::mem::take(effort);
     let mut said = None;
-    let (mut attempt, reply, usual) = ask(model, &messages, how, number, watcher, stop);
+    let (mut attempt, reply, usual) = ask(model, messages, how, site.number, watcher, stop);
     attempt.form = Some(form);
     if let Some(saved) = attempt.saved_ms() {
         watcher.event(&Event::Note(&format!("about {:.1} s of the predicted time are saved", saved as f64 / 1000.0)));

@@ -108,7 +108,8 @@ impl Ledger {
 /// # Errors
 /// Those of the system.
 pub fn open(path: &Path, heals: bool) -> io::Result<Option<Unrecorded>> {
-    let mut file = match private(path, OFlags::RDWR) {
+    // Who only looks may do so on a disk that is read-only.
+    let mut file = match private(path, if heals { OFlags::RDWR } else { OFlags::RDONLY }) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
